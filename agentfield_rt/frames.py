@@ -114,7 +114,7 @@ class InputRejected:
 
 @dataclass(frozen=True, slots=True)
 class ResponseStarted:
-    """The provider began an answer; `utterance_id` is the one of the `SpeechFrame` that asked for it, if any."""
+    """The provider began an answer; `utterance_id` names the `SpeechFrame` that asked for it, if one did."""
 
     response_id: str
     utterance_id: str | None = None
@@ -189,6 +189,11 @@ class ResponseEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class CallEnded:
+    """The caller hung up at the provider (media flows browser ↔ provider). The connection's last event."""
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """Any other provider event, by its wire name; `code` is set for a benign error."""
 
@@ -209,5 +214,6 @@ ProviderEvent = (
     | OutputTruncated
     | ToolCalled
     | ResponseEnded
+    | CallEnded
     | Notice
 )
