@@ -56,7 +56,9 @@ class ProviderError(RealtimeError):
         not_done: The call certainly had no effect. Otherwise its outcome is unknown.
     """
 
-    def __init__(self, message: str, *, reason: Reason, retryable: bool = False, not_done: bool = True) -> None:
+    def __init__(
+        self, message: str, *, reason: Reason, retryable: bool = False, not_done: bool = True
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.retryable = retryable
@@ -66,7 +68,9 @@ class ProviderError(RealtimeError):
 class ConnectionLost(ProviderError):
     """The provider connection is gone; what was in flight has an unknown outcome."""
 
-    def __init__(self, message: str, *, reason: Reason = Reason.CONNECTION_LOST, retryable: bool = True) -> None:
+    def __init__(
+        self, message: str, *, reason: Reason = Reason.CONNECTION_LOST, retryable: bool = True
+    ) -> None:
         super().__init__(message, reason=reason, retryable=retryable, not_done=False)
 
 

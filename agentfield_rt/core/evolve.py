@@ -1,0 +1,176 @@
+"""`evolve(state, record) → state`: the fold. Total on valid journals, loud on others."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from agentfield_rt.core import records
+from agentfield_rt.core.lifecycle import CLOSES, OPENS, OPERATIONS, TRANSITIONS, OperationName, Outcome
+from agentfield_rt.core.records import Record
+from agentfield_rt.core.state import RESPONSES_MAX, GatedFrame, OpenOperation, ResponseState, State
+from agentfield_rt.errors import ReplayMismatch
+
+Changes = dict[str, Any]
+
+
+def evolve(state: State, record: Record) -> State:
+    """The state after `record`.
+
+    Raises:
+        ReplayMismatch: The record cannot follow; the journal is corrupt or our table is wrong.
+    """
+    record_type = type(record)
+    steps = TRANSITIONS.get(record_type)
+    if steps is None:
+        raise ReplayMismatch(f"{record.kind} is not a record of a realtime session")
+    phase = steps.get(state.phase)
+    if phase is None:
+        raise ReplayMismatch(f"{record.kind} cannot follow in phase {state.phase}")
+    changes: Changes = {} if phase is state.phase else {"phase": phase}
+    if (opened := OPENS.get(record_type)) is not None:
+        _open(state, record, opened, changes)
+    elif (closing := CLOSES.get(record_type)) is not None:
+        _close(state, record, closing, changes)
+    effect = _EFFECTS.get(record_type)
+    if effect is not None:
+        effect(state, record, changes)
+    return replace(state, **changes)
+
+
+def replay(session_id: str, history: Iterable[Record]) -> State:
+    """Fold a session's records, from its first."""
+    state = State(session_id=session_id)
+    for record in history:
+        state = evolve(state, record)
+    return state
+
+
+def _open(state: State, record: Any, name: OperationName, changes: Changes) -> None:
+    op_id: str = record.op_id
+    if op_id in state.open_operations or op_id in state.unknown:
+        raise ReplayMismatch(f"operation {op_id} is opened twice")
+    generation = state.generation + (name is OperationName.RESTART)
+    match record:
+        case records.InputSendRequested():
+            operation = OpenOperation(op_id, name, generation, media=record.media)
+        case records.InterruptRequested():
+            operation = OpenOperation(op_id, name, generation, response_id=record.response_id)
+        case records.CloseRequested():
+            operation = OpenOperation(op_id, name, generation, close_reason=record.reason)
+        case _:
+            operation = OpenOperation(op_id, name, generation)
+    changes["open_operations"] = {**state.open_operations, op_id: operation}
+    changes["operations_total"] = state.operations_total + 1
+    changes["generation"] = generation
+
+
+def _close(state: State, record: Any, closing: tuple[OperationName, Outcome], changes: Changes) -> None:
+    name, outcome = closing
+    operation = state.open_operations.get(record.op_id)
+    if operation is None or operation.name is not name:
+        raise ReplayMismatch(f"{record.kind} closes {record.op_id}, which is not an open {name}")
+    changes["open_operations"] = _without(state.open_operations, operation.op_id)
+    changes["last_operation"] = name
+    if outcome is Outcome.UNKNOWN and OPERATIONS[name].repair:
+        changes["unknown"] = {**state.unknown, operation.op_id: operation}
+
+
+def _without(mapping: Mapping[str, OpenOperation], key: str) -> dict[str, OpenOperation]:
+    return {k: v for k, v in mapping.items() if k != key}
+
+
+def _connected(state: State, record: records.Connected, changes: Changes) -> None:
+    changes["connection_id"] = record.connection_id
+
+
+def _restarted(state: State, record: records.RestartCompleted, changes: Changes) -> None:
+    changes["connection_id"] = record.connection_id
+    changes["restart_count"] = state.restart_count + 1
+    # What the old connection was saying, nobody hears any more.
+    changes["responses"] = {
+        response_id: ResponseState(generating=False, interrupted=True) for response_id in state.responses
+    }
+
+
+def _sent(state: State, record: records.InputSent, changes: Changes) -> None:
+    if record.cursor != state.send_cursor + 1:
+        raise ReplayMismatch(f"send cursor {record.cursor} after {state.send_cursor}")
+    changes["send_cursor"] = record.cursor
+
+
+def _received(state: State, record: records.OutputReceived, changes: Changes) -> None:
+    if record.cursor != state.receive_cursor + len(record.events):
+        raise ReplayMismatch(f"receive cursor {record.cursor} after {state.receive_cursor}")
+    changes["receive_cursor"] = record.cursor
+    if not (record.started or record.ended):
+        return
+    responses = dict(state.responses)
+    for response_id in record.started:
+        responses[response_id] = ResponseState()
+    for response_id in record.ended:
+        if (response := responses.get(response_id)) is not None:
+            responses[response_id] = replace(response, generating=False)
+    while len(responses) > RESPONSES_MAX:
+        del responses[next(iter(responses))]
+    changes["responses"] = responses
+
+
+def _interrupting(state: State, record: records.InterruptRequested, changes: Changes) -> None:
+    """Nothing more of it is delivered from the intent on, so that no answer comes in between."""
+    response = state.responses.get(record.response_id)
+    if response is None:
+        raise ReplayMismatch(f"interrupt of unknown response {record.response_id}")
+    changes["responses"] = {**state.responses, record.response_id: replace(response, interrupted=True)}
+
+
+def _not_interrupted(state: State, record: records.InterruptFailed, changes: Changes) -> None:
+    response_id = state.open_operations[record.op_id].response_id
+    if response_id is not None and (response := state.responses.get(response_id)) is not None:
+        changes["responses"] = {**state.responses, response_id: replace(response, interrupted=False)}
+
+
+def _gate(state: State, record: records.BackpressureApplied, changes: Changes) -> None:
+    changes["gated"] = (*state.gated, GatedFrame(record.frame_id, record.media, record.size_bytes))
+    changes["gated_total"] = state.gated_total + 1
+
+
+def _leave_gate(state: State, frame_id: str, changes: Changes) -> None:
+    if not state.gated or state.gated[0].frame_id != frame_id:
+        raise ReplayMismatch(f"frame {frame_id} leaves the gate out of turn")
+    changes["gated"] = state.gated[1:]
+
+
+def _release(state: State, record: records.BackpressureReleased, changes: Changes) -> None:
+    _leave_gate(state, record.frame_id, changes)
+    changes["released_total"] = state.released_total + 1
+
+
+def _drop(state: State, record: records.InputDropped, changes: Changes) -> None:
+    _leave_gate(state, record.frame_id, changes)
+    changes["dropped_total"] = state.dropped_total + 1
+
+
+def _closed(state: State, record: records.Closed, changes: Changes) -> None:
+    changes["close_reason"] = record.reason
+
+
+def _reconciled(state: State, record: records.Reconciled, changes: Changes) -> None:
+    if record.op_id not in state.unknown:
+        raise ReplayMismatch(f"operation {record.op_id} is not unknown")
+    changes["unknown"] = _without(state.unknown, record.op_id)
+
+
+_EFFECTS: dict[type[Record], Callable[[State, Any, Changes], None]] = {
+    records.Connected: _connected,
+    records.RestartCompleted: _restarted,
+    records.InputSent: _sent,
+    records.OutputReceived: _received,
+    records.InterruptRequested: _interrupting,
+    records.InterruptFailed: _not_interrupted,
+    records.BackpressureApplied: _gate,
+    records.BackpressureReleased: _release,
+    records.InputDropped: _drop,
+    records.Closed: _closed,
+    records.Reconciled: _reconciled,
+}

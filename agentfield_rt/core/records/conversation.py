@@ -1,0 +1,148 @@
+"""The conversation on top of the provider boundary: session, turns, utterances, tools."""
+
+from enum import StrEnum
+from typing import ClassVar
+
+from agentfield_rt.core.records.record import Record
+from agentfield_rt.errors import CloseReason, Reason
+
+
+class TurnSource(StrEnum):
+    """How the user gave a turn."""
+
+    SPEECH = "speech"
+    TEXT = "text"
+
+
+class SessionStarted(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """A session exists. What it may do (provider, transport, tools) is frozen here."""
+
+    kind: ClassVar[str] = "session_started"
+    target: str
+    provider: str
+    transport: str
+    model: str | None = None
+    voice: str | None = None
+    modalities: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    metadata_ref: str | None = None
+
+
+class SessionEnded(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """Nothing more happens in this session."""
+
+    kind: ClassVar[str] = "session_ended"
+    reason: CloseReason
+
+
+class RunCompleted(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """The run's last record: everything in it ended as it should."""
+
+    kind: ClassVar[str] = "run_completed"
+
+
+class RunFailed(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """The run's last record: something in it did not end as it should."""
+
+    kind: ClassVar[str] = "run_failed"
+    reason: Reason
+
+
+class TurnStarted(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """Opens a turn: the user has finished saying something and the handler is to answer.
+
+    `spoken_until_ns` is when the user fell silent (the end of speech the provider reported, less
+    its silence setting where that is known); reply time counts from there.
+    """
+
+    kind: ClassVar[str] = "turn_started"
+    op_id: str
+    source: TurnSource
+    understood: bool
+    text_ref: str | None = None
+    spoken_until_ns: int | None = None
+
+
+class TurnCompleted(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """The handler has answered and asks for the next turn, or the session ended in between."""
+
+    kind: ClassVar[str] = "turn_completed"
+    op_id: str
+
+
+class TurnFailed(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    kind: ClassVar[str] = "turn_failed"
+    op_id: str
+    reason: Reason
+
+
+class UtteranceRequested(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """Opens an utterance: the handler wants something said."""
+
+    kind: ClassVar[str] = "utterance_requested"
+    op_id: str
+    text_ref: str
+    verbatim: bool = True
+
+
+class UtteranceStarted(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """The caller begins to hear it."""
+
+    kind: ClassVar[str] = "utterance_started"
+    utterance_id: str
+    response_id: str
+
+
+class UtterancePlayed(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """The caller heard it to its end; `heard_ref` is what was said."""
+
+    kind: ClassVar[str] = "utterance_played"
+    op_id: str
+    heard_ref: str | None = None
+
+
+class UtteranceInterrupted(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """The caller heard only `heard_ms` of it; `heard_ref` is that part of the text."""
+
+    kind: ClassVar[str] = "utterance_interrupted"
+    op_id: str
+    heard_ref: str | None = None
+    heard_ms: int | None = None
+
+
+class UtteranceFailed(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    kind: ClassVar[str] = "utterance_failed"
+    op_id: str
+    reason: Reason
+
+
+class UtteranceSkipped(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """It was never begun: the user spoke first, or the session ended."""
+
+    kind: ClassVar[str] = "utterance_skipped"
+    op_id: str
+    reason: Reason
+
+
+class ToolIntentRecorded(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """Opens a tool call that the provider's model made by itself. `target` is on the allowlist."""
+
+    kind: ClassVar[str] = "tool_intent_recorded"
+    op_id: str
+    target: str
+
+
+class ToolResultRecorded(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """The call's result was handed back to the model; `reason` is set when it did not succeed."""
+
+    kind: ClassVar[str] = "tool_result_recorded"
+    op_id: str
+    reason: Reason | None = None
+
+
+class PolicyDenied(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """Something was asked for that this session may not do; what it was is content."""
+
+    kind: ClassVar[str] = "realtime_policy_denied"
+    subject_ref: str
