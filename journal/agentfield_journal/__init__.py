@@ -1,0 +1,50 @@
+"""An append-only journal that can be verified: hash-chained records, durable when acknowledged.
+
+Knows nothing of sessions, providers or AgentField.
+"""
+
+from agentfield_journal.content.port import ContentStore
+from agentfield_journal.content.store import QueuedContentStore
+from agentfield_journal.engine import Limits, StoreJournal
+from agentfield_journal.envelope import FORMAT_VERSION, Cursor, Draft, Envelope, Privacy, Retention
+from agentfield_journal.errors import (
+    ContentGone,
+    JournalConflict,
+    JournalCorrupt,
+    JournalError,
+    JournalFull,
+    JournalUnavailable,
+    UnknownVersion,
+)
+from agentfield_journal.opening import Opening, open_content, open_journal
+from agentfield_journal.ports import Journal, RunHead, RunWriter
+from agentfield_journal.verification import Finding, Report, verify
+
+__all__ = [
+    "FORMAT_VERSION",
+    "ContentGone",
+    "ContentStore",
+    "Cursor",
+    "Draft",
+    "Envelope",
+    "Finding",
+    "Journal",
+    "JournalConflict",
+    "JournalCorrupt",
+    "JournalError",
+    "JournalFull",
+    "JournalUnavailable",
+    "Limits",
+    "Opening",
+    "Privacy",
+    "QueuedContentStore",
+    "Report",
+    "Retention",
+    "RunHead",
+    "RunWriter",
+    "StoreJournal",
+    "UnknownVersion",
+    "open_content",
+    "open_journal",
+    "verify",
+]

@@ -28,3 +28,11 @@ class JournalUnavailable(JournalError):
 
 class UnknownVersion(JournalError):
     """A record or file was written by a newer version; upgrade this package to read it."""
+
+
+class ContentGone(JournalError):
+    """The content of a ref is not there: `reason` is `unknown`, `erased` or `expired`."""
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason

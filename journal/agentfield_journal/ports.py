@@ -65,7 +65,7 @@ class Journal(Protocol):
     """An append-only log of runs. Reads see acknowledged (durable) records only."""
 
     async def open_run(self, run_id: str) -> RunWriter:
-        """Become the one writer of `run_id`, new or old; an older writer's commits are refused from now on."""
+        """Become the one writer of `run_id`, new or old; older writers are refused from then on."""
         ...
 
     async def read(self, run_id: str, *, after: int = 0, limit: int | None = None) -> list[Envelope]:

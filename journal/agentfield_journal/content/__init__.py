@@ -1,0 +1,1 @@
+"""Content the journal only refers to: audio, transcripts, arguments. Encrypted per subject, erasable."""

@@ -1,0 +1,107 @@
+"""Sealed content in an SQLite file of its own, with the wrapped keys. Knows nothing of the event loop."""
+
+import os
+from pathlib import Path
+from typing import cast
+
+from agentfield_journal.content.port import Content
+from agentfield_journal.content.seal import KEY_BYTES, MasterKey, new_key, seal, unseal
+from agentfield_journal.errors import ContentGone, JournalConflict
+from agentfield_journal.stores.sqlite_connection import Database
+from agentfield_journal.stores.sqlite_file import FileKind, SqliteFile
+
+_SCHEMA = """
+CREATE TABLE subjects (subject INTEGER PRIMARY KEY, tag BLOB NOT NULL UNIQUE, wrapped BLOB NOT NULL) STRICT;
+CREATE TABLE contents (
+    id INTEGER PRIMARY KEY, ref TEXT NOT NULL UNIQUE, subject INTEGER NOT NULL, retention TEXT NOT NULL,
+    at_ns INTEGER NOT NULL, sealed BLOB NOT NULL
+) STRICT;
+CREATE INDEX contents_by_subject ON contents (subject);
+"""
+CONTENT_FILE = FileKind(application_id=0x41464331, format_version=1, schema=_SCHEMA)  # "AFC1"
+
+_FIND = "SELECT tag, wrapped, retention, sealed FROM contents JOIN subjects USING (subject) WHERE ref = ?"
+
+
+class SqliteContent:
+    """A content file. See `SqliteFile` for what opening raises."""
+
+    blocking = True
+
+    def __init__(
+        self, path: Path, master: MasterKey, *, read_only: bool = False, vfs: str | None = None
+    ) -> None:
+        self.file = SqliteFile(path, CONTENT_FILE, read_only=read_only, vfs=vfs)
+        self._master = master
+
+    def commit(self, group: list[Content], /) -> list[Content]:
+        keys: dict[str, tuple[int, bytes]] = {}
+        with self.file.transaction() as db:
+            for content in group:
+                if content.subject not in keys:
+                    keys[content.subject] = self._subject(db, content.subject)
+                subject, key = keys[content.subject]
+                sealed = seal(key, content.data, _context(content.ref, content.retention))
+                db.execute(
+                    "INSERT INTO contents (ref, subject, retention, at_ns, sealed) VALUES (?, ?, ?, ?, ?)",
+                    (content.ref, subject, content.retention.value, content.at_ns, sealed),
+                )
+        self.file.checkpoint_when_due(idle=False)
+        return []
+
+    def _subject(self, db: Database, name: str) -> tuple[int, bytes]:
+        tag = self._master.tag(name)
+        found = db.execute("SELECT subject, wrapped FROM subjects WHERE tag = ?", (tag,)).fetchone()
+        if found is not None:
+            subject, wrapped = cast(tuple[int, bytes], found)
+            return subject, self._master.unwrap(wrapped, tag)
+        key = new_key()
+        db.execute("INSERT INTO subjects (tag, wrapped) VALUES (?, ?)", (tag, self._master.wrap(key, tag)))
+        return db.last_insert_rowid(), key
+
+    def tend(self) -> None:
+        self.file.checkpoint_when_due(idle=True)
+
+    def load(self, ref: str) -> bytes:
+        with self.file.reading() as db:
+            found = db.execute(_FIND, (ref,)).fetchone()
+        if found is None:
+            raise ContentGone(f"{ref} is not in this store: erased, expired or never put", reason="unknown")
+        tag, wrapped, retention, sealed = cast(tuple[bytes, bytes, str, bytes], found)
+        return unseal(self._master.unwrap(wrapped, tag), sealed, _context(ref, retention))
+
+    def close(self) -> None:
+        self.file.close()
+
+
+def _context(ref: str, retention: str) -> bytes:
+    return f"{ref}\n{retention}".encode()
+
+
+def read_or_make_key(path: Path) -> MasterKey:
+    """The master key in `path`, made at first use; only its owner may read the file.
+
+    Raises:
+        JournalConflict: others can read the file, or it is not a key.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        if path.stat().st_mode & 0o077:
+            raise JournalConflict(f"{path} can be read by others than its owner; chmod 600 it") from None
+        secret = path.read_bytes()
+        if len(secret) != KEY_BYTES:
+            raise JournalConflict(f"{path} is not a master key of {KEY_BYTES} bytes") from None
+        return MasterKey(secret)
+    secret = new_key()
+    with os.fdopen(fd, "wb") as file:
+        file.write(secret)
+        file.flush()
+        os.fsync(file.fileno())
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return MasterKey(secret)

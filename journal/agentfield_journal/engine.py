@@ -1,0 +1,250 @@
+"""The journal over any store: queue, acknowledgement, reads, live tails. One engine for all stores.
+
+Knows nothing of files, SQL or servers.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+import msgspec
+
+from agentfield_journal import codec
+from agentfield_journal.codec import Seen
+from agentfield_journal.envelope import Envelope
+from agentfield_journal.errors import JournalConflict, JournalError, JournalFull, JournalUnavailable
+from agentfield_journal.group import GroupCommit
+from agentfield_journal.ports import RunHead
+from agentfield_journal.stores.port import Batch, Store
+from agentfield_journal.writer import StoreRunWriter
+
+ResultT = TypeVar("ResultT")
+
+_PAGE_RECORDS = 512
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds of one open journal.
+
+    `queued_records_max` records may wait for the disk; `deadline_s` is how long any store call may take;
+    `poll_s` is how often a reader looks whether another process wrote.
+    """
+
+    queued_records_max: int = 16_384
+    deadline_s: float = 5.0
+    poll_s: float = 0.05
+
+
+_DEFAULT_LIMITS = Limits()
+
+
+class StoreJournal:
+    """Implements `Journal` over a `Store`. Belongs to the event loop it was made on."""
+
+    def __init__(self, store: Store, limits: Limits = _DEFAULT_LIMITS) -> None:
+        self.store = store
+        self._limits = limits
+        self._queued = 0
+        self._closed = False
+        self._writers: dict[tuple[str, int], StoreRunWriter] = {}
+        self._tails: dict[str, set[asyncio.Event]] = {}
+        self._poller: asyncio.Task[None] | None = None
+        self._readers = ThreadPoolExecutor(1, "journal-reader") if store.blocking else None
+        self._group = GroupCommit[Batch](store, self, deadline_s=limits.deadline_s)
+
+    async def open_run(self, run_id: str) -> StoreRunWriter:
+        """Become the one writer of `run_id`; see `Journal.open_run`.
+
+        Raises:
+            JournalCorrupt: the run's chain is broken; nothing is appended to such a run.
+        """
+        self._require_sound()
+        claim = await self._group.run(lambda: self.store.claim(run_id))
+        self._retire_writers(run_id, below=claim.epoch)
+        seen: dict[str, Seen] = {}
+        after = 0
+        while after < claim.seq:
+            after = await self._reading(partial(self._index, run_id, after, seen))
+        writer = StoreRunWriter(run_id, claim, seen=seen, submit=self._submit, forget=self._forget)
+        self._writers[run_id, claim.epoch] = writer
+        return writer
+
+    def _retire_writers(self, run_id: str, *, below: int) -> None:
+        for (writer_run, epoch), writer in list(self._writers.items()):
+            if writer_run == run_id and epoch < below:
+                writer.fail(
+                    JournalConflict(f"run {run_id} has a newer writer; this one can store nothing more")
+                )
+                self._forget(writer)
+
+    def _index(self, run_id: str, after: int, seen: dict[str, Seen]) -> int:
+        page = self.store.page(run_id, after, _PAGE_RECORDS)
+        for record in codec.check(run_id, after, page.prev_hash, page.rows):
+            body = page.rows[record.seq - after - 1][1]
+            seen[record.record_id] = Seen(record.seq, hash(codec.draft_part(body, run_id)))
+        if not page.rows:
+            raise JournalUnavailable(f"run {run_id} became shorter while it was opened; verify the journal")
+        return after + len(page.rows)
+
+    def _submit(self, batch: Batch) -> None:
+        self._require_sound()
+        if self._queued + len(batch.rows) > self._limits.queued_records_max:
+            raise JournalFull(
+                f"{self._queued} records wait for the disk; nothing of this batch was taken,"
+                " try again when some are durable"
+            )
+        self._queued += len(batch.rows)
+        self._group.submit(batch)
+
+    def committed(self, group: list[Batch], refused: list[Batch]) -> None:
+        """Called by the group commit: acknowledge, and wake live tails."""
+        for batch in group:
+            self._queued -= len(batch.rows)
+            writer = self._writers.get((batch.run_id, batch.epoch))
+            if refused and batch in refused:
+                if writer is not None:
+                    writer.fail(
+                        JournalConflict(
+                            f"run {batch.run_id}: epoch {batch.epoch} is stale; another writer has the run"
+                        )
+                    )
+                continue
+            if writer is not None:
+                writer.acknowledge(batch.rows[-1][1])
+            for tail in self._tails.get(batch.run_id, ()):
+                tail.set()
+
+    def failed(self, failure: JournalError) -> None:
+        """Called by the group commit: no writer can store anything more."""
+        self._queued = 0
+        for writer in list(self._writers.values()):
+            writer.fail(failure)
+
+    def late(self) -> None:
+        """Called by the group commit: those who wait are told that the outcome is unknown."""
+        error = JournalUnavailable(
+            f"the store has not answered for {self._limits.deadline_s} s;"
+            " whether the records are stored is unknown"
+        )
+        for writer in self._writers.values():
+            writer.wake_waiters(error)
+
+    def _forget(self, writer: StoreRunWriter) -> None:
+        self._writers.pop((writer.run_id, writer.epoch), None)
+
+    async def read(self, run_id: str, *, after: int = 0, limit: int | None = None) -> list[Envelope]:
+        records: list[Envelope] = []
+        while limit is None or len(records) < limit:
+            size = _PAGE_RECORDS if limit is None else min(_PAGE_RECORDS, limit - len(records))
+            page = await self._page(run_id, after + len(records), size)
+            records += page
+            if len(page) < size:
+                break
+        return records
+
+    async def _page(self, run_id: str, after: int, limit: int) -> list[Envelope]:
+        self._require_open()
+
+        def load() -> list[Envelope]:
+            page = self.store.page(run_id, after, limit)
+            return codec.check(run_id, after, page.prev_hash, page.rows)
+
+        return await self._reading(load)
+
+    async def subscribe(self, run_id: str, *, after: int = 0) -> AsyncIterator[Envelope]:
+        changed = asyncio.Event()
+        self._tails.setdefault(run_id, set()).add(changed)
+        self._watch_other_processes()
+        try:
+            while not self._closed:
+                changed.clear()
+                page = await self._page(run_id, after, _PAGE_RECORDS)
+                for record in page:
+                    after = record.seq
+                    yield record
+                if len(page) < _PAGE_RECORDS:
+                    await changed.wait()
+        except JournalUnavailable:
+            if not self._closed:
+                raise
+        finally:
+            self._tails[run_id].discard(changed)
+            if not self._tails[run_id]:
+                del self._tails[run_id]
+
+    def _watch_other_processes(self) -> None:
+        if self._poller is None and self.store.shared:
+            self._poller = asyncio.create_task(self._poll(), name="journal-poll")
+
+    async def _poll(self) -> None:
+        version = -1
+        try:
+            while self._tails:
+                latest = await self._reading(self.store.changes)
+                if latest != version:
+                    version = latest
+                    self._wake_tails()
+                await asyncio.sleep(self._limits.poll_s)
+        except JournalError:
+            # The tails meet the same error in their next read, and raise it there.
+            self._wake_tails()
+        finally:
+            self._poller = None
+
+    def _wake_tails(self) -> None:
+        for tails in self._tails.values():
+            for tail in tails:
+                tail.set()
+
+    async def heads(self) -> list[RunHead]:
+        self._require_open()
+        return await self._reading(self._heads)
+
+    async def run_ids(self) -> list[str]:
+        """All runs with at least one record, newest first."""
+        self._require_open()
+        return await self._reading(self.store.run_ids)
+
+    def _heads(self) -> list[RunHead]:
+        return [self._head(run_id) for run_id in self.store.run_ids()]
+
+    def _head(self, run_id: str) -> RunHead:
+        page = self.store.ends(run_id)
+        (_, first_body, first_hash), (seq, last_body, last_hash) = page.rows[0], page.rows[-1]
+        first = codec.decode(first_body, page.prev_hash, first_hash)
+        last = codec.decode(last_body, page.prev_hash, last_hash)
+        return RunHead(run_id=run_id, seq=seq, hash=last_hash, first_at_ns=first.at_ns, last_at_ns=last.at_ns)
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._poller is not None:
+            self._poller.cancel()
+        # A store that does not answer is left alone, with its lock: it may still be writing.
+        await self._group.close()
+        self.failed(JournalUnavailable("the journal is closed"))
+        self._wake_tails()
+        await self._reading(self.store.close)
+        if self._readers is not None:
+            self._readers.shutdown(wait=False)
+
+    async def _reading(self, job: Callable[[], ResultT]) -> ResultT:
+        if self._readers is None:
+            return job()
+        call = asyncio.get_running_loop().run_in_executor(self._readers, job)
+        try:
+            return await asyncio.wait_for(call, self._limits.deadline_s)
+        except TimeoutError:
+            raise JournalUnavailable(f"the store did not answer within {self._limits.deadline_s} s") from None
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise JournalUnavailable("the journal is closed")
+
+    def _require_sound(self) -> None:
+        self._require_open()
+        if (failure := self._group.failure) is not None:
+            raise JournalUnavailable(str(failure)) from failure

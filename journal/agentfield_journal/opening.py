@@ -1,0 +1,119 @@
+"""From a URL to an open journal."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Generator
+from pathlib import Path
+from types import TracebackType
+from typing import Generic, Protocol, TypeVar
+
+from agentfield_journal.content.port import ContentPlace
+from agentfield_journal.content.seal import MasterKey
+from agentfield_journal.content.sqlite import SqliteContent, read_or_make_key
+from agentfield_journal.content.store import MemoryContent, QueuedContentStore
+from agentfield_journal.engine import Limits, StoreJournal
+from agentfield_journal.stores.memory import MemoryStore
+from agentfield_journal.stores.port import Store
+from agentfield_journal.stores.sqlite import SqliteStore
+
+
+class Closable(Protocol):
+    async def close(self) -> None: ...
+
+
+OpenedT = TypeVar("OpenedT", bound=Closable)
+
+
+class Opening(Generic[OpenedT]):
+    """Await it for the open thing, or enter it to have that closed at the end. Use it once."""
+
+    def __init__(self, make: Callable[[], Awaitable[OpenedT]]) -> None:
+        self._make = make
+        self._opened: OpenedT | None = None
+
+    def __await__(self) -> Generator[object, None, OpenedT]:
+        return self._make().__await__()
+
+    async def __aenter__(self) -> OpenedT:
+        self._opened = await self._make()
+        return self._opened
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._opened is not None:
+            await self._opened.close()
+
+
+def open_journal(url: str, *, read_only: bool = False, limits: Limits | None = None) -> Opening[StoreJournal]:
+    """Open the journal at `url` on the running event loop.
+
+    `async with open_journal(url) as journal:` closes it at the end; `journal = await open_journal(url)`
+    leaves that to the caller.
+
+    Args:
+        url: `memory:`, or `sqlite:///relative/journal.db`, `sqlite:////absolute/journal.db`.
+        read_only: Read beside the one process that writes; `open_run` is refused.
+
+    Raises:
+        ValueError: no store is known by that URL.
+        JournalConflict: another process writes to it.
+        JournalUnavailable: it cannot be reached or created.
+        UnknownVersion: it was written by a newer version of this package.
+    """
+    make_store = _store_maker(url, read_only=read_only)
+
+    async def make() -> StoreJournal:
+        return StoreJournal(await asyncio.to_thread(make_store), limits or Limits())
+
+    return Opening(make)
+
+
+def open_content(
+    url: str, *, master_key: bytes | None = None, read_only: bool = False
+) -> Opening[QueuedContentStore]:
+    """Open the content store at `url`, as `open_journal` opens a journal.
+
+    Args:
+        url: `memory:`, `sqlite:///relative/content.db` or `sqlite:////absolute/content.db`; never the
+            journal's own file.
+        master_key: 32 random bytes that wrap the subjects' keys. Without it the key is kept in
+            `<path>.key`, made at first use; keep that file out of backups of the store.
+        read_only: Read beside the one process that writes.
+
+    Raises:
+        ValueError: no store is known by that URL.
+        JournalConflict: another process writes to it, or the key file can be read by others.
+        JournalUnavailable: it cannot be reached or created.
+    """
+    make_place = _content_maker(url, master_key, read_only=read_only)
+
+    async def make() -> QueuedContentStore:
+        return QueuedContentStore(await asyncio.to_thread(make_place))
+
+    return Opening(make)
+
+
+def _content_maker(url: str, master_key: bytes | None, *, read_only: bool) -> Callable[[], ContentPlace]:
+    if url == "memory:":
+        return MemoryContent
+    path = _sqlite_path(url)
+
+    def make() -> ContentPlace:
+        master = MasterKey(master_key) if master_key else read_or_make_key(path.with_name(path.name + ".key"))
+        return SqliteContent(path, master, read_only=read_only)
+
+    return make
+
+
+def _store_maker(url: str, *, read_only: bool) -> Callable[[], Store]:
+    if url == "memory:":
+        return MemoryStore
+    path = _sqlite_path(url)
+    return lambda: SqliteStore(path, read_only=read_only)
+
+
+def _sqlite_path(url: str) -> Path:
+    scheme, _, rest = url.partition(":")
+    if scheme != "sqlite" or not rest.startswith("///") or len(rest) == 3:
+        raise ValueError(f"no store for {scheme}: URLs; use memory: or sqlite:///path/name.db")
+    return Path(rest[3:])

@@ -1,0 +1,89 @@
+"""What a store must do: claim a run, commit a list of batches, read rows back. Knows no event loop."""
+
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+Row: TypeAlias = tuple[int, int, bytes, bytes]
+"""A record to store: the run's number in this store, seq, record bytes, hash."""
+
+StoredRow: TypeAlias = tuple[int, bytes, bytes]
+"""A record read back: seq, record bytes, hash."""
+
+
+class Batch(msgspec.Struct, frozen=True, gc=False):
+    """Records of one run, appended together, stored all or none. Never empty."""
+
+    run_id: str
+    epoch: int
+    rows: list[Row]
+
+
+class Claim(msgspec.Struct, frozen=True, gc=False):
+    """What a new writer of a run is told. `seq` 0 and the run's genesis hash when nothing is stored yet."""
+
+    run: int
+    epoch: int
+    seq: int
+    hash: bytes
+
+
+class Page(msgspec.Struct, frozen=True, gc=False):
+    """Consecutive rows and the hash of the row before the first."""
+
+    prev_hash: bytes
+    rows: list[StoredRow]
+
+
+class Store(Protocol):
+    """Blocking storage. `claim`, `commit` and `tend` come from one thread, everything else from another.
+
+    Every method may raise `JournalUnavailable` when the device or server fails. After a failed `commit` the
+    engine never commits again through the same store object.
+    """
+
+    @property
+    def blocking(self) -> bool:
+        """Whether calls wait for a device, so that the engine must keep them off the event loop."""
+        ...
+
+    @property
+    def shared(self) -> bool:
+        """Whether another process may commit to it while it is open."""
+        ...
+
+    def claim(self, run_id: str) -> Claim:
+        """Make `run_id` known, raise its epoch, durably, and say where it stands."""
+        ...
+
+    def commit(self, batches: list[Batch], /) -> list[Batch]:
+        """Store `batches` in order and return when they are on stable storage.
+
+        Returns:
+            The batches refused because their epoch is not the run's; the others are stored.
+        """
+        ...
+
+    def tend(self) -> None:
+        """Housekeeping, called between commits when nothing has waited for a while."""
+        ...
+
+    def page(self, run_id: str, after: int, limit: int) -> Page:
+        """Durable rows with seq > `after` in order, at most `limit`. Empty for an unknown run."""
+        ...
+
+    def ends(self, run_id: str) -> Page:
+        """The first and the last row of a run (one row if they are the same, none if there is none)."""
+        ...
+
+    def run_ids(self) -> list[str]:
+        """Runs with at least one record, newest first."""
+        ...
+
+    def changes(self) -> int:
+        """A number that differs after another process committed. Constant where that cannot happen."""
+        ...
+
+    def close(self) -> None:
+        """Release what is held, the lock last. Idempotent; called when no other call is running."""
+        ...

@@ -1,0 +1,229 @@
+"""One SQLite file with one writer: lock, settings, generation, checkpoints, typed errors.
+
+Knows no table but the one that holds the file's identity.
+"""
+
+import secrets
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import apsw
+import msgspec
+
+from agentfield_journal.errors import (
+    JournalConflict,
+    JournalCorrupt,
+    JournalFull,
+    JournalUnavailable,
+    UnknownVersion,
+)
+from agentfield_journal.stores.lock import FileLock
+from agentfield_journal.stores.sqlite_connection import Database, connect
+
+SQLITE_VERSION_MIN = (3, 51, 3)  # older ones can corrupt a WAL file that two connections reset at once
+
+_IDENTITY = "CREATE TABLE file (origin TEXT NOT NULL, generation INTEGER NOT NULL) STRICT;"
+_OPEN_WRITER = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+_CHECKPOINT_PAGES = 1_000  # of write-ahead log: when idle, move them into the main file
+_CHECKPOINT_PAGES_MAX = 8_000  # and even when busy, so that the log stays under 32 MiB
+_SETTINGS = (
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "fullfsync = ON",
+    "checkpoint_fullfsync = ON",
+    "wal_autocheckpoint = 0",
+    "cache_size = -16384",
+    "secure_delete = ON",
+    "trusted_schema = OFF",
+)
+
+
+class FileKind(msgspec.Struct, frozen=True, kw_only=True):
+    """What a file is: its mark and format version in the header, and the tables of a new one."""
+
+    application_id: int
+    format_version: int
+    schema: str
+
+
+class SqliteFile:
+    """Writes through one connection, reads through another; each is used by one thread at a time.
+
+    Args:
+        path: The file; its folder is created. `<path>.lock`, `-wal` and `-shm` live beside it.
+        kind: What the file must be.
+        read_only: Take no lock and write nothing.
+        vfs: A registered SQLite file layer, for tests that watch or break the file.
+
+    Raises:
+        JournalConflict: another process writes to the file, or it is a database of something else.
+        JournalUnavailable: it does not exist (read only) or cannot be opened.
+        UnknownVersion: a newer version of this package wrote it.
+    """
+
+    def __init__(
+        self, path: Path, kind: FileKind, *, read_only: bool = False, vfs: str | None = None
+    ) -> None:
+        _require_sqlite()
+        self.path = path
+        self.read_only = read_only
+        self._kind = kind
+        self._vfs = vfs
+        self._wal_pages = 0
+        self._generation = 0
+        self._lock: FileLock | None = None
+        self._reader: Database | None = None
+        self._writer: Database | None = None
+        if read_only:
+            if not path.exists():
+                raise JournalUnavailable(f"{path} does not exist")
+            with self.reading():
+                return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(path)
+        try:
+            with self._typed_errors():
+                self._open_writer()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open_writer(self) -> None:
+        db = self._writer = connect(self.path, _OPEN_WRITER, self._vfs)
+        # Without this the last connection to close would move the log after a failed sync.
+        db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        fresh = db.execute("SELECT count(*) FROM sqlite_schema").get == 0
+        if not fresh:
+            self._check_kind(db)
+        for setting in _SETTINGS:
+            db.execute(f"PRAGMA {setting}")
+        if fresh:
+            self._create(db)
+        # A log left by a crash may sit in the page cache without being on disk (its sync may have
+        # failed): write it to the main file again and sync that before anything builds on it.
+        db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("UPDATE file SET generation = generation + 1")
+        self._generation = whole_number(db.execute("SELECT generation FROM file").get)
+        db.execute("COMMIT")
+        db.set_wal_hook(self._note_wal_pages)
+
+    def _create(self, db: Database) -> None:
+        db.execute("BEGIN IMMEDIATE")
+        db.execute(_IDENTITY + self._kind.schema)
+        db.execute("INSERT INTO file (origin, generation) VALUES (?, 0)", (secrets.token_hex(16),))
+        db.execute(f"PRAGMA application_id = {self._kind.application_id}")
+        db.execute(f"PRAGMA user_version = {self._kind.format_version}")
+        db.execute("COMMIT")
+
+    def _check_kind(self, db: Database) -> None:
+        if db.execute("PRAGMA application_id").get != self._kind.application_id:
+            raise JournalConflict(f"{self.path} is a database of something else; choose another path")
+        version = whole_number(db.execute("PRAGMA user_version").get)
+        if version > self._kind.format_version:
+            raise UnknownVersion(
+                f"{self.path} has format {version}, this package reads up to {self._kind.format_version};"
+                " upgrade agentfield-rt"
+            )
+
+    def _note_wal_pages(self, _db: Database, _name: str, pages: int) -> int:
+        self._wal_pages = pages
+        return apsw.SQLITE_OK
+
+    @contextmanager
+    def transaction(self) -> Generator[Database]:
+        """The writing connection inside a transaction that is synced when the block ends.
+
+        Raises:
+            JournalConflict: another process wrote to the file although this one holds its lock.
+        """
+        if self._writer is None:
+            raise JournalUnavailable(f"{self.path} is open for reading only")
+        db = self._writer
+        with self._typed_errors():
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                if db.execute("SELECT generation FROM file").get != self._generation:
+                    raise JournalConflict(
+                        f"another process wrote to {self.path}; reopen it and read before going on"
+                    )
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def reading(self) -> Generator[Database]:
+        """The reading connection, opened at first use."""
+        with self._typed_errors():
+            if self._reader is None:
+                db = connect(self.path, apsw.SQLITE_OPEN_READONLY, self._vfs)
+                self._reader = db
+                db.set_busy_timeout(2_000)
+                db.execute("PRAGMA trusted_schema = OFF")
+                self._check_kind(db)
+            yield self._reader
+
+    def checkpoint_when_due(self, *, idle: bool) -> None:
+        """Move the log into the main file when it has grown; a busy file waits longer for it."""
+        due = _CHECKPOINT_PAGES if idle else _CHECKPOINT_PAGES_MAX
+        if self._writer is not None and self._wal_pages >= due:
+            with self._typed_errors():
+                self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            self._wal_pages = 0
+
+    def empty_log(self) -> None:
+        """Move the whole log into the main file and cut it to nothing."""
+        if self._writer is not None:
+            with self._typed_errors():
+                self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            self._wal_pages = 0
+
+    def changes(self) -> int:
+        """A number that differs after another process committed."""
+        with self.reading() as db:
+            return whole_number(db.execute("PRAGMA data_version").get)
+
+    def close(self) -> None:
+        """Close both connections, then give up the lock. Idempotent."""
+        for db in (self._reader, self._writer):
+            if db is not None:
+                db.close()
+        self._reader = self._writer = None
+        if self._lock is not None:
+            self._lock.release()
+
+    @contextmanager
+    def _typed_errors(self) -> Generator[None]:
+        try:
+            yield
+        except apsw.FullError as error:
+            raise JournalFull(f"no room for {self.path}; free some and reopen it") from error
+        except (apsw.CorruptError, apsw.NotADBError) as error:
+            raise JournalCorrupt(
+                f"{self.path} is damaged below the level of records; verify it and restore a copy",
+                run_id="",
+                seq=0,
+            ) from error
+        except (apsw.BusyError, apsw.LockedError) as error:
+            raise JournalConflict(f"another process writes to {self.path}; stop it and reopen") from error
+        except apsw.Error as error:
+            raise JournalUnavailable(
+                f"{self.path} failed: {type(error).__name__}; reopen it and read before going on"
+            ) from error
+
+
+def whole_number(value: object) -> int:
+    """`value` from a column that must hold an integer."""
+    if not isinstance(value, int):
+        raise JournalCorrupt("a file holds a value of the wrong type; verify it", run_id="", seq=0)
+    return value
+
+
+def _require_sqlite() -> None:
+    version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
+    if version < SQLITE_VERSION_MIN:
+        raise JournalUnavailable(f"SQLite {apsw.sqlite_lib_version()} is too old; install apsw >= 3.51.3")

@@ -1,0 +1,154 @@
+"""The one writer of a run: gives records their place and their hash, and waits for the disk.
+
+Knows the record bytes and the engine's queue, nothing of where records are kept.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from agentfield_journal import codec
+from agentfield_journal.codec import Seen
+from agentfield_journal.envelope import Cursor, Draft
+from agentfield_journal.errors import JournalConflict, JournalError, JournalUnavailable
+from agentfield_journal.stores.port import Batch, Claim, Row
+
+
+class StoreRunWriter:
+    """Implements `RunWriter` over an engine. Use it on the event loop that opened the journal.
+
+    Args:
+        claim: What the store said when the run was claimed.
+        seen: The records already in the run, by record id.
+        submit: Queues a batch; raises what `append` raises, and then nothing was taken.
+        forget: Tells the engine that this writer is done.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        claim: Claim,
+        *,
+        seen: dict[str, Seen],
+        submit: Callable[[Batch], None],
+        forget: Callable[["StoreRunWriter"], None],
+    ) -> None:
+        self._run_id = run_id
+        self._run = claim.run
+        self._epoch = claim.epoch
+        self._seq = claim.seq
+        self._hash = claim.hash
+        self._durable_seq = claim.seq
+        self._seen = seen
+        self._submit = submit
+        self._forget = forget
+        self._record_head = codec.record_head(run_id, claim.epoch)
+        self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._failure: JournalError | None = None
+        self._released = False
+
+    @property
+    def run_id(self) -> str:
+        return self._run_id
+
+    @property
+    def epoch(self) -> int:
+        return self._epoch
+
+    @property
+    def head(self) -> Cursor:
+        return Cursor(self._run_id, self._seq)
+
+    def append(self, drafts: Sequence[Draft]) -> Cursor:
+        self._require_usable()
+        if not drafts:
+            raise ValueError("append needs at least one record")
+        seen, run, record_head = self._seen, self._run, self._record_head
+        seq, digest = self._seq, self._hash
+        rows: list[Row] = []
+        fresh: dict[str, Seen] = {}
+        for draft in drafts:
+            part = codec.encode_draft(draft)
+            if draft.record_id in seen or draft.record_id in fresh:
+                return self._append_again(drafts)
+            seq += 1
+            body = record_head + seq.to_bytes(8, "big") + part
+            digest = codec.link(body, digest)
+            rows.append((run, seq, body, digest))
+            fresh[draft.record_id] = Seen(seq, hash(part))
+        self._submit(Batch(self._run_id, self._epoch, rows))
+        seen.update(fresh)
+        self._seq, self._hash = seq, digest
+        return Cursor(self._run_id, seq)
+
+    def _append_again(self, drafts: Sequence[Draft]) -> Cursor:
+        last = 0
+        for draft in drafts:
+            known = self._seen.get(draft.record_id)
+            if known is None or known.draft_hash != hash(codec.encode_draft(draft)):
+                raise JournalConflict(
+                    f"run {self._run_id}: the batch repeats a record id with different content,"
+                    " or only part of it is new; nothing of it was taken"
+                )
+            last = max(last, known.seq)
+        return Cursor(self._run_id, last)
+
+    async def durable(self, cursor: Cursor) -> None:
+        if cursor.run_id != self._run_id or not 0 <= cursor.seq <= self._seq:
+            raise ValueError(
+                f"{cursor} of run {cursor.run_id} was not appended by the writer of {self._run_id}"
+            )
+        if cursor.seq <= self._durable_seq:
+            return
+        if self._failure is not None:
+            self._require_usable()
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append((cursor.seq, waiter))
+        await waiter
+
+    async def release(self) -> None:
+        if self._released:
+            return
+        try:
+            await self.durable(self.head)
+        finally:
+            self._released = True
+            self._forget(self)
+
+    def acknowledge(self, seq: int) -> None:
+        """Everything up to `seq` is on stable storage. Called by the engine, on the loop."""
+        self._durable_seq = seq
+        waiters = self._waiters
+        # Almost always in order of seq; one that waits for more goes round to the end of the queue.
+        for _ in range(len(waiters)):
+            wanted, waiter = waiters.popleft()
+            if wanted > seq:
+                waiters.append((wanted, waiter))
+            elif not waiter.done():
+                waiter.set_result(None)
+
+    def fail(self, failure: JournalError) -> None:
+        """Nothing more of this writer will be stored. Called by the engine, on the loop."""
+        self._failure = self._failure or failure
+        self.wake_waiters(failure)
+
+    def wake_waiters(self, error: JournalError) -> None:
+        """Tell those who wait that they will not hear in time. Called by the engine, on the loop."""
+        while self._waiters:
+            _, waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_exception(_another(error))
+
+    def _require_usable(self) -> None:
+        if self._failure is not None:
+            raise _another(self._failure) from self._failure
+        if self._released:
+            raise JournalUnavailable(f"the writer of run {self._run_id} was released; open the run again")
+
+
+def _another(error: JournalError) -> JournalError:
+    """A fresh exception for each waiter, so that they do not share one traceback."""
+    kind = JournalConflict if isinstance(error, JournalConflict) else JournalUnavailable
+    copy = kind(str(error))
+    copy.__cause__ = error
+    return copy

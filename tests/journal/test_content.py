@@ -1,0 +1,86 @@
+"""Content is found under its ref, kept per subject, and never readable in the file."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from agentfield_journal import (
+    ContentGone,
+    ContentStore,
+    JournalConflict,
+    JournalCorrupt,
+    JournalUnavailable,
+    Retention,
+    open_content,
+)
+
+SENTINEL = b"the caller's card number is 4111"
+
+
+def _found_in_files(folder: Path, needle: bytes) -> bool:
+    return any(needle in file.read_bytes() for file in folder.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+@pytest.mark.asyncio
+async def test_content_is_found_at_once_and_when_durable(kind: str, tmp_path: Path) -> None:
+    url = "memory:" if kind == "memory" else f"sqlite:///{tmp_path}/content.db"
+    async with open_content(url) as store:
+        assert isinstance(store, ContentStore)
+        ref = store.put(SENTINEL, subject="subject-1", retention=Retention.RUN)
+        assert await store.get(ref) == SENTINEL
+        await store.durable(ref)
+        assert await store.get(ref) == SENTINEL
+        with pytest.raises(ContentGone):
+            await store.get("content.unknown")
+
+
+@pytest.mark.asyncio
+async def test_stored_content_survives_reopening_and_is_not_readable_in_the_file(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/content.db"
+    async with open_content(url) as store:
+        refs = [store.put(SENTINEL, subject=f"subject-{n % 3}", retention=Retention.RUN) for n in range(20)]
+    async with open_content(url) as store:
+        assert [await store.get(ref) for ref in refs] == [SENTINEL] * 20
+        assert not _found_in_files(tmp_path, SENTINEL)
+        assert not _found_in_files(tmp_path, b"subject-1")
+
+
+@pytest.mark.asyncio
+async def test_ephemeral_content_is_never_written(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/content.db"
+    async with open_content(url) as store:
+        ref = store.put(SENTINEL, subject="subject-1", retention=Retention.EPHEMERAL)
+        assert await store.get(ref) == SENTINEL
+    async with open_content(url) as store:
+        with pytest.raises(ContentGone):
+            await store.get(ref)
+
+
+@pytest.mark.asyncio
+async def test_another_master_key_opens_nothing(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/content.db"
+    async with open_content(url, master_key=b"a" * 32) as store:
+        ref = store.put(SENTINEL, subject="subject-1", retention=Retention.RUN)
+    async with open_content(url, master_key=b"b" * 32) as store:
+        with pytest.raises(JournalCorrupt):
+            await store.get(ref)
+
+
+@pytest.mark.asyncio
+async def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/content.db"
+    async with open_content(url):
+        os.chmod(tmp_path / "content.db.key", 0o644)
+    with pytest.raises(JournalConflict, match="chmod 600"):
+        await open_content(url)
+
+
+@pytest.mark.asyncio
+async def test_a_closed_store_refuses(tmp_path: Path) -> None:
+    store = await open_content(f"sqlite:///{tmp_path}/content.db")
+    await store.close()
+    await store.close()
+    with pytest.raises(JournalUnavailable):
+        store.put(b"x", subject="subject-1", retention=Retention.RUN)

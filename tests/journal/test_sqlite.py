@@ -1,0 +1,141 @@
+"""What is particular to the journal file: one writing process, readers beside it, other people's files."""
+
+import asyncio
+import sys
+from asyncio.subprocess import PIPE
+from pathlib import Path
+
+import apsw
+import pytest
+
+from agentfield_journal import (
+    FORMAT_VERSION,
+    JournalConflict,
+    JournalFull,
+    JournalUnavailable,
+    Limits,
+    UnknownVersion,
+    open_journal,
+    verify,
+)
+from agentfield_journal.stores.sqlite_connection import connect
+from agentfield_journal.testing import make_draft
+
+
+def edit(path: Path, statement: str) -> None:
+    db = connect(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, None)
+    db.execute(statement)
+    db.close()
+
+
+@pytest.mark.asyncio
+async def test_a_second_writing_process_is_told_who_holds_the_file(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/journal.db"
+    program = f"""
+import asyncio
+from agentfield_journal import open_journal
+async def main():
+    async with open_journal("{url}") as journal:
+        writer = await journal.open_run("run-1")
+        print("open", flush=True)
+        await asyncio.Event().wait()
+asyncio.run(main())
+"""
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=PIPE)
+    assert child.stdout is not None
+    assert await child.stdout.readline() == b"open\n"
+    with pytest.raises(JournalConflict, match=f"process {child.pid}.*read_only=True"):
+        await open_journal(url)
+    child.kill()
+    await child.wait()
+    async with open_journal(url) as journal:
+        assert await journal.heads() == []
+
+
+@pytest.mark.asyncio
+async def test_a_reader_follows_a_writer_in_another_process(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/journal.db"
+    program = f"""
+import asyncio
+from agentfield_journal import open_journal
+async def main():
+    async with open_journal("{url}", read_only=True) as journal:
+        async for record in journal.subscribe("run-1"):
+            print(record.seq, flush=True)
+            if record.seq == 30:
+                return
+asyncio.run(main())
+"""
+    async with open_journal(url) as journal:
+        writer = await journal.open_run("run-1")
+        await writer.durable(writer.append([make_draft(1)]))
+        child = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=PIPE)
+        assert child.stdout is not None
+        seen = [int(await child.stdout.readline())]
+        for number in range(2, 31):
+            await writer.durable(writer.append([make_draft(number)]))
+        rest, _ = await child.communicate()
+    seen += map(int, rest.split())
+    assert seen == list(range(1, 31))
+
+
+@pytest.mark.asyncio
+async def test_a_reader_cannot_write(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/journal.db"
+    with pytest.raises(JournalUnavailable, match="does not exist"):
+        await open_journal(url, read_only=True)
+    async with open_journal(url), open_journal(url, read_only=True) as reader:
+        with pytest.raises(JournalUnavailable, match="reading only"):
+            await reader.open_run("run-1")
+
+
+@pytest.mark.asyncio
+async def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
+    edit(tmp_path / "other.db", "CREATE TABLE customers (name)")
+    with pytest.raises(JournalConflict, match="something else"):
+        await open_journal(f"sqlite:///{tmp_path}/other.db")
+
+
+@pytest.mark.asyncio
+async def test_a_file_of_a_newer_version_is_refused_by_name(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/journal.db"
+    await (await open_journal(url)).close()
+    edit(tmp_path / "journal.db", f"PRAGMA user_version = {FORMAT_VERSION + 1}")
+    for read_only in (False, True):
+        with pytest.raises(UnknownVersion, match=f"format {FORMAT_VERSION + 1}"):
+            await open_journal(url, read_only=read_only)
+
+
+@pytest.mark.asyncio
+async def test_a_full_queue_takes_nothing_of_the_batch(tmp_path: Path) -> None:
+    limits = Limits(queued_records_max=10)
+    async with open_journal(f"sqlite:///{tmp_path}/journal.db", limits=limits) as journal:
+        writer = await journal.open_run("run-1")
+        writer.append([make_draft(number) for number in range(8)])
+        with pytest.raises(JournalFull, match="nothing of this batch"):
+            writer.append([make_draft(8), make_draft(9), make_draft(10)])
+        assert writer.head.seq == 8
+        await writer.durable(writer.append([make_draft(11), make_draft(12)]))
+        await writer.durable(writer.append([make_draft(8), make_draft(9), make_draft(10)]))
+        assert [record.seq for record in await journal.read("run-1")] == list(range(1, 14))
+
+
+@pytest.mark.asyncio
+async def test_an_edited_record_is_named(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/journal.db"
+    async with open_journal(url) as journal:
+        writer = await journal.open_run("run-1")
+        await writer.durable(writer.append([make_draft(number) for number in range(1, 21)]))
+        await (await journal.open_run("run-2")).release()
+    edit(
+        tmp_path / "journal.db",
+        "UPDATE records SET body = CAST(replace(body, x'a16e01', x'a16e02') AS BLOB) WHERE seq = 13",
+    )
+    async with open_journal(url) as journal:
+        report = await verify(journal)
+        assert [(finding.run_id, finding.seq) for finding in report.findings] == [("run-1", 13)]
+
+
+def test_an_unknown_url_says_what_would_work() -> None:
+    with pytest.raises(ValueError, match="memory: or sqlite:///"):
+        open_journal("mysql://localhost/journal")
