@@ -1,0 +1,148 @@
+"""What the provider answers. The default brain is deterministic, with rules in plain language.
+
+A brain sees a conversation and returns what to say or call; it must not know how that is spoken or sent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+from msgspec import UnsetType
+
+from agentfield_adapters.local.protocol.items import (
+    FunctionCallOutput,
+    InputAudio,
+    InputText,
+    Item,
+    Message,
+)
+from agentfield_adapters.local.protocol.session import FunctionChoice, FunctionTool, ToolChoice
+
+COUNT_MAX = 200
+
+_EMPTY: dict[str, object] = {"boolean": True, "array": [], "object": {}}
+_SAY_EXACTLY = re.compile(r"^\s*say exactly:\s*(?P<words>.+?)\s*$", re.IGNORECASE | re.DOTALL)
+_COUNT = re.compile(r"\bcount (?:from 1 )?to (?P<last>\d{1,6})\b", re.IGNORECASE)
+_ARGUMENT = re.compile(r"\b(?:\d+|[A-Z][a-zA-Z]+)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What an answer is made from.
+
+    Attributes:
+        instructions: Of this response, or of the session.
+        items: The conversation, oldest first.
+        heard_s: Seconds of speech in the newest item, for one that was not understood.
+    """
+
+    instructions: str
+    items: Sequence[Item]
+    tools: Sequence[FunctionTool]
+    tool_choice: ToolChoice
+    heard_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Words to speak, or to write in a text answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function to call; `arguments` is JSON text."""
+
+    name: str
+    arguments: str
+
+
+Act = Say | Call
+
+
+class Brain(Protocol):
+    """Decides the answer. Another brain may take its time: it is awaited beside everything else."""
+
+    async def answer(self, prompt: Prompt) -> Sequence[Act]:
+        """Return what to do, in order; at least one act."""
+        ...
+
+
+class RuleBrain:
+    """Answers by rules, so that the same conversation always gets the same answer."""
+
+    async def answer(self, prompt: Prompt) -> Sequence[Act]:
+        """Return the one act the rules give for the newest input."""
+        if dictated := _SAY_EXACTLY.match(prompt.instructions):
+            return [Say(dictated["words"])]
+        newest = prompt.items[-1] if prompt.items else None
+        text = _text_of(newest)
+        if tool := _tool_for(text, prompt, is_output=isinstance(newest, FunctionCallOutput)):
+            return [Call(tool.name, _arguments_for(tool, text))]
+        if isinstance(newest, FunctionCallOutput):
+            return [Say(f"The answer is: {newest.output}")]
+        return [Say(_reply_to(text, prompt.heard_s))]
+
+
+def _text_of(item: Item | None) -> str:
+    if not isinstance(item, Message):
+        return ""
+    parts = (
+        part.text if isinstance(part, InputText) else part.transcript or ""
+        for part in item.content
+        if isinstance(part, InputText | InputAudio)
+    )
+    return " ".join(part for part in parts if part).strip()
+
+
+def _reply_to(text: str, heard_s: float) -> str:
+    if dictated := _SAY_EXACTLY.match(text):
+        return dictated["words"]
+    if count := _COUNT.search(text):
+        return ", ".join(str(number) for number in range(1, min(int(count["last"]), COUNT_MAX) + 1)) + "."
+    if text:
+        return f"You said: {text.rstrip('.')}."
+    if heard_s:
+        return f"I heard {heard_s:.1f} seconds of audio."
+    return "I am listening."
+
+
+def _tool_for(text: str, prompt: Prompt, *, is_output: bool) -> FunctionTool | None:
+    tools = {tool.name: tool for tool in prompt.tools}
+    match prompt.tool_choice:
+        case FunctionChoice(name=name):
+            return tools.get(name)
+        case "required":
+            return next(iter(tools.values()), None)
+        case "none":
+            return None
+        case _:
+            words = _plain(text)
+            return None if is_output else next((tools[n] for n in tools if _plain(n) in words), None)
+
+
+def _plain(text: str) -> str:
+    return " ".join(re.findall(r"[a-z0-9]+", text.lower()))
+
+
+def _arguments_for(tool: FunctionTool, text: str) -> str:
+    schema = {} if isinstance(tool.parameters, UnsetType) else tool.parameters
+    values = iter([found for found in _ARGUMENT.findall(text) if _plain(found) not in _plain(tool.name)])
+    properties: dict[str, Any] = schema.get("properties") or {}
+    wanted = schema.get("required") or list(properties)
+    arguments = {name: _argument(properties.get(name) or {}, next(values, None)) for name in wanted}
+    return msgspec.json.encode(arguments).decode()
+
+
+def _argument(schema: dict[str, Any], word: str | None) -> object:
+    if options := schema.get("enum"):
+        return options[0]
+    kind = schema.get("type")
+    if kind in ("integer", "number"):
+        return int(word) if word and word.isdigit() else 1
+    return _EMPTY.get(str(kind), word or "sim")

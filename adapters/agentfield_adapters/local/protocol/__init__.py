@@ -1,0 +1,1 @@
+"""OpenAI's Realtime wire: shapes, checks and nothing that acts on them."""

@@ -1,0 +1,117 @@
+"""The provider as a process: one socket, one line when it is ready, and no life without its parent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+import uvicorn
+
+from agentfield_adapters.local.app import Routes
+from agentfield_adapters.local.provider import Provider
+
+EXIT_OK, EXIT_USAGE = 0, 2
+SHUTDOWN_S_MAX = 3
+FRAME_BYTES_MAX = 24 * 1024 * 1024  # 15 MiB of audio in base64, with room
+
+
+def serve(
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    seed: int | None = None,
+    api_key: str | None = None,
+    exit_with_parent: bool = False,
+) -> int:
+    """Run the provider until it is told to stop (SIGINT, SIGTERM).
+
+    When it is ready it prints one line of JSON on stdout: `{"url": "http://127.0.0.1:PORT", "pid": …}`.
+
+    Args:
+        host: Address to listen on.
+        port: 0 takes a free one.
+        seed: Of all ids; without one they differ from run to run.
+        api_key: The only bearer that is let in; without one any is.
+        exit_with_parent: End when standard input does, so that a parent that is killed leaves no provider.
+
+    Returns:
+        The exit code: 0, or 2 when the address cannot be used.
+    """
+    try:
+        listening = _listen(host, port)
+    except OSError as error:
+        reason = error.strerror or error
+        sys.stderr.write(
+            f"Cannot listen on {host}:{port}: {reason}. Give another --port; 0 takes a free one.\n"
+        )
+        return EXIT_USAGE
+    provider = Provider(secrets.randbits(32) if seed is None else seed)
+    config = uvicorn.Config(
+        Routes(provider, api_key=api_key).app(),
+        log_level="warning",
+        access_log=False,
+        ws="websockets-sansio",
+        ws_max_size=FRAME_BYTES_MAX,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=SHUTDOWN_S_MAX,
+    )
+    server = _Server(config, ready=lambda: _announce(listening))
+    if exit_with_parent:
+        threading.Thread(target=_stop_at_end_of_input, args=[server], name="parent", daemon=True).start()
+    asyncio.run(server.serve(sockets=[listening]))
+    return EXIT_OK
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready, and ends without an error when it is told to."""
+
+    def __init__(self, config: uvicorn.Config, *, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        kept = {name: signal.signal(name, self.handle_exit) for name in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for name, handler in kept.items():
+                signal.signal(name, handler)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def _announce(listening: socket.socket) -> None:
+    host, port = listening.getsockname()[:2]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    sys.stdout.write(json.dumps({"url": url, "pid": os.getpid()}) + "\n")
+    sys.stdout.flush()
+
+
+def _stop_at_end_of_input(server: uvicorn.Server) -> None:
+    while sys.stdin.buffer.read(1024):
+        pass
+    server.should_exit = True
