@@ -30,6 +30,7 @@ class CloseReason(StrEnum):
     CANCEL = "cancel"
     PROVIDER_FAILURE = "provider_failure"
     HANDLER_FAILURE = "handler_failure"
+    INTERNAL = "internal"
     POLICY_DENIAL = "policy_denial"
     SHUTDOWN = "shutdown"
 

@@ -1,0 +1,200 @@
+"""An agent: a node of reasoners and sessions. What an application author touches first."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from agentfield_rt.agent.reasoner import Reasoner
+from agentfield_rt.agent.session import RealtimeSession, plain
+from agentfield_rt.errors import RealtimeError
+from agentfield_rt.ports import SessionConfig
+from agentfield_rt.registry import validate_pair
+from agentfield_rt.turn_detection import validate_turn_detection
+from agentfield_rt.voice.link import ExecutionRequest, Executor, Handler, SessionLink
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+SessionFunction = Callable[[RealtimeSession], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionContext:
+    """Where the running code stands in the workflow; nested calls inherit it."""
+
+    run_id: str
+    execution_id: str | None = None
+    session_id: str | None = None
+    turn_id: str | None = None
+
+
+_current: ContextVar[ExecutionContext | None] = ContextVar("agentfield_execution", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionDefinition:
+    """A session as it was declared: what the provider is told, what its model may call, who handles it."""
+
+    name: str
+    provider: str
+    transport: str
+    config: SessionConfig
+    tools: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    apology: str | None = None
+    function: SessionFunction
+
+    def handler(self) -> Handler:
+        """Runs the function once for a session."""
+
+        async def handle(link: SessionLink) -> None:
+            token = _current.set(ExecutionContext(link.run_id, session_id=link.session_id))
+            try:
+                await self.function(RealtimeSession(link))
+            finally:
+                _current.reset(token)
+
+        return handle
+
+
+class Agent:
+    """A node: `@app.reasoner()` declares work, `@app.session(…)` declares calls, `app.run()` serves both.
+
+    Args:
+        node_id: The first half of every target, `node_id.name`.
+    """
+
+    def __init__(self, node_id: str, *, version: str = "0.0.0", description: str = "") -> None:
+        if not node_id or "." in node_id:
+            raise ValueError(f"node_id {node_id!r} must be a word without dots: targets are node.name")
+        self.node_id = node_id
+        self.version = version
+        self.description = description
+        self.reasoners: dict[str, Reasoner] = {}
+        self.sessions: dict[str, SessionDefinition] = {}
+        self._executor: Executor | None = None
+
+    def reasoner(
+        self, name: str | None = None, *, tags: Sequence[str] = (), description: str = ""
+    ) -> Callable[[Function], Function]:
+        """Declare a reasoner; its parameters, typed, are its input."""
+
+        def declare(function: Function) -> Function:
+            reasoner = Reasoner(
+                function, name=name or function.__name__, tags=tuple(tags), description=description
+            )
+            if reasoner.name in self.reasoners:
+                raise ValueError(f"{self.node_id} has a reasoner {reasoner.name!r} already")
+            self.reasoners[reasoner.name] = reasoner
+            return function
+
+        return declare
+
+    def session(  # noqa: PLR0913 - AgentField's signature
+        self,
+        name: str,
+        *,
+        provider: str,
+        transport: str,
+        model: str | None = None,
+        modalities: Sequence[str] = ("audio", "text"),
+        voice: str | None = None,
+        tools: Sequence[str] = (),
+        tags: Sequence[str] = (),
+        metadata: Mapping[str, Any] | None = None,
+        turn_detection: Mapping[str, Any] | None = None,
+        instructions: str = "",
+        phrases: Sequence[str] = (),
+        rules: Mapping[str, str] | None = None,
+        apology: str | None = "Sorry, something went wrong on my side. Please say that again.",
+    ) -> Callable[[SessionFunction], SessionFunction]:
+        """Declare a session. The function is run for each call and asks for turns with `session.input()`.
+
+        Args:
+            name: The second half of the target, `node_id.name`.
+            provider: Who runs the realtime model: `local`, `openai`, `openrouter`.
+            transport: How audio and events move: `webrtc`, `websocket`, `audio_turns`.
+            tools: Targets that the model may call by itself; nothing else is let through.
+            turn_detection: The provider's object; server_vad with its defaults when left out.
+            phrases: What callers may say, in JSGF right-hand-side syntax: a hint for the recogniser.
+            rules: Named parts of `phrases`, `{"number": "one | two"}` for `<number>`.
+            apology: Said when the function raises; None says nothing.
+
+        Raises:
+            UnsupportedTransport: the pair does not exist.
+            InvalidTurnDetection: `turn_detection` is not one a provider takes.
+        """
+        provider_name, transport_name = validate_pair(provider, transport)
+        detection = validate_turn_detection(turn_detection, provider=provider_name, transport=transport_name)
+        config = SessionConfig(
+            model=model,
+            voice=voice,
+            instructions=instructions,
+            modalities=tuple(modalities),
+            phrases=tuple(phrases),
+            rules=dict(rules or {}),
+            turn_detection={**detection, "create_response": False},  # the handler answers
+        )
+
+        def declare(function: SessionFunction) -> SessionFunction:
+            if name in self.sessions:
+                raise ValueError(f"{self.node_id} has a session {name!r} already")
+            self.sessions[name] = SessionDefinition(
+                name=name,
+                provider=provider_name,
+                transport=transport_name,
+                config=config,
+                tools=tuple(tools),
+                tags=tuple(tags),
+                metadata=dict(metadata or {}),
+                apology=apology,
+                function=function,
+            )
+            return function
+
+        return declare
+
+    def bind(self, executor: Executor) -> None:
+        """Let `app.call` reach the workflow; a control plane does this when the agent joins it."""
+        self._executor = executor
+
+    async def call(self, target: str, **arguments: Any) -> Any:
+        """Run the reasoner `node.name`, as a child of whatever is running now.
+
+        Raises:
+            ExecutionFailed: it does not exist, raised, or was cancelled.
+            RealtimeError: the agent has not joined a control plane.
+        """
+        if self._executor is None:
+            raise RealtimeError(
+                f"agent {self.node_id} is not running; app.run() or a control plane comes first"
+            )
+        current = _current.get()
+        request = ExecutionRequest(
+            target=target,
+            arguments={name: plain(value) for name, value in arguments.items()},
+            run_id=current.run_id if current else None,
+            session_id=current.session_id if current else None,
+            turn_id=current.turn_id if current else None,
+            parent_execution_id=current.execution_id if current else None,
+        )
+        return await self._executor.execute(request)
+
+    async def invoke(self, name: str, arguments: Mapping[str, Any], context: ExecutionContext) -> Any:
+        """Run one of this agent's own reasoners, at `context`'s place in the workflow.
+
+        Raises:
+            InvalidInput: the arguments do not fit.
+        """
+        token = _current.set(context)
+        try:
+            return await self.reasoners[name].invoke(arguments)
+        finally:
+            _current.reset(token)
+
+    def run(self, *, host: str = "127.0.0.1", port: int = 8080, data: str | Path | None = None) -> None:
+        """Serve this agent with an embedded control plane, until Ctrl-C."""
+        from agentfield_rt.plane.server import serve  # the web framework is an extra; agents work without
+
+        serve([self], host=host, port=port, data=data)

@@ -1,0 +1,62 @@
+"""A reasoner: an async function with typed inputs that anybody in the workflow can call."""
+
+import asyncio
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from agentfield_rt.errors import RealtimeError
+
+
+class InvalidInput(RealtimeError):
+    """The caller's fault: the arguments do not fit the parameters. Names them, not their values."""
+
+
+class Reasoner:
+    """One registered function and what its parameters look like from outside."""
+
+    def __init__(
+        self, function: Callable[..., Any], *, name: str, tags: tuple[str, ...], description: str
+    ) -> None:
+        self.name = name
+        self.tags = tags
+        self.description = description or inspect.getdoc(function) or ""
+        self._function = function
+        self._model = _input_model(function, name)
+
+    @property
+    def input_schema(self) -> dict[str, Any]:
+        """The parameters as a JSON schema."""
+        return self._model.model_json_schema()
+
+    async def invoke(self, arguments: Mapping[str, Any]) -> Any:
+        """Check `arguments` and run the function; one that is not async runs in a thread.
+
+        Raises:
+            InvalidInput: an argument is missing, unknown or of the wrong type.
+        """
+        try:
+            checked = self._model.model_validate(dict(arguments))
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(str(part) for part in problem['loc']) or 'input'}: {problem['type']}"
+                for problem in error.errors(include_input=False, include_url=False)
+            )
+            raise InvalidInput(f"{self.name} does not take these arguments: {problems}") from None
+        values = {name: getattr(checked, name) for name in type(checked).model_fields}
+        if inspect.iscoroutinefunction(self._function):
+            return await self._function(**values)
+        return await asyncio.to_thread(self._function, **values)
+
+
+def _input_model(function: Callable[..., Any], name: str) -> type[BaseModel]:
+    fields: dict[str, Any] = {}
+    for parameter in inspect.signature(function, eval_str=True).parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise TypeError(f"reasoner {name} must name its parameters; *args and **kwargs have no schema")
+        annotation = Any if parameter.annotation is parameter.empty else parameter.annotation
+        default = ... if parameter.default is parameter.empty else parameter.default
+        fields[parameter.name] = (annotation, default)
+    return create_model(f"{name}_input", __config__=ConfigDict(extra="forbid"), **fields)

@@ -1,0 +1,123 @@
+"""The session as a handler sees it: turns come in, speech goes out, reasoners do the work."""
+
+import dataclasses
+from collections.abc import AsyncIterator, Generator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from agentfield_rt.errors import CloseReason, Reason, SessionClosed
+from agentfield_rt.voice.link import SessionLink, Turn, UtteranceState, UtteranceTicket
+
+
+class UtteranceHandle:
+    """Something the agent says. `await handle` returns when it has been heard, cut off or given up."""
+
+    def __init__(self, ticket: UtteranceTicket) -> None:
+        self._ticket = ticket
+
+    @property
+    def id(self) -> str:
+        return self._ticket.utterance_id
+
+    @property
+    def state(self) -> UtteranceState:
+        """planned → synthesising → playing → one of played, interrupted, failed, skipped."""
+        return self._ticket.state
+
+    @property
+    def heard(self) -> str:
+        """The words the caller heard."""
+        return self._ticket.heard
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why it failed or was skipped."""
+        return self._ticket.reason
+
+    def __await__(self) -> Generator[Any, None, "UtteranceHandle"]:
+        yield from self._ticket.wait().__await__()
+        return self
+
+
+class RealtimeSession:
+    """One call, for its handler.
+
+    `session.input()` gives turns, `session.call()` runs reasoners within the call's workflow,
+    `session.say()` speaks.
+    """
+
+    def __init__(self, link: SessionLink) -> None:
+        self._link = link
+
+    @property
+    def id(self) -> str:
+        return self._link.session_id
+
+    @property
+    def run_id(self) -> str:
+        """The workflow run that every turn of this call belongs to."""
+        return self._link.run_id
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        return self._link.metadata
+
+    async def input(self) -> Turn:
+        """The user's next turn, complete. Asking for it means that the one before is answered.
+
+        Raises:
+            SessionClosed: the call is over.
+        """
+        turn = await self._link.next_turn()
+        if turn is None:
+            raise SessionClosed(f"session {self.id} is over; there are no further turns")
+        return turn
+
+    async def turns(self) -> AsyncIterator[Turn]:
+        """Every turn until the call is over."""
+        while (turn := await self._link.next_turn()) is not None:
+            yield turn
+
+    def say(self, text: str) -> UtteranceHandle:
+        """Speak `text` word for word, after what is being said. Returns at once; await it to wait.
+
+        Raises:
+            SessionClosed: the call is over.
+        """
+        return UtteranceHandle(self._link.say(text, None))
+
+    def reply(self, instructions: str) -> UtteranceHandle:
+        """Let the provider's model answer by itself, following `instructions`.
+
+        Raises:
+            SessionClosed: the call is over.
+        """
+        return UtteranceHandle(self._link.say(None, instructions))
+
+    async def call(self, target: str, **arguments: Any) -> Any:
+        """Run the reasoner `node.name`; it lands in this call's workflow.
+
+        Turns, dataclasses and pydantic models among the arguments arrive as plain JSON objects.
+
+        Raises:
+            ExecutionFailed: it does not exist, raised, or was cancelled.
+        """
+        return await self._link.call(target, {name: plain(value) for name, value in arguments.items()})
+
+    async def interrupt(self) -> None:
+        """Stop what is being said and skip what waits; returns when it is silent."""
+        await self._link.interrupt()
+
+    async def close(self) -> None:
+        """Hang up. The handler is cancelled at its next await."""
+        await self._link.close(CloseReason.NORMAL)
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON would carry it, where we know how."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    return value

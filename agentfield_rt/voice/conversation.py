@@ -1,0 +1,178 @@
+"""What provider events mean for the conversation: who speaks, what was said, what was heard.
+
+Synchronous and without effects on the provider: the session acts on what this finds out.
+"""
+
+import asyncio
+import secrets
+from collections import defaultdict
+
+from agentfield_rt.core.records import TurnSource
+from agentfield_rt.errors import Reason
+from agentfield_rt.frames import (
+    SAMPLE_RATE_HZ,
+    InputRejected,
+    InputTranscript,
+    OutputAudio,
+    OutputTranscript,
+    PlaybackStarted,
+    PlaybackStopped,
+    ProviderEvent,
+    ResponseEnded,
+    ResponseStarted,
+    ResponseStatus,
+    SpeechStarted,
+    SpeechStopped,
+)
+from agentfield_rt.ports import Clock
+from agentfield_rt.voice.link import Turn, UtteranceState
+from agentfield_rt.voice.live import LiveFeed
+from agentfield_rt.voice.player import Player
+from agentfield_rt.voice.spec import SessionSpec
+from agentfield_rt.voice.turns import Turns
+from agentfield_rt.voice.utterances import Utterance, Utterances
+
+BYTES_PER_MS = SAMPLE_RATE_HZ * 2 // 1000
+
+
+class Conversation:
+    """Folds provider events into turns and utterances."""
+
+    def __init__(
+        self, *, turns: Turns, utterances: Utterances, live: LiveFeed, clock: Clock, spec: SessionSpec
+    ) -> None:
+        self._turns = turns
+        self._utterances = utterances
+        self._live = live
+        self._clock = clock
+        self._spec = spec
+        self._partial: defaultdict[str, str] = defaultdict(str)
+        self._spoken_until_ns: int | None = None
+        self._user = "listening"
+        self._agent = "idle"
+        self._audio_bytes: defaultdict[str, int] = defaultdict(int)
+        self.user_cut_in = False
+
+    def handle(self, event: ProviderEvent, player: Player | None = None) -> None:
+        """Take one provider event; `player` is there when we carry the agent's audio."""
+        match event:
+            case SpeechStarted() | SpeechStopped():
+                self._speech(event, player)
+            case InputTranscript(item_id, text, final):
+                self._heard_user(item_id, text, final=final)
+            case InputRejected(item_id):
+                self._partial.pop(item_id, None)
+                self._commit(text="", understood=False)
+            case ResponseStarted(response_id, utterance_id):
+                self._response_started(response_id, utterance_id)
+            case OutputAudio(response_id, _, pcm):
+                self._audio_bytes[response_id] += len(pcm)
+                if player is not None:
+                    player.give(response_id, pcm)
+            case OutputTranscript(response_id, _, text):
+                self._saying(response_id, text)
+            case PlaybackStarted(response_id):
+                self._playback_started(response_id)
+            case PlaybackStopped(response_id, cleared):
+                self._playback_stopped(response_id, cleared=cleared)
+            case ResponseEnded(response_id, status):
+                self._response_ended(response_id, status, player)
+            case _:
+                pass
+
+    def set_agent(self, state: str) -> None:
+        """Say what the agent is doing: idle, thinking or speaking."""
+        if self._agent != state:
+            self._agent = state
+            self._publish_state()
+
+    def heard_ms(self, utterance: Utterance, player: Player | None) -> int:
+        """How much of an utterance the caller has heard by now."""
+        if player is not None and utterance.response_id is not None:
+            return player.heard_ms(utterance.response_id)
+        if utterance.started_at is None:
+            return 0
+        return int((asyncio.get_running_loop().time() - utterance.started_at) * 1000)
+
+    def _speech(self, event: SpeechStarted | SpeechStopped, player: Player | None) -> None:
+        speaking = isinstance(event, SpeechStarted)
+        self._user = "speaking" if speaking else "listening"
+        if speaking:
+            current = self._utterances.current
+            # Where the provider plays, it stops by itself and reports it.
+            self.user_cut_in = player is not None and current is not None
+        else:
+            self._spoken_until_ns = self._clock() - self._spec.silence_ms * 1_000_000
+        self._utterances.hold(while_user_speaks=speaking)
+        kind = "speech_started" if speaking else "speech_stopped"
+        self._live.publish({"type": kind, "item_id": event.item_id})
+        self._publish_state()
+
+    def _heard_user(self, item_id: str, text: str, *, final: bool) -> None:
+        if not final:
+            self._partial[item_id] += text
+            self._live.publish({"type": "partial", "item_id": item_id, "text": self._partial[item_id]})
+            return
+        self._partial.pop(item_id, None)
+        self._commit(text=text.strip(), understood=bool(text.strip()))
+
+    def _commit(self, *, text: str, understood: bool) -> None:
+        turn = Turn(f"turn_{secrets.token_hex(8)}", text, understood, TurnSource.SPEECH)
+        self._turns.commit(turn, spoken_until_ns=self._spoken_until_ns)
+        self._spoken_until_ns = None
+        self.set_agent("thinking")
+
+    def _response_started(self, response_id: str, utterance_id: str | None) -> None:
+        utterance = self._utterances.current
+        if utterance is not None and utterance_id == utterance.utterance_id:
+            utterance.response_id = response_id
+
+    def _saying(self, response_id: str, text: str) -> None:
+        utterance = self._of(response_id)
+        if utterance is None:
+            return
+        audio_ms = self._audio_bytes.get(response_id, 0) // BYTES_PER_MS
+        if not audio_ms and utterance.started_at is not None:
+            audio_ms = int((asyncio.get_running_loop().time() - utterance.started_at) * 1000)
+        utterance.transcript.append(text, audio_ms=audio_ms)
+        self._live.publish(
+            {"type": "saying", "utterance_id": utterance.utterance_id, "text": utterance.transcript.whole}
+        )
+
+    def _playback_started(self, response_id: str) -> None:
+        if (utterance := self._of(response_id)) is not None:
+            self._utterances.started(utterance, response_id, now_s=asyncio.get_running_loop().time())
+            self.set_agent("speaking")
+
+    def _playback_stopped(self, response_id: str, *, cleared: bool) -> None:
+        utterance = self._of(response_id)
+        if utterance is None:
+            return
+        if cleared:
+            self._utterances.interrupted(utterance, self.heard_ms(utterance, None))
+        else:
+            self._utterances.played(utterance)
+        self._audio_bytes.pop(response_id, None)
+        self.set_agent("idle")
+
+    def _response_ended(self, response_id: str, status: ResponseStatus, player: Player | None) -> None:
+        """Generation is over; what is still playing ends by `PlaybackStopped`."""
+        if player is not None:
+            player.finish(response_id)
+        utterance = self._of(response_id)
+        if utterance is None or utterance.state is UtteranceState.PLAYING:
+            return
+        if status is ResponseStatus.FAILED:
+            self._utterances.failed(utterance, Reason.UNAVAILABLE)
+        elif status is ResponseStatus.CANCELLED:
+            self._utterances.interrupted(utterance, 0)
+        elif not self._spec.provider_plays and response_id not in self._audio_bytes:
+            self._utterances.played(utterance)  # there is nothing to play
+            self.set_agent("idle")
+
+    def _of(self, response_id: str) -> Utterance | None:
+        utterance = self._utterances.current
+        return utterance if utterance is not None and utterance.response_id == response_id else None
+
+    def _publish_state(self) -> None:
+        self._live.publish({"type": "state", "user": self._user, "agent": self._agent})

@@ -1,0 +1,134 @@
+"""What a handler and its session say to each other, wherever the handler runs."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from agentfield_rt.core.records import TurnSource
+from agentfield_rt.errors import CloseReason, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What the user said, complete.
+
+    Attributes:
+        id: Unique; the turn is delivered under it until it is answered.
+        text: The words; empty when they were not understood.
+        understood: False for speech that the recogniser rejected rather than guessed at.
+        source: Whether it was spoken or typed.
+    """
+
+    id: str
+    text: str
+    understood: bool = True
+    source: TurnSource = TurnSource.SPEECH
+
+
+class UtteranceState(StrEnum):
+    """Where an utterance is; the last four are final and written once."""
+
+    PLANNED = "planned"
+    SYNTHESISING = "synthesising"
+    PLAYING = "playing"
+    PLAYED = "played"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+FINAL_STATES = frozenset(
+    {UtteranceState.PLAYED, UtteranceState.INTERRUPTED, UtteranceState.FAILED, UtteranceState.SKIPPED}
+)
+
+
+class UtteranceTicket(Protocol):
+    """An utterance as the session's side reports on it."""
+
+    @property
+    def utterance_id(self) -> str: ...
+
+    @property
+    def state(self) -> UtteranceState: ...
+
+    @property
+    def heard(self) -> str:
+        """What the caller heard of it so far."""
+        ...
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why it failed or was skipped."""
+        ...
+
+    async def wait(self) -> None:
+        """Return once the state is final. Cancelling one waiter does not touch the others."""
+        ...
+
+
+class SessionLink(Protocol):
+    """The session as a handler reaches it."""
+
+    @property
+    def session_id(self) -> str: ...
+
+    @property
+    def run_id(self) -> str: ...
+
+    @property
+    def metadata(self) -> Mapping[str, Any]: ...
+
+    async def next_turn(self) -> Turn | None:
+        """The next turn, or None when the session is over. Asking completes the turn before."""
+        ...
+
+    def say(self, text: str | None, instructions: str | None) -> UtteranceTicket:
+        """Queue speech behind what is being said: `text` word for word, or an answer to `instructions`.
+
+        Raises:
+            SessionClosed: the session is over.
+        """
+        ...
+
+    async def call(self, target: str, arguments: Mapping[str, Any]) -> Any:
+        """Run a reasoner within this session's run and return its result.
+
+        Raises:
+            ExecutionFailed: it does not exist, raised, or was cancelled.
+        """
+        ...
+
+    async def interrupt(self) -> None:
+        """Stop what is being said and skip what waits; returns when it is silent."""
+        ...
+
+    async def close(self, reason: CloseReason = CloseReason.NORMAL) -> None: ...
+
+
+Handler = Callable[[SessionLink], Awaitable[None]]
+"""Runs one handler invocation to its end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionRequest:
+    """A reasoner to run; where it belongs decides its place in the workflow. No run: a new one."""
+
+    target: str
+    arguments: Mapping[str, Any]
+    run_id: str | None = None
+    session_id: str | None = None
+    turn_id: str | None = None
+    parent_execution_id: str | None = None
+
+
+class Executor(Protocol):
+    """Runs reasoners, wherever they live."""
+
+    async def execute(self, request: ExecutionRequest) -> Any:
+        """Run to the end and return the result. Cancelling the caller leaves the execution running.
+
+        Raises:
+            ExecutionFailed: it does not exist, raised, or was cancelled.
+        """
+        ...

@@ -1,0 +1,379 @@
+"""A voice session: listens to the provider, hands turns to the handler, speaks for it, ends once.
+
+Knows no HTTP and no wire format. The controller owns the provider boundary; this owns the
+conversation on top of it and every task that runs for it.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agentfield_journal import ContentStore
+from agentfield_journal.envelope import Retention
+from agentfield_rt.controller import RealtimeSessionController
+from agentfield_rt.core import records
+from agentfield_rt.core.records import Decision, Record, TurnSource
+from agentfield_rt.errors import (
+    CloseReason,
+    ConnectionLost,
+    IllegalCommand,
+    ProviderError,
+    RealtimeError,
+    Reason,
+    SessionClosed,
+)
+from agentfield_rt.frames import AudioFrame, SpeechFrame, TextFrame
+from agentfield_rt.ports import Clock, Connection, system_clock
+from agentfield_rt.run import Context, Run
+from agentfield_rt.voice.conversation import Conversation
+from agentfield_rt.voice.link import ExecutionRequest, Executor, Handler, Turn
+from agentfield_rt.voice.live import LiveFeed
+from agentfield_rt.voice.player import Caller, Player
+from agentfield_rt.voice.spec import SessionSpec
+from agentfield_rt.voice.tools import ToolCalls
+from agentfield_rt.voice.turns import Turns
+from agentfield_rt.voice.utterances import Utterance, Utterances
+
+log = logging.getLogger(__name__)
+
+EVENTS_PER_RECEIVE_MAX = 64
+RESTARTS_MAX = 3
+HANDLER_FAILURES_MAX = 3
+SILENCE_MAX_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionServices:
+    """What every session of a process shares.
+
+    Attributes:
+        content: Keeps what was said; the journal gets references.
+        executor: Runs reasoners for `call` and for the model's tool calls.
+    """
+
+    content: ContentStore
+    executor: Executor
+    clock: Clock = system_clock
+
+
+class VoiceSession:
+    """One call. Satisfies `SessionLink` for its handler.
+
+    Args:
+        run: The run everything is written to.
+        controller: Drives the provider; not connected yet.
+        handler: The application's; None when the provider's model answers by itself.
+    """
+
+    def __init__(
+        self,
+        spec: SessionSpec,
+        run: Run,
+        *,
+        controller: RealtimeSessionController,
+        services: SessionServices,
+        handler: Handler | None,
+    ) -> None:
+        self.spec = spec
+        self.live = LiveFeed()
+        self._run = run
+        self._controller = controller
+        self._services = services
+        self._handler = handler
+        self._turns = Turns(self._record, self._keep)
+        self._utterances = Utterances(self._speak, self._record, self._keep)
+        self._tools = ToolCalls(spec.tools, controller.send, self.call, self._record, self._keep)
+        self._player: Player | None = None
+        self._conversation = Conversation(
+            turns=self._turns, utterances=self._utterances, live=self.live, clock=services.clock, spec=spec
+        )
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing: asyncio.Task[None] | None = None
+        self._ended = asyncio.Event()
+        self._close_reason: CloseReason | None = None
+
+    @property
+    def session_id(self) -> str:
+        return self.spec.session_id
+
+    @property
+    def run_id(self) -> str:
+        return self._run.run_id
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        return self.spec.metadata
+
+    @property
+    def phase(self) -> str:
+        """The lifecycle phase of the provider boundary."""
+        return self._controller.state.phase.value
+
+    @property
+    def close_reason(self) -> CloseReason | None:
+        return self._close_reason
+
+    @property
+    def is_over(self) -> bool:
+        return self._closing is not None
+
+    async def ended(self) -> None:
+        """Return once the session is over and all of it is recorded."""
+        await self._ended.wait()
+
+    def start(self) -> None:
+        """Write down that this session exists and what it may do."""
+        spec = self.spec
+        self._record(
+            records.SessionStarted(
+                target=spec.target,
+                provider=spec.provider,
+                transport=spec.transport,
+                model=spec.config.model,
+                voice=spec.config.voice,
+                modalities=spec.config.modalities,
+                tools=tuple(sorted(spec.tools.values())),
+                tags=spec.tags,
+            )
+        )
+
+    # The caller's side.
+
+    async def connect(self, *, offer_sdp: str | None = None, caller: Caller | None = None) -> Connection:
+        """Connect to the provider and let the handler begin.
+
+        Args:
+            offer_sdp: The browser's offer where media flows browser ↔ provider.
+            caller: Takes the agent's audio where media flows through us.
+
+        Raises:
+            IllegalCommand: the session is connected already, or over.
+            ProviderError: the provider is not to be had.
+        """
+        if self.is_over:
+            raise SessionClosed(f"session {self.session_id} is over; start a new one")
+        connection = await self._controller.connect(offer_sdp=offer_sdp)
+        if caller is not None:
+            self._player = Player(caller, self._conversation.handle)
+            self._spawn(self._player.run(), "player")
+        self._spawn(self._listen(), "listen")
+        self._spawn(self._utterances.run(), "utterances")
+        if self._handler is not None:
+            self._spawn(self._handle_turns(self._handler), "handler")
+        return connection
+
+    async def hear_audio(self, pcm: bytes) -> None:
+        """Pass on user audio: mono int16 PCM at 24 kHz.
+
+        Raises:
+            IllegalCommand, GateOverflow, ProviderError: see `RealtimeSessionController.send`.
+        """
+        await self._controller.send(AudioFrame(f"frm_{secrets.token_hex(8)}", pcm))
+
+    async def hear_text(self, text: str) -> str:
+        """The user typed a turn; returns its id.
+
+        Raises:
+            SessionClosed: the session is over.
+            IllegalCommand: it is not connected yet.
+            ProviderError: the provider did not take it.
+        """
+        if self.is_over:
+            raise SessionClosed(f"session {self.session_id} is over; start a new one")
+        turn = Turn(id=_new_id("turn"), text=text, source=TurnSource.TEXT)
+        await self._controller.send(TextFrame(turn.id, text))
+        await self.interrupt()
+        self._turns.commit(turn, spoken_until_ns=None)
+        return turn.id
+
+    # The handler's side.
+
+    async def next_turn(self) -> Turn | None:
+        return await self._turns.next()
+
+    def say(self, text: str | None, instructions: str | None = None) -> Utterance:
+        if self.is_over:
+            raise SessionClosed(f"session {self.session_id} is over; nothing more can be said in it")
+        turn = self._turns.current
+        utterance = Utterance(_new_id("utt"), text, instructions, turn.id if turn else None)
+        self._utterances.add(utterance)
+        return utterance
+
+    async def call(self, target: str, arguments: Mapping[str, Any]) -> Any:
+        turn = self._turns.current
+        return await self._services.executor.execute(
+            ExecutionRequest(
+                target=target,
+                arguments=arguments,
+                run_id=self.run_id,
+                session_id=self.session_id,
+                turn_id=turn.id if turn else None,
+            )
+        )
+
+    async def interrupt(self) -> None:
+        self._utterances.skip_queued(Reason.SUPERSEDED)
+        utterance = self._utterances.current
+        if utterance is None or utterance.response_id is None:
+            return
+        await self._cut(utterance)
+        await utterance.wait()
+
+    async def close(self, reason: CloseReason = CloseReason.NORMAL) -> None:
+        """End the session; all callers wait for the same end. The record is sealed last."""
+        if self._closing is None:
+            self._close_reason = reason
+            self._closing = asyncio.create_task(self._close(reason), name=f"end {self.session_id}")
+        if asyncio.current_task() in self._tasks:
+            return  # the end waits for this very task
+        await asyncio.shield(self._closing)
+
+    # Tasks.
+
+    async def _listen(self) -> None:
+        """Take what the provider sends until the session ends."""
+        restarts = 0
+        while not self.is_over:
+            try:
+                events = await self._controller.receive(demand=EVENTS_PER_RECEIVE_MAX)
+            except ConnectionLost as lost:
+                if not (lost.retryable and self._player is not None and restarts < RESTARTS_MAX):
+                    reason = CloseReason.PROVIDER_FAILURE if lost.retryable else CloseReason.CALLER_GONE
+                    await self.close(reason)
+                    return
+                restarts += 1
+                await self._reconnect(lost.reason)
+                continue
+            except ProviderError as error:
+                if error.reason is Reason.SUPERSEDED:
+                    continue
+                await self.close(CloseReason.PROVIDER_FAILURE)
+                return
+            except IllegalCommand:
+                return  # the session was closed in between
+            for event in events:
+                self._conversation.handle(event, self._player)
+                self._tools.handle(event)
+            if self._conversation.user_cut_in and (utterance := self._utterances.current) is not None:
+                await self._cut(utterance)
+
+    async def _reconnect(self, reason: Reason) -> None:
+        """What was being said is lost; what the user says meanwhile waits behind the gate."""
+        if (utterance := self._utterances.current) is not None:
+            self._utterances.failed(utterance, Reason.CONNECTION_LOST)
+        if self._player is not None:
+            await self._player.clear()
+        try:
+            await self._controller.restart(reason)
+        except ProviderError:
+            self._abandon_unknown()
+            await self.close(CloseReason.PROVIDER_FAILURE)
+
+    async def _handle_turns(self, handler: Handler) -> None:
+        """Run the handler. One that returns is run again for the next turn; one that raises fails it."""
+        failures = 0
+        while not self.is_over:
+            answered_before = self._turns.answered_total
+            try:
+                await handler(self)
+            except SessionClosed:
+                return
+            except Exception:
+                # Its text may hold what the user said: the traceback is for hosts that ask for it.
+                in_detail = log.isEnabledFor(logging.DEBUG)
+                log.warning("the handler of session %s raised", self.session_id, exc_info=in_detail)
+                failures = 1 if self._turns.answered_total > answered_before else failures + 1
+                self._turns.fail(Reason.HANDLER_ERROR)
+                if failures >= HANDLER_FAILURES_MAX:
+                    await self.close(CloseReason.HANDLER_FAILURE)
+                elif self.spec.apology and not self.is_over:
+                    self.say(self.spec.apology)
+            else:
+                self._turns.complete()
+            await self._turns.waiting()
+
+    async def _close(self, reason: CloseReason) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tools.close()
+        utterance = self._utterances.current
+        self._utterances.end(self._conversation.heard_ms(utterance, self._player) if utterance else 0)
+        self._turns.end()
+        try:
+            await self._controller.close(reason)
+        except RealtimeError:
+            # The provider could not be told. The session is over all the same, and says so.
+            self._controller.fail(Reason.UNAVAILABLE)
+        self._abandon_unknown()
+        self._record(records.SessionEnded(reason=reason))
+        await self._run.durable()
+        self.live.close()
+        self._ended.set()
+
+    # Steps.
+
+    async def _speak(self, utterance: Utterance) -> None:
+        frame_id = f"say_{utterance.utterance_id.removeprefix('utt_')}"
+        frame = SpeechFrame(frame_id, utterance.utterance_id, utterance.text, utterance.instructions)
+        self._conversation.set_agent("thinking")
+        try:
+            await self._controller.send(frame)
+        except ProviderError as error:
+            if not error.not_done:
+                self._abandon_unknown()  # saying it twice would be worse than not at all
+            raise
+
+    async def _cut(self, utterance: Utterance) -> None:
+        """Stop an utterance that the caller is hearing; returns when it is silent."""
+        self._conversation.user_cut_in = False
+        response_id = utterance.response_id
+        if response_id is None:
+            return
+        heard_ms = self._player.heard_ms(response_id) if self._player else None
+        if self._player is not None:
+            await self._player.clear()
+        try:
+            await self._controller.interrupt(response_id, heard_ms=heard_ms)
+        except (IllegalCommand, ProviderError):
+            # It ended by itself in between, or the provider did not answer: we play nothing more of it.
+            log.info("a response of session %s could not be interrupted", self.session_id)
+        if self._player is None:
+            # The provider plays and says when it has stopped; silence is not waited for without end.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(utterance.wait(), SILENCE_MAX_S)
+        self._utterances.interrupted(utterance, self._conversation.heard_ms(utterance, None))
+
+    def _abandon_unknown(self) -> None:
+        """Doubt about what reached the provider ends here: it is not tried again."""
+        for op_id in self._controller.state.unknown:
+            self._controller.reconcile(op_id, Decision.ABANDONED)
+
+    def _record(self, record: Record, turn_id: str | None = None) -> None:
+        self._run.append([record], Context(session_id=self.session_id, turn_id=turn_id))
+
+    def _keep(self, text: str) -> str:
+        return self._services.content.put(text.encode(), subject=self.session_id, retention=Retention.SESSION)
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run `work` for as long as the session lives; if it fails, the session is over."""
+        task = asyncio.create_task(work, name=f"{name} {self.session_id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._task_ended)
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("task %s failed: %s", task.get_name(), type(error).__name__, exc_info=error)
+            if self._closing is None:
+                self._close_reason = CloseReason.INTERNAL
+                self._closing = asyncio.create_task(self._close(CloseReason.INTERNAL))
+
+
+def _new_id(prefix: str) -> str:
+    return f"{prefix}_{secrets.token_hex(8)}"

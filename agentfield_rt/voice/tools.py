@@ -1,0 +1,91 @@
+"""Tools that the provider's model calls by itself: on the session's list or refused, each answered once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from agentfield_rt.core import records
+from agentfield_rt.core.records import Record
+from agentfield_rt.errors import ExecutionFailed, Reason
+from agentfield_rt.frames import ProviderEvent, ToolCalled, ToolResultFrame
+
+ARGUMENTS_BYTES_MAX = 64 * 1024
+CALLS_AT_ONCE_MAX = 16
+
+
+class ToolCalls:
+    """The gate in front of the executor. The allowlist holds here and nowhere else.
+
+    Args:
+        allowed: Targets by the name the model knows them under; fixed for the session's life.
+        answer: Hands a result back to the provider.
+        execute: Runs a target.
+    """
+
+    def __init__(
+        self,
+        allowed: Mapping[str, str],
+        answer: Callable[[ToolResultFrame], Awaitable[object]],
+        execute: Callable[[str, Mapping[str, Any]], Awaitable[Any]],
+        record: Callable[[Record], None],
+        keep: Callable[[str], str],
+    ) -> None:
+        self._allowed = dict(allowed)
+        self._answer = answer
+        self._execute = execute
+        self._record = record
+        self._keep = keep
+        self._seen: set[str] = set()
+        self._running: set[asyncio.Task[None]] = set()
+
+    def handle(self, event: ProviderEvent) -> None:
+        """Begin a tool call; the same call id is never run twice."""
+        if not isinstance(event, ToolCalled) or event.call_id in self._seen:
+            return
+        self._seen.add(event.call_id)
+        task = asyncio.create_task(self._run(event), name=f"tool {event.call_id}")
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def close(self) -> None:
+        """Nobody waits for the results any more."""
+        tasks = list(self._running)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(self, call: ToolCalled) -> None:
+        target = self._allowed.get(call.name)
+        if target is None or len(self._running) > CALLS_AT_ONCE_MAX:
+            self._record(records.PolicyDenied(subject_ref=self._keep(call.name)))
+            await self._answer_with(call, {"error": f"tool {call.name!r} is not available in this session"})
+            return
+        self._record(records.ToolIntentRecorded(op_id=call.call_id, target=target))
+        reason: Reason | None = Reason.CANCELLED
+        try:
+            output = await self._execute(target, _arguments(call.arguments))
+            reason = None
+        except ExecutionFailed as error:
+            reason = error.reason
+            output = {"error": f"{target} failed: {error.reason}"}
+        finally:
+            self._record(records.ToolResultRecorded(op_id=call.call_id, reason=reason))
+        await self._answer_with(call, output)
+
+    async def _answer_with(self, call: ToolCalled, output: Any) -> None:
+        text = msgspec.json.encode(output).decode()
+        await self._answer(ToolResultFrame(f"tool_{call.call_id}"[:32], call.call_id, text))
+
+
+def _arguments(text: str) -> Mapping[str, Any]:
+    if len(text) > ARGUMENTS_BYTES_MAX:
+        message = f"tool arguments exceed {ARGUMENTS_BYTES_MAX} bytes"
+        raise ExecutionFailed(message, execution_id=None, reason=Reason.INVALID_REQUEST)
+    try:
+        return msgspec.json.decode(text or "{}", type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise ExecutionFailed(
+            "tool arguments are no JSON object", execution_id=None, reason=Reason.INVALID_REQUEST
+        ) from error
