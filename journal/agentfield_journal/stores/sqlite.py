@@ -5,17 +5,35 @@ from typing import cast
 
 from agentfield_journal.codec import genesis
 from agentfield_journal.envelope import FORMAT_VERSION
+from agentfield_journal.errors import JournalConflict
 from agentfield_journal.stores.port import Batch, Claim, Page, Row, StoredRow
-from agentfield_journal.stores.sqlite_file import FileKind, SqliteFile
+from agentfield_journal.stores.sqlite_file import FileKind, SqliteFile, whole_number
 
-# Rows in order of commit with a narrow index: clustered by run, every run would dirty a page per group.
+# Rows lie in order of commit. One index over (run, seq) would make every group write a page for each of its
+# runs, so the index begins with a block: the records of about a thousand rows are near each other in
+# it, and `spans` tells which blocks hold a run.
 _SCHEMA = """
 CREATE TABLE runs (run INTEGER PRIMARY KEY, run_id TEXT NOT NULL UNIQUE, epoch INTEGER NOT NULL) STRICT;
 CREATE TABLE records (
-    id INTEGER PRIMARY KEY, run INTEGER NOT NULL, seq INTEGER NOT NULL, body BLOB NOT NULL, hash BLOB NOT NULL
+    id INTEGER PRIMARY KEY, block INTEGER NOT NULL, run INTEGER NOT NULL, seq INTEGER NOT NULL,
+    body BLOB NOT NULL, hash BLOB NOT NULL
 ) STRICT;
-CREATE UNIQUE INDEX records_by_run ON records (run, seq);
+CREATE UNIQUE INDEX records_by_block ON records (block, run, seq);
+CREATE TABLE spans (
+    run INTEGER NOT NULL, block INTEGER NOT NULL, first_seq INTEGER NOT NULL, PRIMARY KEY (run, block)
+) STRICT, WITHOUT ROWID;
 """
+_BLOCK_RECORDS = 1_024
+_LAST = (
+    "SELECT seq, body, hash FROM runs CROSS JOIN records USING (run) WHERE run_id = ?"
+    " AND block = (SELECT max(block) FROM spans WHERE spans.run = runs.run) ORDER BY seq DESC LIMIT 1"
+)
+_PAGE = (
+    "SELECT seq, body, hash FROM runs CROSS JOIN spans USING (run) CROSS JOIN records USING (run, block)"
+    " WHERE run_id = ?1 AND seq >= ?2 AND block >= ifnull("
+    "  (SELECT block FROM spans AS s WHERE s.run = runs.run AND first_seq <= ?2 ORDER BY block DESC LIMIT 1), 0)"
+    " ORDER BY block, seq LIMIT ?3"
+)
 JOURNAL_FILE = FileKind(application_id=0x41464A31, format_version=FORMAT_VERSION, schema=_SCHEMA)  # "AFJ1"
 
 
@@ -26,7 +44,17 @@ class SqliteStore:
 
     def __init__(self, path: Path, *, read_only: bool = False, vfs: str | None = None) -> None:
         self.file = SqliteFile(path, JOURNAL_FILE, read_only=read_only, vfs=vfs)
-        self._epochs: dict[str, int] = {}
+        self._claims: dict[str, Claim] = {}
+        self._next_seq: dict[str, int] = {}
+        self._last_block: dict[str, int] = {}
+        self._block = 0
+        self._block_records = 0
+        if not read_only:
+            self._resume_block()
+
+    def _resume_block(self) -> None:
+        with self.file.reading() as db:
+            self._block = whole_number(db.execute("SELECT ifnull(max(block), 0) FROM records").get) + 1
 
     @property
     def shared(self) -> bool:
@@ -41,57 +69,66 @@ class SqliteStore:
             )
             found = db.execute("SELECT run, epoch FROM runs WHERE run_id = ?", (run_id,)).fetchone()
             run, epoch = cast(tuple[int, int], found)
-            last = db.execute(
-                "SELECT seq, hash FROM records WHERE run = ? ORDER BY seq DESC LIMIT 1", (run,)
-            ).fetchone()
-        self._epochs[run_id] = epoch
-        seq, digest = cast(tuple[int, bytes] | None, last) or (0, genesis(run_id))
-        return Claim(run=run, epoch=epoch, seq=seq, hash=digest)
+            last = cast(StoredRow | None, db.execute(_LAST, (run_id,)).fetchone())
+        seq, digest = (last[0], last[2]) if last else (0, genesis(run_id))
+        claim = self._claims[run_id] = Claim(run=run, epoch=epoch, seq=seq, hash=digest)
+        self._next_seq[run_id] = seq + 1
+        return claim
 
     def commit(self, batches: list[Batch], /) -> list[Batch]:
         refused: list[Batch] = []
         rows: list[Row] = []
+        spans: list[tuple[int, int, int]] = []
         for batch in batches:
-            # The file's generation, checked in the transaction, proves that these epochs are the file's.
-            if batch.epoch == self._epochs.get(batch.run_id):
-                rows += batch.rows
-            else:
+            # The file's generation, checked in the transaction, proves that these claims are the file's.
+            if batch.epoch != self._epoch(batch.run_id):
                 refused.append(batch)
+                continue
+            run, seq, _, _ = batch.rows[0]
+            if seq != self._next_seq[batch.run_id]:
+                raise JournalConflict(
+                    f"run {batch.run_id}: seq {seq} is not the next one; nothing was stored"
+                )
+            self._next_seq[batch.run_id] = seq + len(batch.rows)
+            if self._last_block.get(batch.run_id) != self._block:
+                self._last_block[batch.run_id] = self._block
+                spans.append((run, self._block, seq))
+            rows += batch.rows
+        insert = f"INSERT INTO records (block, run, seq, body, hash) VALUES ({self._block}, ?, ?, ?, ?)"
         with self.file.transaction() as db:
-            db.executemany("INSERT INTO records (run, seq, body, hash) VALUES (?, ?, ?, ?)", rows)
+            if spans:
+                db.executemany("INSERT INTO spans (run, block, first_seq) VALUES (?, ?, ?)", spans)
+            db.executemany(insert, rows)
+        self._block_records += len(rows)
+        if self._block_records >= _BLOCK_RECORDS:
+            self._block, self._block_records = self._block + 1, 0
         self.file.checkpoint_when_due(idle=False)
         return refused
+
+    def _epoch(self, run_id: str) -> int | None:
+        claim = self._claims.get(run_id)
+        return claim.epoch if claim else None
 
     def tend(self) -> None:
         self.file.checkpoint_when_due(idle=True)
 
     def page(self, run_id: str, after: int, limit: int) -> Page:
         with self.file.reading() as db:
-            found = db.execute(
-                "SELECT seq, body, hash FROM records WHERE run = (SELECT run FROM runs WHERE run_id = ?)"
-                " AND seq >= ? ORDER BY seq LIMIT ?",
-                (run_id, after, limit + 1),
-            ).fetchall()
-        rows = cast(list[StoredRow], found)
+            rows = cast(list[StoredRow], db.execute(_PAGE, (run_id, after, limit + 1)).fetchall())
         if after > 0 and rows and rows[0][0] == after:
             return Page(rows[0][2], rows[1:])
         return Page(genesis(run_id), rows[:limit])
 
     def ends(self, run_id: str) -> Page:
         with self.file.reading() as db:
-            found = db.execute(
-                "SELECT seq, body, hash FROM records WHERE id IN ("
-                " SELECT id FROM records JOIN runs USING (run) WHERE run_id = ?1 AND seq = 1 UNION ALL"
-                " SELECT id FROM (SELECT id FROM records JOIN runs USING (run) WHERE run_id = ?1"
-                " ORDER BY seq DESC LIMIT 1)) ORDER BY seq",
-                (run_id,),
-            ).fetchall()
-        return Page(genesis(run_id), cast(list[StoredRow], found))
+            first = cast(list[StoredRow], db.execute(_PAGE, (run_id, 0, 1)).fetchall())
+            last = cast(list[StoredRow], db.execute(_LAST, (run_id,)).fetchall())
+        return Page(genesis(run_id), first if first == last else first + last)
 
     def run_ids(self) -> list[str]:
         with self.file.reading() as db:
             found = db.execute(
-                "SELECT run_id FROM runs WHERE EXISTS (SELECT 1 FROM records WHERE records.run = runs.run)"
+                "SELECT run_id FROM runs WHERE EXISTS (SELECT 1 FROM spans WHERE spans.run = runs.run)"
                 " ORDER BY run DESC"
             ).fetchall()
         return [str(run_id) for (run_id,) in found]

@@ -25,8 +25,10 @@ SQLITE_VERSION_MIN = (3, 51, 3)  # older ones can corrupt a WAL file that two co
 
 _IDENTITY = "CREATE TABLE file (origin TEXT NOT NULL, generation INTEGER NOT NULL) STRICT;"
 _OPEN_WRITER = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
-_CHECKPOINT_PAGES = 1_000  # of write-ahead log: when idle, move them into the main file
-_CHECKPOINT_PAGES_MAX = 8_000  # and even when busy, so that the log stays under 32 MiB
+# The log is moved into the main file when it has this many pages: early when idle, and even when busy
+# before it outgrows what the disk has given it already, for a sync of a file that grows costs twice.
+_CHECKPOINT_PAGES = 500
+_CHECKPOINT_PAGES_MAX = 1_500
 _SETTINGS = (
     "journal_mode = WAL",
     "synchronous = FULL",
