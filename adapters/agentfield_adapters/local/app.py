@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -12,9 +12,12 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from agentfield_adapters.local.access import is_welcome
+from agentfield_adapters.local.call.calls import Call, Calls
 from agentfield_adapters.local.conversation.playback import SocketPlayback
-from agentfield_adapters.local.problems import unauthorised
+from agentfield_adapters.local.form import BODY_BYTES_MAX, BodyTooLarge, new_call
+from agentfield_adapters.local.problems import problem, refused, unauthorised, unknown_call
 from agentfield_adapters.local.protocol.session import MODEL_DEFAULT
+from agentfield_adapters.local.protocol.validation import Refusal
 from agentfield_adapters.local.provider import Provider
 from agentfield_adapters.local.websocket_client import WebSocketClient
 
@@ -30,6 +33,7 @@ class Routes:
 
     def __init__(self, provider: Provider, *, api_key: str | None = None) -> None:
         self._provider = provider
+        self._calls = Calls(provider)
         self._api_key = api_key
 
     def app(self) -> Starlette:
@@ -39,16 +43,19 @@ class Routes:
                 Route("/health", self.health),
                 Route("/v1/models", self.models),
                 WebSocketRoute("/v1/realtime", self.realtime),
+                Route("/v1/realtime/calls", self.begin_call, methods=["POST"]),
+                Route("/v1/realtime/calls/{call_id}/hangup", self.hang_up, methods=["POST"]),
             ],
             lifespan=self._lifespan,
         )
 
     @contextlib.asynccontextmanager
-    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+    async def _lifespan(self, app: Starlette) -> AsyncGenerator[None]:
         await self._provider.start()
         try:
             yield
         finally:
+            await self._calls.end_all()
             await self._provider.stop()
 
     async def health(self, request: Request) -> Response:
@@ -67,7 +74,46 @@ class Routes:
         if not is_welcome(websocket, self._api_key):
             await websocket.send_denial_response(unauthorised())
             return
-        await self._new_session(websocket, websocket.query_params.get("model", MODEL_DEFAULT))
+        call_id, model = websocket.query_params.get("call_id"), websocket.query_params.get("model")
+        if call_id is None:
+            await self._new_session(websocket, model or MODEL_DEFAULT)
+        elif model is not None:
+            message = "Give either a model, for a new session, or a call_id, for a call that is going on."
+            await websocket.send_denial_response(problem(400, "invalid_value", message, "model"))
+        elif (call := self._calls.get(call_id)) is None:
+            await websocket.send_denial_response(unknown_call(call_id))
+        else:
+            await self._sideband(websocket, call)
+
+    async def begin_call(self, request: Request) -> Response:
+        """`POST /v1/realtime/calls`: an SDP offer in, the answer out; `Location` ends with the call id."""
+        if not is_welcome(request, self._api_key):
+            return unauthorised()
+        try:
+            offer, patch = await new_call(request)
+            call_id, answer = await self._calls.begin(offer, patch)
+        except BodyTooLarge:
+            return problem(413, "body_too_large", f"A call needs less than {BODY_BYTES_MAX} bytes.")
+        except Refusal as refusal:
+            return refused(refusal)
+        location = {"Location": f"/v1/realtime/calls/{call_id}"}
+        return Response(answer, status_code=201, media_type="application/sdp", headers=location)
+
+    async def hang_up(self, request: Request) -> Response:
+        """`POST /v1/realtime/calls/{call_id}/hangup`: end a call, with its sidebands."""
+        if not is_welcome(request, self._api_key):
+            return unauthorised()
+        call_id = str(request.path_params["call_id"])
+        return Response() if await self._calls.end(call_id) else unknown_call(call_id)
+
+    async def _sideband(self, websocket: WebSocket, call: Call) -> None:
+        client = WebSocketClient(websocket)
+        await client.accept()
+        call.join(client)
+        try:
+            await client.converse(call.conversation)
+        finally:
+            call.leave(client)
 
     async def _new_session(self, websocket: WebSocket, model: str) -> None:
         client = WebSocketClient(websocket)

@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 import uvicorn
 
@@ -49,9 +49,7 @@ def serve(
         listening = _listen(host, port)
     except OSError as error:
         reason = error.strerror or error
-        sys.stderr.write(
-            f"Cannot listen on {host}:{port}: {reason}. Give another --port; 0 takes a free one.\n"
-        )
+        sys.stderr.write(f"Cannot listen on {host}:{port}: {reason}. Give another --port, or 0 for any.\n")
         return EXIT_USAGE
     provider = Provider(secrets.randbits(32) if seed is None else seed)
     config = uvicorn.Config(
@@ -83,7 +81,7 @@ class _Server(uvicorn.Server):
             self._ready()
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
+    def capture_signals(self) -> Generator[None]:
         kept = {name: signal.signal(name, self.handle_exit) for name in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield

@@ -88,7 +88,7 @@ class Answer:
         self._output: list[Item] = []
         self._open_message: MessageItem | None = None
         self._has_spoken = False
-        self._words_left = request.max_output_tokens
+        self._words_left: int | Literal["inf"] = request.max_output_tokens
         self._is_cut = False  # by max_output_tokens
         self._ended = False
         self._task: asyncio.Task[None] | None = None
@@ -175,7 +175,7 @@ class Answer:
         return self._tools.mouth.speak(text, voice=output.voice, speed=output.speed, rate_hz=rate_hz)
 
     def _within_limit(self, text: str) -> str:
-        if self._words_left == "inf":
+        if not isinstance(self._words_left, int):
             return text
         words = _words(text)
         self._is_cut = len(words) > self._words_left

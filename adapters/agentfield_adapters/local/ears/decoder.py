@@ -6,15 +6,15 @@ recogniser's process only: it holds the interpreter for tens of milliseconds.
 
 from __future__ import annotations
 
+import importlib
 import math
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
-import pocketsphinx
 
 from agentfield_adapters.local.ears.grammar import cut, guess, words_of
 from agentfield_adapters.local.wire_audio import EAR_RATE_HZ
@@ -24,6 +24,10 @@ LIVE_SCORE_MIN = -4.0
 DITHER_DB = -28.0  # below the speech: digitally silent gaps mislead the decoder
 _SCORE_NONE = -99.0
 _SMALLEST = 1e-308
+
+
+# It publishes no types; this module is where it is confined.
+_pocketsphinx: Final[Any] = importlib.import_module("pocketsphinx")
 
 
 class GrammarUnusable(Exception):
@@ -46,7 +50,7 @@ class Dictionary:
     """The pronunciations in the model that comes with pocketsphinx."""
 
     def __init__(self) -> None:
-        path = Path(str(pocketsphinx.get_model_path("en-us/cmudict-en-us.dict")))
+        path = Path(str(_pocketsphinx.get_model_path("en-us/cmudict-en-us.dict")))
         self._lines = path.read_text(encoding="utf-8").splitlines()
 
     def cut_for(self, grammar: str) -> str:
@@ -111,7 +115,7 @@ class GrammarDecoder:
             dictionary, grammar = Path(folder, "words.dict"), Path(folder, "turn.gram")
             dictionary.write_text(self._entries, encoding="utf-8")
             grammar.write_text(self._grammar, encoding="utf-8")
-            config = pocketsphinx.Config(
+            config = _pocketsphinx.Config(
                 lm=None,
                 dict=str(dictionary),
                 jsgf=str(grammar),
@@ -120,7 +124,7 @@ class GrammarDecoder:
                 loglevel="FATAL",
             )
             try:
-                return pocketsphinx.Decoder(config)
+                return _pocketsphinx.Decoder(config)
             except (RuntimeError, ValueError):
                 raise GrammarUnusable("the text is not a JSGF grammar with a public rule") from None
 
