@@ -53,8 +53,8 @@ def decide(state: State, command: commands.Command) -> Records:
 
 
 def next_op_id(state: State) -> str:
-    """Unique within the run: sessions have unique ids, and operations are counted."""
-    return f"{state.session_id}.{state.operations_total + 1}"
+    """Unique within the run: session ids end in random characters, and operations are counted."""
+    return f"{state.session_id[-8:]}.{state.operations_total + 1}"
 
 
 def _opening(state: State, name: OperationName) -> str:

@@ -1,0 +1,31 @@
+"""Settings of a control plane, from the environment or from code."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Every setting has an environment variable `AGENTFIELD_RT_…`; keys of providers keep their own names.
+
+    Attributes:
+        data: Where the journal and the content store are.
+        local_url: A local provider that runs already; without it one is started when it is needed.
+        hosts: Names this server answers to. Others are refused, which keeps web pages of other
+            origins from reaching it by a name of their own.
+        sessions_max: Live sessions at once.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="AGENTFIELD_RT_", strict=False, extra="forbid", populate_by_name=True
+    )
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    data: Path = Path(".agentfield")
+    hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]", "testserver")
+    local_url: str | None = None
+    openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
+    openai_base_url: str | None = Field(default=None, validation_alias="OPENAI_BASE_URL")
+    sessions_max: int = Field(default=200, ge=1)

@@ -1,0 +1,91 @@
+"""The HTTP face of a control plane: a FastAPI application over it, page included."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from importlib.resources import files
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from agentfield_rt import __version__
+from agentfield_rt.agent import Agent
+from agentfield_rt.config import Settings
+from agentfield_rt.errors import (
+    GateOverflow,
+    IllegalCommand,
+    ProviderError,
+    RealtimeError,
+    SessionClosed,
+    UnsupportedTransport,
+)
+from agentfield_rt.plane import http_executions, http_sessions
+from agentfield_rt.plane.control_plane import open_control_plane
+from agentfield_rt.plane.errors import PlaneError
+from agentfield_rt.plane.guards import BodyLimit, SecurityHeaders
+
+_STATUS: tuple[tuple[type[RealtimeError], int], ...] = (
+    (UnsupportedTransport, 400),
+    (SessionClosed, 410),
+    (IllegalCommand, 409),
+    (GateOverflow, 503),
+    (ProviderError, 502),
+)
+
+
+def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None) -> FastAPI:
+    """An application that hosts `agents`. Its lifespan opens and closes the control plane."""
+    settings = settings or Settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_control_plane(agents, settings=settings) as plane:
+            app.state.plane = plane
+            yield
+
+    app = FastAPI(title="AgentField RT", version=__version__, lifespan=lifespan)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(settings.hosts), www_redirect=False)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(SecurityHeaders)
+    app.add_exception_handler(RealtimeError, _refuse)
+    app.add_exception_handler(RequestValidationError, _refuse_body)
+    app.add_exception_handler(HTTPException, _refuse_plainly)
+    app.include_router(http_sessions.router, prefix="/api/v1")
+    app.include_router(http_executions.router, prefix="/api/v1")
+    app.include_router(http_executions.workflows)
+
+    @app.get("/health", tags=["operation"])
+    async def health() -> dict[str, str]:
+        return {"status": "ok"}
+
+    app.mount("/", StaticFiles(directory=str(files("agentfield_rt.plane") / "static"), html=True))
+    return app
+
+
+async def _refuse(request: Request, error: Exception) -> JSONResponse:
+    status = 500
+    if isinstance(error, PlaneError):
+        status = error.status
+    else:
+        for kind, its_status in _STATUS:
+            if isinstance(error, kind):
+                status = its_status
+                break
+    return JSONResponse({"error": str(error)}, status)
+
+
+async def _refuse_body(request: Request, error: Exception) -> JSONResponse:
+    """Which part of the body is wrong; never what stood there."""
+    assert isinstance(error, RequestValidationError)
+    problems = "; ".join(
+        f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors()
+    )
+    return JSONResponse({"error": f"invalid request: {problems}"}, 400)
+
+
+async def _refuse_plainly(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)

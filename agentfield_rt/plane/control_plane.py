@@ -1,0 +1,80 @@
+"""The control plane without HTTP: journal, content, agents, executions and sessions, opened as one."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentfield_journal import ContentStore, JournalConflict, StoreJournal, open_content, open_journal
+from agentfield_rt.agent import Agent
+from agentfield_rt.config import Settings
+from agentfield_rt.plane.errors import DataDirectoryInUse
+from agentfield_rt.plane.executions import Executions
+from agentfield_rt.plane.nodes import Nodes
+from agentfield_rt.plane.providers import Providers
+from agentfield_rt.plane.runs import Runs
+from agentfield_rt.plane.sessions import Sessions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlPlane:
+    """An open control plane."""
+
+    settings: Settings
+    journal: StoreJournal
+    content: ContentStore
+    nodes: Nodes
+    executions: Executions
+    sessions: Sessions
+    providers: Providers
+
+
+def journal_path(data: Path) -> Path:
+    """Where the journal of a data directory is."""
+    return data / "journal.db"
+
+
+@asynccontextmanager
+async def open_control_plane(
+    agents: Sequence[Agent] = (), *, settings: Settings | None = None
+) -> AsyncIterator[ControlPlane]:
+    """A control plane that hosts `agents`; at the end it hangs up, cancels and records all of it.
+
+    Raises:
+        DataDirectoryInUse: another process has the journal open.
+    """
+    settings = settings or Settings()
+    async with AsyncExitStack() as stack:
+        settings.data.mkdir(parents=True, exist_ok=True)
+        try:
+            journal = await stack.enter_async_context(
+                open_journal(f"sqlite:///{journal_path(settings.data)}")
+            )
+            content = await stack.enter_async_context(
+                open_content(f"sqlite:///{settings.data / 'content.db'}")
+            )
+        except JournalConflict as error:
+            raise DataDirectoryInUse(
+                f"{settings.data} is in use by another server ({error}); stop it or choose another --data"
+            ) from error
+        nodes = Nodes(agents)
+        runs = Runs(journal)
+        providers = Providers(settings)
+        stack.push_async_callback(providers.close)
+        executions = Executions(runs, nodes, content)
+        stack.push_async_callback(executions.close)
+        sessions = Sessions(runs, nodes, executions=executions, content=content, providers=providers)
+        stack.push_async_callback(sessions.close)
+        for agent in nodes:
+            agent.bind(executions)
+        if any(definition.provider == "local" for agent in nodes for definition in agent.sessions.values()):
+            await providers.start_local()
+        yield ControlPlane(
+            settings=settings,
+            journal=journal,
+            content=content,
+            nodes=nodes,
+            executions=executions,
+            sessions=sessions,
+            providers=providers,
+        )

@@ -1,0 +1,68 @@
+"""A session's events for one reader: records as they become durable, live events in between."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import msgspec
+from sse_starlette import ServerSentEvent
+
+from agentfield_journal.envelope import Envelope
+from agentfield_rt.core.records import SessionEnded
+from agentfield_rt.plane.control_plane import ControlPlane
+from agentfield_rt.plane.record_views import record_view
+from agentfield_rt.voice.session import VoiceSession
+
+WAITING_MAX = 64
+"""Events prepared ahead of a reader; the journal waits, live events are dropped by their feed."""
+
+
+async def session_events(
+    plane: ControlPlane, session: VoiceSession, *, after: int, presence: bool
+) -> AsyncIterator[ServerSentEvent]:
+    """Everything from `after` on, until the session is over."""
+    queue: asyncio.Queue[Envelope | dict[str, Any]] = asyncio.Queue(WAITING_MAX)
+    async with AsyncExitStack() as stack:
+        if presence:
+            await stack.enter_async_context(plane.sessions.presence(session))
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        feeds = [
+            tasks.create_task(_records(plane, session.run_id, after, queue)),
+            tasks.create_task(_live(session, queue)),
+        ]
+        for feed in feeds:
+            stack.callback(feed.cancel)
+        async for event in _render(plane, queue):
+            yield event
+
+
+async def _records(
+    plane: ControlPlane, run_id: str, after: int, queue: asyncio.Queue[Envelope | dict[str, Any]]
+) -> None:
+    async for envelope in plane.journal.subscribe(run_id, after=after):
+        await queue.put(envelope)
+
+
+async def _live(session: VoiceSession, queue: asyncio.Queue[Envelope | dict[str, Any]]) -> None:
+    async for event in session.live.subscribe():
+        await queue.put(event)
+
+
+async def _render(
+    plane: ControlPlane, queue: asyncio.Queue[Envelope | dict[str, Any]]
+) -> AsyncIterator[ServerSentEvent]:
+    while True:
+        item = await queue.get()
+        if not isinstance(item, Envelope):
+            yield ServerSentEvent(event="live", data=_json(item))
+            continue
+        view = await record_view(item, plane.content)
+        yield ServerSentEvent(event="record", id=str(item.seq), data=_json(view))
+        if item.kind == SessionEnded.kind:
+            yield ServerSentEvent(event="end", data="{}")
+            return
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()

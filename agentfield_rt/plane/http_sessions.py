@@ -1,0 +1,243 @@
+"""Session routes. Both of AgentField's route families end in the same functions."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Header, Query, Request, Response, WebSocket
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sse_starlette import EventSourceResponse
+
+from agentfield_journal import verify
+from agentfield_rt.errors import CloseReason, SessionClosed
+from agentfield_rt.plane.dependencies import Plane
+from agentfield_rt.plane.errors import BadRequest, Conflict
+from agentfield_rt.plane.events import session_events
+from agentfield_rt.plane.http_executions import accepted
+from agentfield_rt.plane.media import carry_media
+from agentfield_rt.plane.sdp import OFFER_BYTES_MAX, check_offer
+from agentfield_rt.plane.sessions import StartRequest
+from agentfield_rt.timeline import timeline_svg
+from agentfield_rt.voice.session import VoiceSession
+
+TEXT_CHARS_MAX = 4_000
+
+router = APIRouter(tags=["sessions"])
+
+
+class StartBody(BaseModel):
+    """Empty strings count as left out, as in AgentField."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    provider: str | None = None
+    transport: str | None = None
+    model: str | None = None
+    voice: str | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class InputBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    text: str = Field(min_length=1, max_length=TEXT_CHARS_MAX)
+
+
+class ToolBody(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    target: str | None = None
+    input: dict[str, Any] = Field(default_factory=dict[str, Any])
+
+
+class CloseBody(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    reason: CloseReason = CloseReason.NORMAL
+
+
+@router.get("/session-targets")
+async def list_targets(plane: Plane) -> dict[str, Any]:
+    """Every session that can be started here."""
+    return {
+        "targets": [
+            {
+                "target": f"{agent.node_id}.{definition.name}",
+                "provider": definition.provider,
+                "transport": definition.transport,
+                "modalities": definition.config.modalities,
+                "tools": definition.tools,
+                "tags": definition.tags,
+                "metadata": definition.metadata,
+            }
+            for agent in plane.nodes
+            for definition in agent.sessions.values()
+        ]
+    }
+
+
+@router.post("/session-targets/{target}/start", status_code=201)
+@router.post("/sessions/{target}/start", status_code=201, include_in_schema=False)
+async def start(target: str, request: Request, plane: Plane) -> dict[str, Any]:
+    """Start a session. The body is optional; one that is no JSON object is ignored, as in AgentField."""
+    try:
+        body = StartBody.model_validate_json(await request.body() or b"{}")
+    except ValidationError:
+        body = StartBody()
+    wish = StartRequest(
+        provider=body.provider or None,
+        transport=body.transport or None,
+        model=body.model or None,
+        voice=body.voice or None,
+        metadata=body.metadata,
+    )
+    return _started(await plane.sessions.start(target, wish))
+
+
+def _started(session: VoiceSession) -> dict[str, Any]:
+    spec, base = session.spec, f"/api/v1/session-instances/{session.session_id}"
+    query = {
+        "model": spec.config.model or "",
+        "provider": spec.provider,
+        "target": spec.target,
+        "transport": spec.transport,
+        "voice": spec.config.voice or "",
+    }
+    return {
+        "session_id": session.session_id,
+        "run_id": session.run_id,
+        "target": spec.target,
+        "provider": spec.provider,
+        "transport": spec.transport,
+        "model": spec.config.model,
+        "voice": spec.config.voice,
+        "modalities": spec.config.modalities,
+        "tags": spec.tags,
+        "turn_detection": spec.config.turn_detection,
+        "tool_targets": spec.tools,
+        "offer_url": f"{base}/realtime-offer?{urlencode(query)}",
+        "tool_url": f"{base}/tools/{{tool}}",
+        "events_url": f"{base}/events",
+        "media_url": f"{base}/media",
+        "created_at": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+    }
+
+
+@router.post("/session-instances/{session_id}/realtime-offer", response_class=Response)
+@router.post("/sessions/{session_id}/realtime-offer", response_class=Response, include_in_schema=False)
+async def realtime_offer(session_id: str, request: Request, plane: Plane) -> Response:
+    """Exchange the caller's SDP offer for an answer; the session is connected by that."""
+    session = plane.sessions.get(session_id)
+    if session.spec.transport != "webrtc":
+        raise BadRequest("realtime-offer requires transport=webrtc")
+    offer = check_offer(await _body(request, OFFER_BYTES_MAX))
+    if session.is_over:
+        raise SessionClosed(f"session {session_id} is over; start a new one")
+    if session.phase != "idle":
+        raise Conflict(f"session {session_id} has had its offer; start a new session for another call")
+    connection = await session.connect(offer_sdp=offer)
+    return Response(connection.answer_sdp, media_type="application/sdp")
+
+
+async def _body(request: Request, bytes_max: int) -> bytes:
+    """The body, read no further than one byte past what is allowed."""
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > bytes_max:
+            raise BadRequest(f"the body is larger than {bytes_max} bytes")
+    return body
+
+
+@router.websocket("/session-instances/{session_id}/media")
+async def media(session_id: str, websocket: WebSocket) -> None:
+    """Audio of a `transport=websocket` session."""
+    await carry_media(websocket.app.state.plane, websocket, session_id)
+
+
+@router.post("/session-instances/{session_id}/input", status_code=202)
+async def text_input(session_id: str, body: InputBody, plane: Plane) -> dict[str, str]:
+    """A turn the user typed."""
+    session = plane.sessions.get(session_id)
+    if session.spec.transport == "websocket" and session.phase == "idle":
+        await session.connect()
+    return {"turn_id": await session.hear_text(body.text)}
+
+
+@router.post("/session-instances/{session_id}/interrupt", status_code=202)
+async def interrupt(session_id: str, plane: Plane) -> dict[str, str]:
+    """Stop what is being said."""
+    await plane.sessions.get(session_id).interrupt()
+    return {}
+
+
+@router.post("/session-instances/{session_id}/tools/{tool}", status_code=202)
+@router.post("/sessions/{session_id}/tools/{tool}", status_code=202, include_in_schema=False)
+async def call_tool(session_id: str, tool: str, body: ToolBody, plane: Plane) -> dict[str, Any]:
+    """Run a tool that is on the session's list."""
+    execution = await plane.sessions.call_tool(session_id, tool, target=body.target, arguments=body.input)
+    return accepted(execution)
+
+
+@router.post("/session-instances/{session_id}/close")
+async def close(session_id: str, plane: Plane, body: CloseBody | None = None) -> dict[str, str]:
+    """Hang up. Closing again answers the same."""
+    session = plane.sessions.get(session_id)
+    await session.close(body.reason if body else CloseReason.NORMAL)
+    await session.ended()
+    return {"session_id": session_id, "status": "closed"}
+
+
+@router.get("/session-instances/{session_id}")
+async def show(session_id: str, plane: Plane) -> dict[str, Any]:
+    """What a session is and where it stands."""
+    session = plane.sessions.get(session_id)
+    return {
+        "session_id": session_id,
+        "run_id": session.run_id,
+        "target": session.spec.target,
+        "provider": session.spec.provider,
+        "transport": session.spec.transport,
+        "phase": session.phase,
+        "close_reason": session.close_reason,
+        "metadata": session.metadata,
+    }
+
+
+@router.get("/session-instances/{session_id}/events")
+async def events(
+    session_id: str,
+    plane: Plane,
+    after: Annotated[int, Query(ge=0)] = 0,
+    presence: bool = False,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> EventSourceResponse:
+    """Server-sent events: records from any cursor on, live events in between."""
+    session = plane.sessions.get(session_id)
+    if last_event_id is not None and last_event_id.isdecimal():
+        after = int(last_event_id)
+    return EventSourceResponse(
+        session_events(plane, session, after=after, presence=presence), ping=15, send_timeout=30
+    )
+
+
+@router.get("/session-instances/{session_id}/timeline.svg", response_class=Response)
+async def timeline(session_id: str, plane: Plane) -> Response:
+    """A picture of the call, drawn from the journal."""
+    session = plane.sessions.get(session_id)
+    svg = timeline_svg(await plane.journal.read(session.run_id))
+    return Response(svg, media_type="image/svg+xml")
+
+
+@router.get("/session-instances/{session_id}/verify")
+async def verify_run(session_id: str, plane: Plane) -> dict[str, Any]:
+    """Check the run's chain now."""
+    session = plane.sessions.get(session_id)
+    report = await verify(plane.journal, run_id=session.run_id)
+    last = await plane.journal.read(session.run_id, after=max(report.records - 1, 0))
+    return {
+        "ok": report.sound,
+        "records": report.records,
+        "head": last[-1].hash.hex() if last else None,
+        "findings": [str(finding) for finding in report.findings],
+    }

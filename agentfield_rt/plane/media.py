@@ -1,0 +1,93 @@
+"""Audio of a caller over a websocket: 16 kHz up, 24 kHz down. Closing it ends the session."""
+
+import contextlib
+import logging
+
+import numpy as np
+import soxr
+from fastapi import WebSocket, WebSocketDisconnect
+
+from agentfield_rt.errors import CloseReason, IllegalCommand, ProviderError, RealtimeError
+from agentfield_rt.frames import FRAME_BYTES, SAMPLE_RATE_HZ
+from agentfield_rt.plane.control_plane import ControlPlane
+from agentfield_rt.plane.errors import PlaneError
+from agentfield_rt.voice.session import VoiceSession
+
+log = logging.getLogger(__name__)
+
+CALLER_RATE_HZ = 16_000
+MESSAGE_BYTES_MAX = CALLER_RATE_HZ * 2
+CALLERS_FAULT = 4400
+SERVERS_FAULT = 4500
+
+
+class WebSocketCaller:
+    """Takes the agent's audio (`voice.player.Caller`)."""
+
+    def __init__(self, socket: WebSocket) -> None:
+        self._socket = socket
+
+    async def play(self, pcm: bytes) -> None:
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # the reader sees it and hangs up
+            await self._socket.send_bytes(pcm)
+
+    async def clear(self) -> None:
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+            await self._socket.send_json({"type": "clear"})
+
+
+class Upsampler:
+    """16 kHz pieces of any length into whole 20 ms frames at 24 kHz."""
+
+    def __init__(self) -> None:
+        # Quick quality holds no input back; the better ones would add 60 ms.
+        self._stream = soxr.ResampleStream(CALLER_RATE_HZ, SAMPLE_RATE_HZ, 1, dtype="int16", quality="LQ")
+        self._rest = b""
+
+    def push(self, pcm: bytes) -> list[bytes]:
+        samples = np.frombuffer(pcm[: len(pcm) // 2 * 2], dtype="<i2")
+        data = self._rest + self._stream.resample_chunk(samples).tobytes()
+        whole = len(data) // FRAME_BYTES * FRAME_BYTES
+        self._rest = data[whole:]
+        return [data[start : start + FRAME_BYTES] for start in range(0, whole, FRAME_BYTES)]
+
+
+async def carry_media(plane: ControlPlane, socket: WebSocket, session_id: str) -> None:
+    """Connect the session to this socket and carry audio until one of them ends."""
+    await socket.accept()
+    try:
+        session = plane.sessions.get(session_id)
+        if session.spec.transport != "websocket":
+            raise IllegalCommand(f"the media socket is for transport=websocket, not {session.spec.transport}")
+        await session.connect(caller=WebSocketCaller(socket))
+    except (PlaneError, RealtimeError) as error:
+        await _refuse(socket, error)
+        return
+    try:
+        await socket.send_json({"type": "ready"})
+        await _carry(socket, session)
+    except WebSocketDisconnect:
+        pass
+    finally:
+        await session.close(CloseReason.CALLER_GONE)
+
+
+async def _carry(socket: WebSocket, session: VoiceSession) -> None:
+    upsampler = Upsampler()
+    while not session.is_over:
+        pcm = await socket.receive_bytes()
+        if len(pcm) > MESSAGE_BYTES_MAX:
+            await socket.close(CALLERS_FAULT, f"a message is at most {MESSAGE_BYTES_MAX} bytes")
+            return
+        for frame in upsampler.push(pcm):
+            try:
+                await session.hear_audio(frame)
+            except (ProviderError, RealtimeError):
+                if session.is_over:
+                    return
+                log.info("a frame of session %s was not sent", session.session_id)
+
+
+async def _refuse(socket: WebSocket, error: RealtimeError) -> None:
+    await socket.send_json({"type": "error", "message": str(error)})
+    await socket.close(SERVERS_FAULT if isinstance(error, ProviderError) else CALLERS_FAULT)

@@ -1,0 +1,81 @@
+"""Providers that run on this machine, each in a process of its own that ends with ours."""
+
+import asyncio
+import contextlib
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from importlib.metadata import entry_points
+
+import msgspec
+
+from agentfield_rt.plane.errors import ProviderUnavailable
+
+SERVERS_GROUP = "agentfield_rt.provider_servers"
+START_MAX_S = 30.0
+STOP_MAX_S = 5.0
+
+
+class _Ready(msgspec.Struct):
+    """The line a provider prints when it listens."""
+
+    url: str
+
+
+def provider_module(provider: str) -> str:
+    """The module that runs this provider, as `python -m …`.
+
+    Raises:
+        ProviderUnavailable: no installed package brings one.
+    """
+    for entry in entry_points(group=SERVERS_GROUP):
+        if entry.name == provider:
+            return entry.value
+    raise ProviderUnavailable(f"no package brings a {provider} provider; pip install 'agentfield-rt[all]'")
+
+
+class ProviderProcess:
+    """One provider process."""
+
+    def __init__(self, process: Process, url: str) -> None:
+        self._process = process
+        self.url = url
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @classmethod
+    async def start(cls, provider: str, *, seed: int | None = None) -> "ProviderProcess":
+        """Start it on a free loopback port and wait until it listens.
+
+        Raises:
+            ProviderUnavailable: it is not installed, or ended before it was ready.
+        """
+        arguments = ["-m", provider_module(provider), "--port", "0", "--exit-with-parent"]
+        if seed is not None:
+            arguments += ["--seed", str(seed)]
+        stderr = None if sys.flags.dev_mode else DEVNULL
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *arguments, stdin=PIPE, stdout=PIPE, stderr=stderr
+        )
+        assert process.stdout is not None
+        try:
+            line = await asyncio.wait_for(process.stdout.readline(), START_MAX_S)
+            ready = msgspec.json.decode(line, type=_Ready)
+        except (TimeoutError, msgspec.MsgspecError) as error:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            raise ProviderUnavailable(
+                f"the {provider} provider did not start; run `af provider` to see why"
+            ) from error
+        return cls(process, ready.url)
+
+    async def stop(self) -> None:
+        """End it; it gets a moment to hang up first."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.terminate()
+        try:
+            await asyncio.wait_for(self._process.wait(), STOP_MAX_S)
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()

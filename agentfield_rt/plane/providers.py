@@ -1,0 +1,60 @@
+"""Who the providers are for this plane: addresses, keys, and the process behind `local`."""
+
+import asyncio
+
+from agentfield_rt.config import Settings
+from agentfield_rt.plane.errors import ProviderUnavailable
+from agentfield_rt.plane.provider_processes import ProviderProcess
+from agentfield_rt.ports import ProviderAdapter, ProviderSettings
+from agentfield_rt.registry import adapter_factory
+
+
+class Providers:
+    """Makes adapters. Provider keys never leave this object but into an adapter."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._local: ProviderProcess | None = None
+        self._lock = asyncio.Lock()
+
+    async def adapter(self, provider: str, transport: str) -> ProviderAdapter:
+        """A fresh adapter for one session.
+
+        Raises:
+            UnsupportedTransport: no adapter is installed for the pair.
+            ProviderUnavailable: its key is missing, or its process does not start.
+        """
+        factory = adapter_factory(provider, transport)
+        return factory(await self._provider_settings(provider, transport))
+
+    async def start_local(self) -> str:
+        """The local provider's address; started if it does not run yet.
+
+        Raises:
+            ProviderUnavailable: it does not start.
+        """
+        if self.settings.local_url is not None:
+            return self.settings.local_url
+        async with self._lock:
+            if self._local is None:
+                self._local = await ProviderProcess.start("local")
+            return self._local.url
+
+    @property
+    def local_pid(self) -> int | None:
+        """The local provider's process, if this plane started one."""
+        return self._local.pid if self._local is not None else None
+
+    async def close(self) -> None:
+        if self._local is not None:
+            await self._local.stop()
+            self._local = None
+
+    async def _provider_settings(self, provider: str, transport: str) -> ProviderSettings:
+        if provider == "local":
+            return ProviderSettings(base_url=f"{await self.start_local()}/v1", api_key="local")
+        key = self.settings.openai_api_key
+        if key is None:
+            pair = f"provider={provider} transport={transport}"
+            raise ProviderUnavailable(f"OPENAI_API_KEY is required for {pair}")
+        return ProviderSettings(base_url=self.settings.openai_base_url, api_key=key.get_secret_value())

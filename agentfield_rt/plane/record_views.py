@@ -1,0 +1,34 @@
+"""A record as JSON for people and pages, with the text behind its references where it may be shown."""
+
+from typing import Any
+
+import msgspec
+
+from agentfield_journal import ContentGone, ContentStore
+from agentfield_journal.envelope import Envelope
+
+_PAYLOAD = msgspec.msgpack.Decoder(dict[str, Any])
+
+
+async def record_view(envelope: Envelope, content: ContentStore | None) -> dict[str, Any]:
+    """The record; `content` resolves its references (None leaves them unresolved)."""
+    view: dict[str, Any] = {
+        "seq": envelope.seq,
+        "kind": envelope.kind,
+        "at_ms": envelope.at_ns / 1e6,
+        "session_id": envelope.session_id,
+        "turn_id": envelope.turn_id,
+        "op_id": envelope.op_id,
+        "data": _PAYLOAD.decode(envelope.payload),
+    }
+    if content is not None and envelope.content_refs:
+        view["content"] = {ref: await _text(ref, content) for ref in envelope.content_refs}
+    return view
+
+
+async def _text(ref: str, content: ContentStore) -> str | None:
+    """None where the content was erased: the record stays, what was said does not."""
+    try:
+        return (await content.get(ref)).decode(errors="replace")
+    except ContentGone:
+        return None

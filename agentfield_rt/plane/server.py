@@ -1,0 +1,99 @@
+"""Runs a control plane as a server of its own, until it is told to stop."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import uvicorn
+
+from agentfield_rt.agent import Agent
+from agentfield_rt.config import Settings
+from agentfield_rt.plane.app import create_app
+from agentfield_rt.plane.control_plane import journal_path
+from agentfield_rt.plane.errors import PlaneError
+
+GRACE_S = 3
+
+
+class PortInUse(PlaneError):
+    """Somebody listens there already."""
+
+
+class _Server(uvicorn.Server):
+    """Hangs up before it waits for connections: an event stream ends with its session."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[str], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and sockets:
+            host, port = sockets[0].getsockname()[:2]
+            self._on_ready(f"http://{host}:{port}")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        plane = getattr(self.config.app.state, "plane", None)  # type: ignore[union-attr]
+        if plane is not None:
+            await plane.sessions.close()
+        await super().shutdown(sockets)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        PortInUse: the port is taken.
+    """
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+        sock.listen(128)
+    except OSError as error:
+        sock.close()
+        raise PortInUse(
+            f"cannot listen on {host}:{port} ({error.strerror}); choose another with --port, 0 for a free one"
+        ) from error
+    return sock
+
+
+async def serve_async(
+    agents: Sequence[Agent], settings: Settings, *, on_ready: Callable[[str], None]
+) -> None:
+    """Serve until cancelled or signalled; `on_ready` is told the URL.
+
+    Raises:
+        PortInUse, DataDirectoryInUse: see there.
+    """
+    sock = listen(settings.host, settings.port)
+    app = create_app(agents, settings=settings)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        ws="websockets-sansio",
+        timeout_graceful_shutdown=GRACE_S,
+        ws_max_size=64 * 1024,
+        server_header=False,
+        lifespan="on",
+    )
+    with contextlib.closing(sock):
+        await _Server(config, on_ready).serve([sock])
+
+
+def serve(
+    agents: Sequence[Agent], *, host: str = "127.0.0.1", port: int = 8080, data: str | Path | None = None
+) -> None:
+    """Serve `agents` until Ctrl-C, and say where the journal is."""
+    settings = Settings(host=host, port=port)
+    if data is not None:
+        settings = settings.model_copy(update={"data": Path(data)})
+
+    def say_ready(url: str) -> None:
+        print(f"AgentField RT is at {url} (Ctrl-C ends it)", flush=True)  # noqa: T201
+
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(serve_async(agents, settings, on_ready=say_ready))
+    print(f"The journal is {journal_path(settings.data)}", flush=True)  # noqa: T201

@@ -1,0 +1,199 @@
+"""Sessions of this plane: started against a declaration, found by id, ended when their caller goes."""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from agentfield_journal import ContentStore
+from agentfield_rt.agent import Agent, SessionDefinition
+from agentfield_rt.controller import RealtimeSessionController
+from agentfield_rt.errors import CloseReason, Reason
+from agentfield_rt.plane.errors import BadRequest, Busy, NotAllowed, NotFound
+from agentfield_rt.plane.executions import Execution, Executions, stamp
+from agentfield_rt.plane.nodes import Nodes
+from agentfield_rt.plane.providers import Providers
+from agentfield_rt.plane.runs import Runs
+from agentfield_rt.ports import ToolSpec
+from agentfield_rt.registry import validate_pair
+from agentfield_rt.voice.link import ExecutionRequest
+from agentfield_rt.voice.session import SessionServices, VoiceSession
+from agentfield_rt.voice.spec import SessionSpec
+
+log = logging.getLogger(__name__)
+
+CALLER_GRACE_S = 1.0
+"""How long the last event stream of a caller may be gone before the session ends: a reload is longer."""
+
+ENDED_REMEMBERED_MAX = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartRequest:
+    """What a caller asks of a new session; what is left out comes from its declaration."""
+
+    provider: str | None = None
+    transport: str | None = None
+    model: str | None = None
+    voice: str | None = None
+    metadata: Mapping[str, Any] | None = None
+
+
+class Sessions:
+    """Starts sessions and finds them again."""
+
+    def __init__(
+        self, runs: Runs, nodes: Nodes, *, executions: Executions, content: ContentStore, providers: Providers
+    ) -> None:
+        self._runs = runs
+        self._nodes = nodes
+        self._executions = executions
+        self._services = SessionServices(content=content, executor=executions)
+        self._providers = providers
+        self._sessions: dict[str, VoiceSession] = {}
+        self._presence: dict[str, int] = {}
+        self._endings: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        """Live sessions."""
+        return sum(not session.is_over for session in self._sessions.values())
+
+    def get(self, session_id: str) -> VoiceSession:
+        """A session that was started here.
+
+        Raises:
+            NotFound: never, or long ago.
+        """
+        session = self._sessions.get(session_id)
+        if session is None:
+            raise NotFound(f"session '{session_id}' not found; start one first")
+        return session
+
+    async def start(self, target: str, request: StartRequest) -> VoiceSession:
+        """Start a session; its first record is durable when this returns.
+
+        Raises:
+            BadRequest, NotFound: the target is no session, or not for this pair. AgentField's texts.
+            UnsupportedTransport: the pair does not exist, or nothing here can drive it.
+            Busy: as many sessions are live as may be.
+        """
+        agent, definition = self._nodes.session(target)
+        provider, transport = validate_pair(
+            request.provider or definition.provider, request.transport or definition.transport
+        )
+        if (provider, transport) != (definition.provider, definition.transport):
+            raise BadRequest(
+                f"session {target} is registered for provider={definition.provider} "
+                f"transport={definition.transport}; requested provider={provider} transport={transport}"
+            )
+        if len(self) >= self._providers.settings.sessions_max:
+            raise Busy(f"{len(self)} sessions are live, which is the limit; try again later")
+        spec = self._spec(agent, definition, request)
+        adapter = await self._providers.adapter(provider, transport)
+        run = await self._runs.hold(spec.session_id.replace("sess_", "run_"))
+        session = VoiceSession(
+            spec,
+            run,
+            controller=RealtimeSessionController(
+                adapter, run, session_id=spec.session_id, config=spec.config
+            ),
+            services=self._services,
+            handler=definition.handler(),
+        )
+        session.start()
+        self._sessions[session.session_id] = session
+        self._forget_old()
+        ending = asyncio.create_task(self._let_go(session), name=f"let go {session.session_id}")
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
+        await run.durable()
+        return session
+
+    async def call_tool(
+        self, session_id: str, tool: str, *, target: str | None, arguments: Mapping[str, Any]
+    ) -> Execution:
+        """Run a tool for a caller; only what was on the session's list when it started.
+
+        Raises:
+            NotAllowed: it is not.
+            BadRequest: the session is over.
+        """
+        session = self.get(session_id)
+        if session.is_over:
+            raise BadRequest(f"session {session_id} is over; start a new one")
+        allowed = session.spec.tools
+        wanted = target or allowed.get(tool, tool)
+        if wanted not in allowed.values():
+            names = ", ".join(sorted(allowed.values())) or "none"
+            raise NotAllowed(f"tool '{wanted}' is not allowed in this session; allowed: {names}")
+        return await self._executions.submit(
+            ExecutionRequest(target=wanted, arguments=arguments, run_id=session.run_id, session_id=session_id)
+        )
+
+    @contextlib.asynccontextmanager
+    async def presence(self, session: VoiceSession) -> AsyncIterator[None]:
+        """The caller is there while one of these is entered; the session ends soon after the last."""
+        session_id = session.session_id
+        self._presence[session_id] = self._presence.get(session_id, 0) + 1
+        try:
+            yield
+        finally:
+            self._presence[session_id] -= 1
+            if not self._presence[session_id] and not session.is_over:
+                asyncio.get_running_loop().call_later(CALLER_GRACE_S, self._end_if_gone, session)
+
+    async def close(self) -> None:
+        """End every live session."""
+        live = [session for session in self._sessions.values() if not session.is_over]
+        await asyncio.gather(*(session.close(CloseReason.SHUTDOWN) for session in live))
+        await asyncio.gather(*self._endings)
+
+    def _end_if_gone(self, session: VoiceSession) -> None:
+        if not self._presence.get(session.session_id) and not session.is_over:
+            ending = asyncio.create_task(session.close(CloseReason.CALLER_GONE))
+            self._endings.add(ending)
+            ending.add_done_callback(self._endings.discard)
+
+    async def _let_go(self, session: VoiceSession) -> None:
+        await session.ended()
+        self._presence.pop(session.session_id, None)
+        if session.close_reason in (CloseReason.PROVIDER_FAILURE, CloseReason.INTERNAL):
+            self._runs.fail(session.run_id, Reason.UNAVAILABLE)
+        elif session.close_reason is CloseReason.HANDLER_FAILURE:
+            self._runs.fail(session.run_id, Reason.HANDLER_ERROR)
+        await self._runs.let_go(session.run_id)
+
+    def _spec(self, agent: Agent, definition: SessionDefinition, request: StartRequest) -> SessionSpec:
+        tools = {
+            target.partition(".")[2]: target
+            for target in (tool if "." in tool else f"{agent.node_id}.{tool}" for tool in definition.tools)
+        }
+        config = replace(
+            definition.config,
+            model=request.model or definition.config.model,
+            voice=request.voice or definition.config.voice,
+            tools=tuple(self._tool_spec(name, target) for name, target in tools.items()),
+        )
+        return SessionSpec(
+            session_id=f"sess_{stamp()}_{secrets.token_hex(16)}",
+            target=f"{agent.node_id}.{definition.name}",
+            provider=definition.provider,
+            transport=definition.transport,
+            config=config,
+            tools=tools,
+            tags=definition.tags,
+            metadata={**definition.metadata, **(request.metadata or {})},
+            apology=definition.apology,
+        )
+
+    def _tool_spec(self, name: str, target: str) -> ToolSpec:
+        _, reasoner = self._nodes.reasoner(target)
+        return ToolSpec(name=name, description=reasoner.description, parameters=reasoner.input_schema)
+
+    def _forget_old(self) -> None:
+        over = [session_id for session_id, session in self._sessions.items() if session.is_over]
+        for session_id in over[: max(len(over) - ENDED_REMEMBERED_MAX, 0)]:
+            del self._sessions[session_id]

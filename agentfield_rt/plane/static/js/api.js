@@ -1,0 +1,98 @@
+// The control plane's HTTP API as this page uses it (docs/reference/http-api.md). Knows no call and no element.
+
+const ANSWER_MS = 10_000;
+const BASE = new URL("api/v1/", document.baseURI);
+
+/**
+ * The server refused or could not be reached.
+ *
+ * `code` is one of `server_gone` (no answer), `busy` (it has no room now), `refused` (it said no).
+ */
+export class ServerError extends Error {
+  constructor(code, message, status = 0) {
+    super(message);
+    this.code = code;
+    this.status = status;
+  }
+}
+
+async function reasonOf(response) {
+  try {
+    const { error } = await response.json();
+    return typeof error === "string" ? error : "";
+  } catch {
+    return ""; // not every refusal is JSON (a proxy's, for one); the status still says enough
+  }
+}
+
+async function request(url, options = {}) {
+  const bound = AbortSignal.timeout(ANSWER_MS);
+  const signal = options.signal ? AbortSignal.any([options.signal, bound]) : bound;
+  let response;
+  try {
+    response = await fetch(url, { ...options, signal });
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    throw new ServerError("server_gone", "");
+  }
+  if (response.ok) return response;
+  const busy = response.status === 429 || response.status === 503;
+  throw new ServerError(busy ? "busy" : "refused", await reasonOf(response), response.status);
+}
+
+function json(body, signal) {
+  return { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal };
+}
+
+/** Resolves an address the server gave, which may be a path. */
+export function absolute(address) {
+  return new URL(address, document.baseURI);
+}
+
+function instance(sessionId, what) {
+  return new URL(`session-instances/${encodeURIComponent(sessionId)}/${what}`, BASE);
+}
+
+/** @returns {Promise<object[]>} what can be called */
+export async function sessionTargets(signal) {
+  const response = await request(new URL("session-targets", BASE), { signal });
+  return (await response.json()).targets;
+}
+
+export async function startSession(target, signal) {
+  const url = new URL(`session-targets/${encodeURIComponent(target)}/start`, BASE);
+  return (await request(url, json({}, signal))).json();
+}
+
+/** @returns {Promise<string>} the SDP answer */
+export async function exchangeOffer(offerUrl, sdp, signal) {
+  const headers = { "Content-Type": "application/sdp" };
+  return (await request(absolute(offerUrl), { method: "POST", headers, body: sdp, signal })).text();
+}
+
+export async function sendText(sessionId, text) {
+  await request(instance(sessionId, "input"), json({ text }));
+}
+
+export async function interruptSession(sessionId) {
+  await request(instance(sessionId, "interrupt"), json({}));
+}
+
+export async function closeSession(sessionId) {
+  await request(instance(sessionId, "close"), json({ reason: "normal" }));
+}
+
+/** For a page that is going away: nobody will read the answer. */
+export function closeSessionUnheard(sessionId) {
+  const body = new Blob([JSON.stringify({ reason: "caller_gone" })], { type: "application/json" });
+  navigator.sendBeacon(instance(sessionId, "close"), body);
+}
+
+/** @returns {Promise<{ok: boolean, records: number, head: string}>} */
+export async function verifyJournal(sessionId) {
+  return (await request(instance(sessionId, "verify"))).json();
+}
+
+export function timelineUrl(sessionId) {
+  return instance(sessionId, "timeline.svg").href;
+}
