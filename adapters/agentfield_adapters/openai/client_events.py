@@ -1,0 +1,103 @@
+"""What this adapter sends (OpenAI Realtime: client events). Shapes and encoding; decides nothing."""
+
+from hashlib import blake2s
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+
+class ClientEvent(msgspec.Struct, frozen=True, gc=False, tag_field="type", kw_only=True):
+    """Base of every event; the provider names `event_id` in the error that refuses it."""
+
+    event_id: str | UnsetType = UNSET
+
+
+class SessionUpdate(ClientEvent, frozen=True, gc=False, tag="session.update"):
+    """Configure the session: taken or refused as a whole."""
+
+    session: dict[str, Any]
+
+
+class AudioAppend(ClientEvent, frozen=True, gc=False, tag="input_audio_buffer.append"):
+    """User audio; base64 on the wire. Never acknowledged."""
+
+    audio: bytes
+
+
+class InputText(msgspec.Struct, frozen=True, gc=False, tag="input_text", tag_field="type"):
+    """Text of a user message."""
+
+    text: str
+
+
+class UserMessage(msgspec.Struct, frozen=True, gc=False, tag="message", tag_field="type", kw_only=True):
+    """A turn the user typed."""
+
+    id: str
+    role: Literal["user"] = "user"
+    content: tuple[InputText, ...]
+
+
+class FunctionCallOutput(
+    msgspec.Struct, frozen=True, gc=False, tag="function_call_output", tag_field="type", kw_only=True
+):
+    """What a tool returned."""
+
+    id: str
+    call_id: str
+    output: str
+
+
+class ItemCreate(ClientEvent, frozen=True, gc=False, tag="conversation.item.create"):
+    """Add an item at the end of the conversation. Starts no response."""
+
+    item: UserMessage | FunctionCallOutput
+
+
+class ItemTruncate(ClientEvent, frozen=True, gc=False, tag="conversation.item.truncate", kw_only=True):
+    """Forget the audio behind `audio_end_ms`, and the whole transcript."""
+
+    item_id: str
+    content_index: int = 0
+    audio_end_ms: int
+
+
+class ItemDelete(ClientEvent, frozen=True, gc=False, tag="conversation.item.delete"):
+    """Forget an item."""
+
+    item_id: str
+
+
+class ResponseOptions(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What is different for one response; `metadata` comes back in its events."""
+
+    metadata: dict[str, str]
+    instructions: str | UnsetType = UNSET
+    tools: tuple[()] | UnsetType = UNSET
+    tool_choice: Literal["none"] | UnsetType = UNSET
+
+
+class ResponseCreate(ClientEvent, frozen=True, gc=False, tag="response.create", kw_only=True):
+    """Ask for an answer."""
+
+    event_id: str = ""
+    response: ResponseOptions
+
+
+class ResponseCancel(ClientEvent, frozen=True, gc=False, tag="response.cancel"):
+    """Stop generating an answer."""
+
+    response_id: str
+
+
+class OutputAudioClear(ClientEvent, frozen=True, gc=False, tag="output_audio_buffer.clear"):
+    """WebRTC: stop playing now."""
+
+
+encode = msgspec.json.Encoder().encode
+
+
+def item_id_for(frame_id: str) -> str:
+    """The item a frame becomes: the same on every connection, and within the provider's 32 characters."""
+    return f"af_{blake2s(frame_id.encode(), digest_size=14).hexdigest()}"

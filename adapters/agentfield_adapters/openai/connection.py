@@ -1,0 +1,237 @@
+"""One live connection: its socket, the task that reads it, and who waits for what. What a restart replaces.
+
+Everything the provider means is decided in `conversation`; here is only time: deadlines, order and the end.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from contextlib import AbstractContextManager
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from agentfield_adapters.event_buffer import EventBuffer, fresh
+from agentfield_adapters.openai import client_events as client
+from agentfield_adapters.openai import server_events as server
+from agentfield_adapters.openai.acknowledgements import (
+    SESSION_CREATED,
+    SESSION_UPDATED,
+    UNNAMED,
+    Acknowledgements,
+    key_of,
+)
+from agentfield_adapters.openai.conversation import Conversation
+from agentfield_adapters.openai.failures import closed, error_code, fatal
+from agentfield_rt.errors import ConnectionLost, ProviderError, Reason
+from agentfield_rt.frames import CallEnded, Notice, SpeechFrame, TextFrame, ToolResultFrame
+
+_log = logging.getLogger(__name__)
+
+ANSWER_S = 5.0
+"""How long the provider may take to configure a session."""
+_MALFORMED_MAX = 10
+_MALFORMED_WITHIN_S = 60.0
+_KEEPALIVE_FAILED = 1011
+
+
+class LiveConnection:
+    """A socket with a conversation on it.
+
+    Args:
+        buffer: Where events go; this connection's last act there is to end it.
+        sideband: The socket watches a call whose media flows elsewhere: it begins without
+            `session.created`, and its clean end is the caller's.
+    """
+
+    def __init__(
+        self, socket: ClientConnection, conversation: Conversation, buffer: EventBuffer, *, sideband: bool
+    ) -> None:
+        self._socket = socket
+        self.conversation = conversation
+        self._buffer = buffer
+        self._sideband = sideband
+        self._answers = Acknowledgements()
+        self._reader: asyncio.Task[None] | None = None
+        self._malformed_at_s: deque[float] = deque(maxlen=_MALFORMED_MAX)
+        self.loss: ConnectionLost | None = None
+        self.provider_session_id: str | None = None
+
+    async def configure(self, session: dict[str, Any]) -> None:
+        """Start reading and configure the session; it is usable when this returns.
+
+        Raises:
+            ProviderError: the provider refused the configuration, or said nothing in time.
+            ConnectionLost: the connection ended meanwhile.
+        """
+        with self._answers.expect(SESSION_CREATED) as created:
+            self._reader = asyncio.create_task(self._read(), name="realtime-reader")
+            if not self._sideband:
+                await self.answer(created, within_s=ANSWER_S)
+        update = client.SessionUpdate(event_id=self.conversation.event_id(), session=session)
+        # Nothing else was sent, so an error that does not say what it refuses refuses this.
+        code = await self.ask(update, SESSION_UPDATED, UNNAMED, within_s=ANSWER_S)
+        if code is not None:
+            raise ProviderError(
+                f"the provider refused the session's configuration: {code}", reason=Reason.INVALID_REQUEST
+            )
+
+    async def send(self, event: client.ClientEvent) -> None:
+        """Write one event; returns when the socket took it.
+
+        Raises:
+            ConnectionLost: the connection is gone.
+        """
+        if self.loss is not None:
+            raise fresh(self.loss)
+        try:
+            await self._socket.send(client.encode(event), text=True)
+        except ConnectionClosed as end:
+            raise _classified(end) from None
+
+    async def submit(self, frame: TextFrame | SpeechFrame | ToolResultFrame) -> None:
+        """Send what a frame asks for.
+
+        Raises:
+            ProviderError: the frame cannot be sent; nothing was.
+            ConnectionLost: the connection is gone.
+        """
+        item = self.conversation.submit(frame)
+        if item is not None:
+            await self.send(item)
+        await self._request()
+
+    def retire(self, loss: ConnectionLost) -> None:
+        """Listen no more: end the open responses and fail whoever waits. The socket is still open."""
+        if self._reader is not None:
+            self._reader.cancel()
+        self._end(loss)
+
+    async def close(self) -> None:
+        """Say goodbye, wait at most a second for the answer, and let go of the socket in any case."""
+        try:
+            await self._socket.close()
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """Let go of the socket now."""
+        self._socket.transport.abort()
+
+    def _end(self, loss: ConnectionLost) -> None:
+        if self.loss is not None:
+            return
+        self.loss = loss
+        for event in self.conversation.end():
+            self._buffer.append(event)
+        self._answers.fail(loss)
+
+    async def _request(self) -> None:
+        """Ask for the response whose turn it is.
+
+        A claim is written before anything is awaited, so a cancelled caller takes no request with it; one
+        that was not claimed yet is claimed after the next event.
+        """
+        while (create := self.conversation.claim()) is not None:
+            await self.send(create)
+
+    async def ask(self, event: client.ClientEvent, *keys: str, within_s: float) -> str | None:
+        """Send an event and wait for its answer: the first of `keys`, or the error that refuses it.
+
+        Returns:
+            The code of the error, or None.
+
+        Raises:
+            ProviderError: no answer in time.
+            ConnectionLost: the connection is gone.
+        """
+        with self.expect(event, *keys) as answer:
+            await self.send(event)
+            return await self.answer(answer, within_s=within_s)
+
+    def expect(
+        self, event: client.ClientEvent, *keys: str
+    ) -> AbstractContextManager[asyncio.Future[str | None]]:
+        """`ask` in two steps, for events that must be sent together: enter, send, then `answer`."""
+        return self._answers.expect(*keys, str(event.event_id))
+
+    async def answer(self, answer: asyncio.Future[str | None], *, within_s: float) -> str | None:
+        """Wait for what is expected; as `ask`."""
+        try:
+            async with asyncio.timeout(within_s):
+                return await answer
+        except TimeoutError:
+            raise ProviderError(
+                f"the provider did not answer within {within_s:.0f} s",
+                reason=Reason.TIMEOUT,
+                retryable=True,
+                not_done=False,
+            ) from None
+
+    async def _read(self) -> None:
+        """Read until the end, and end the buffer with the reason. The only place that reads the socket."""
+        hung_up = False
+        try:
+            while True:
+                await self._buffer.room()
+                await self._take(await self._socket.recv(decode=False))
+        except ConnectionClosed as end:
+            loss = _classified(end)
+            hung_up = self._sideband and end.rcvd is not None and end.rcvd.code == 1000
+        except ConnectionLost as fatal_loss:
+            loss = fatal_loss
+        except Exception as bug:  # the boundary of a task: it must not die without a word
+            # The message may quote an event, that is speech: only the kind is told.
+            _log.error("reading the provider's events failed: %s", type(bug).__name__)
+            loss = ConnectionLost("the adapter failed on an event", reason=Reason.INTERNAL, retryable=False)
+        if hung_up:
+            loss = ConnectionLost("the caller hung up", retryable=False)
+        self._end(loss)
+        if hung_up:
+            self._buffer.append(CallEnded())
+        self._buffer.end(loss)
+        self._socket.transport.abort()
+
+    async def _take(self, data: bytes) -> None:
+        try:
+            event = server.decode(data)
+        except server.MalformedEvent as malformed:
+            self._malformed(malformed)
+            return
+        for meaning in self.conversation.react(event):
+            self._buffer.append(meaning)
+        self._settle(event)
+        await self._request()  # a peer that reads nothing could hold us up here; the keepalive ends that
+
+    def _settle(self, event: server.ReadEvent | server.Unread) -> None:
+        if isinstance(event, server.Error):
+            code = error_code(event.error)
+            if (loss := fatal(code)) is not None:
+                raise loss
+            self._answers.settle(event.error.event_id or UNNAMED, code)
+        elif (key := key_of(event)) is not None:
+            if isinstance(event, server.SessionCreated):
+                self.provider_session_id = event.session.id
+            self._answers.settle(key)
+
+    def _malformed(self, malformed: server.MalformedEvent) -> None:
+        """One bad event is reported and skipped; many in a short time end the connection."""
+        self._buffer.append(Notice(malformed.name, "malformed"))
+        now_s = asyncio.get_running_loop().time()
+        self._malformed_at_s.append(now_s)
+        many = len(self._malformed_at_s) == _MALFORMED_MAX
+        if many and now_s - self._malformed_at_s[0] < _MALFORMED_WITHIN_S:
+            raise ConnectionLost(
+                f"the provider sent {_MALFORMED_MAX} malformed events in a minute",
+                reason=Reason.PROTOCOL,
+                retryable=False,
+            )
+
+
+def _classified(end: ConnectionClosed) -> ConnectionLost:
+    """Who ended it: we, because of what the provider sent, or the provider, or nobody."""
+    ours = end.sent if not end.rcvd_then_sent else None
+    if ours is not None and ours.code != _KEEPALIVE_FAILED:
+        return closed(ours.code, "")
+    return closed(None, "") if end.rcvd is None else closed(end.rcvd.code, end.rcvd.reason)

@@ -1,0 +1,249 @@
+"""One connection's conversation with the provider: wire events in, our events out. Pure, no socket.
+
+All state hangs on response and item ids, never on "the current item": responses interleave their items.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import count
+
+from agentfield_adapters.openai import client_events as client
+from agentfield_adapters.openai import requests
+from agentfield_adapters.openai import server_events as server
+from agentfield_adapters.openai.failures import error_code
+from agentfield_adapters.openai.response_slot import ResponseSlot
+from agentfield_adapters.openai.responses import Response, Responses
+from agentfield_rt.errors import ProviderError, Reason
+from agentfield_rt.frames import (
+    InputRejected,
+    InputTranscript,
+    Notice,
+    OutputAudio,
+    OutputTranscript,
+    OutputTruncated,
+    PlaybackStarted,
+    PlaybackStopped,
+    ProviderEvent,
+    ResponseEnded,
+    ResponseStarted,
+    ResponseStatus,
+    SpeechFrame,
+    SpeechStarted,
+    SpeechStopped,
+    TextFrame,
+    ToolCalled,
+    ToolResultFrame,
+)
+
+_STATUSES = {status.value: status for status in ResponseStatus}
+_FUNCTION_CALL = "function_call"
+_LATE = "late"
+_REPEATED = "repeated"
+
+
+class Conversation:
+    """What has been said, as far as this adapter must know it.
+
+    Guarantees, whatever the provider does: every response is started once and ended once, nothing of it
+    comes after its end except reports of its playback, and a tool call is reported once.
+
+    Args:
+        tag: Makes the ids given here different from those of any other connection.
+        over: Responses of an earlier connection to the same call: whatever still comes of them is late.
+    """
+
+    def __init__(self, tag: str, *, over: Iterable[str] = ()) -> None:
+        self._tag = tag
+        self._responses = Responses()
+        self._slot = ResponseSlot()
+        self._numbers = count(1)
+        for response_id in over:
+            self._responses.open(response_id).generating = False
+
+    def event_id(self) -> str:
+        """An id for a client event."""
+        return f"af_{self._tag}_{next(self._numbers)}"
+
+    def response(self, response_id: str) -> Response | None:
+        return self._responses.get(response_id)
+
+    @property
+    def response_ids(self) -> list[str]:
+        return self._responses.ids()
+
+    def submit(self, frame: TextFrame | SpeechFrame | ToolResultFrame) -> client.ItemCreate | None:
+        """Take a frame: the item to send for it now, if any. What the provider shall say, `claim` gives out.
+
+        Raises:
+            ProviderError: the frame cannot be sent; nothing changed.
+        """
+        match frame:
+            case TextFrame():
+                return requests.typed_turn(frame, self.event_id())
+            case SpeechFrame():
+                self._slot.require_room()
+                self._slot.offer(requests.speech(frame, self.event_id()))
+                return None
+            case ToolResultFrame():
+                response = self._responses.caller(frame.call_id)
+                if response is None:
+                    raise ProviderError("the provider called no such tool here", reason=Reason.NOT_FOUND)
+                if frame.call_id not in response.open_calls:
+                    raise ProviderError("this tool call has its output", reason=Reason.INVALID_REQUEST)
+                self._slot.require_room()
+                response.open_calls.discard(frame.call_id)
+                self._go_on(response)
+                return requests.tool_output(frame, self.event_id())
+
+    def claim(self) -> client.ResponseCreate | None:
+        """The request for a response whose turn it is, if the provider can take one. It must be sent now."""
+        return self._slot.claim()
+
+    def end(self) -> Sequence[ProviderEvent]:
+        """The connection is gone: the ends of those responses that nobody else will end."""
+        ends: list[ProviderEvent] = []
+        for response in self._responses.generating():
+            response.generating = False
+            ends.append(ResponseEnded(response.response_id, ResponseStatus.INCOMPLETE))
+        return ends
+
+    def react(self, event: server.ReadEvent | server.Unread) -> list[ProviderEvent]:
+        """Take in one wire event: what it means to the runtime. There may be something to `claim` now."""
+        meaning: list[ProviderEvent]
+        match event:
+            case server.ResponseCreated() | server.ResponseDone() | server.Error() | server.OutputItemDone():
+                meaning = self._steer(event)
+            case server.AudioDelta() | server.TranscriptDelta() | server.TextDelta():
+                meaning = self._output(event)
+            case server.PlaybackStarted() | server.PlaybackStopped() | server.PlaybackCleared():
+                meaning = [self._playback(event)]
+            case server.ItemTruncated(item_id=item_id, audio_end_ms=audio_end_ms):
+                meaning = [OutputTruncated(item_id, audio_end_ms)]
+            case server.ItemDeleted(item_id=item_id) if self._responses.has_item(item_id):
+                meaning = [OutputTruncated(item_id, 0)]
+            case server.SessionCreated() | server.SessionUpdated() | server.ItemDeleted():
+                meaning = [Notice(server.name_of(event))]
+            case server.Unread(name=name):
+                meaning = [Notice(name)]
+            case _:
+                meaning = _from_the_user(event)
+        return meaning
+
+    def _steer(
+        self, event: server.ResponseCreated | server.ResponseDone | server.Error | server.OutputItemDone
+    ) -> list[ProviderEvent]:
+        """The events that decide who has the response slot and which tools run."""
+        match event:
+            case server.ResponseCreated(response=info):
+                if self._responses.get(info.id) is not None:
+                    return [Notice(server.name_of(event), _REPEATED)]
+                return [self._begin(info)]
+            case server.ResponseDone(response=info):
+                return self._done(event, info)
+            case server.Error(error=error):
+                return self._refused(error)
+            case server.OutputItemDone(response_id=response_id, item=item):
+                return self._item_done(event, response_id, item)
+
+    def _begin(self, info: server.ResponseInfo) -> ResponseStarted:
+        self._responses.open(info.id)
+        self._slot.started(info.id, info.tag(requests.REQUEST_TAG))
+        return ResponseStarted(info.id, info.tag(requests.UTTERANCE_TAG))
+
+    def _live(self, response_id: str) -> tuple[Response | None, list[ProviderEvent]]:
+        """The response if it is not over, and its start if the provider's `response.created` got lost."""
+        response = self._responses.get(response_id)
+        if response is not None:
+            return (response if response.generating else None), []
+        started = self._begin(server.ResponseInfo(response_id))
+        return self._responses.get(response_id), [started]
+
+    def _output(
+        self, event: server.AudioDelta | server.TranscriptDelta | server.TextDelta
+    ) -> list[ProviderEvent]:
+        response, events = self._live(event.response_id)
+        if response is None:
+            return [Notice(server.name_of(event), _LATE)]
+        match event:
+            case server.AudioDelta(item_id=item_id, delta=pcm):
+                response.audio_bytes[item_id] = response.audio_bytes.get(item_id, 0) + len(pcm)
+                if not response.interrupted:
+                    events.append(OutputAudio(event.response_id, item_id, pcm))
+            case _:
+                events.append(OutputTranscript(event.response_id, event.item_id, event.delta))
+        return events
+
+    def _playback(
+        self, event: server.PlaybackStarted | server.PlaybackStopped | server.PlaybackCleared
+    ) -> ProviderEvent:
+        playing = isinstance(event, server.PlaybackStarted)
+        if (response := self._responses.get(event.response_id)) is not None:
+            response.playing = playing
+        if playing:
+            return PlaybackStarted(event.response_id)
+        return PlaybackStopped(event.response_id, cleared=isinstance(event, server.PlaybackCleared))
+
+    def _item_done(
+        self, event: server.OutputItemDone, response_id: str, item: server.Item
+    ) -> list[ProviderEvent]:
+        response, events = self._live(response_id)
+        is_call = item.type == _FUNCTION_CALL and item.status == "completed"
+        if response is None or not is_call or item.call_id is None or item.name is None:
+            return [*events, Notice(server.name_of(event), _LATE if response is None else None)]
+        if not self._responses.called(response, item.call_id):
+            return [*events, Notice(server.name_of(event), _REPEATED)]
+        return [*events, ToolCalled(response_id, item.call_id, item.name, item.arguments or "")]
+
+    def _done(self, event: server.ResponseDone, info: server.ResponseInfo) -> list[ProviderEvent]:
+        events: list[ProviderEvent] = []
+        if self._responses.get(info.id) is None:
+            events.append(self._begin(info))
+        response = self._responses.get(info.id)
+        if response is None or not response.generating:
+            return [Notice(server.name_of(event), _REPEATED)]
+        status = _STATUSES.get(info.status or "", ResponseStatus.FAILED)
+        response.generating = False
+        response.goes_on = status is ResponseStatus.COMPLETED
+        events.append(ResponseEnded(info.id, status))
+        self._slot.ended(info.id, info.tag(requests.REQUEST_TAG))
+        self._go_on(response)
+        return events
+
+    def _go_on(self, response: Response) -> None:
+        """One answer to all the tools a response called, once it ended by itself and all have returned."""
+        if response.owes_answer:
+            self._slot.offer(requests.going_on(self.event_id()))
+
+    def _refused(self, error: server.ErrorBody) -> list[ProviderEvent]:
+        """An error: a notice, and the end of the response that will never be if it refused one."""
+        code = error_code(error)
+        events: list[ProviderEvent] = [Notice("error", code)]
+        refused = self._slot.refused(error.event_id, code)
+        if refused is None:
+            return events
+        # Whoever asked learns of it as of any other response; the id is the request's, there is no other.
+        events.append(
+            ResponseStarted(refused.event_id, refused.response.metadata.get(requests.UTTERANCE_TAG))
+        )
+        events.append(ResponseEnded(refused.event_id, ResponseStatus.FAILED))
+        return events
+
+
+def _from_the_user(
+    event: server.TranscriptionDelta
+    | server.TranscriptionCompleted
+    | server.TranscriptionFailed
+    | server.SpeechStarted
+    | server.SpeechStopped,
+) -> list[ProviderEvent]:
+    item_id = event.item_id
+    match event:
+        case server.TranscriptionDelta(delta=delta):
+            return [InputTranscript(item_id, delta, final=False)] if delta else []
+        case server.TranscriptionCompleted(transcript=transcript) if transcript.strip():
+            return [InputTranscript(item_id, transcript, final=True)]
+        case server.TranscriptionCompleted() | server.TranscriptionFailed():
+            return [InputRejected(item_id)]
+        case server.SpeechStarted():
+            return [SpeechStarted(item_id)]
+        case server.SpeechStopped():
+            return [SpeechStopped(item_id)]

@@ -1,0 +1,76 @@
+"""Where a provider's HTTP and websocket addresses are and how to be let in. Opens nothing."""
+
+import functools
+import ssl
+from dataclasses import dataclass, field
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+from agentfield_adapters.openai.dialect import Dialect
+from agentfield_rt.errors import ProviderError, Reason
+from agentfield_rt.ports import ProviderSettings
+
+_DEFAULT_PATH = "/v1"  # a bare http://host:port is what a provider process prints
+_HTTP_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A server's base URL without a trailing slash. The headers carry the key: shown in no repr."""
+
+    base_url: str
+    headers: dict[str, str] = field(repr=False)
+    through_proxy: bool = True
+
+    @property
+    def is_secure(self) -> bool:
+        return self.base_url.startswith("https:")
+
+    def url(self, path: str) -> str:
+        return f"{self.base_url}/{path}"
+
+    def socket_url(self, **query: str) -> str:
+        """The realtime websocket: `model` makes a session, `call_id` joins one."""
+        scheme = "wss" if self.is_secure else "ws"
+        return f"{scheme}:{self.base_url.partition(':')[2]}/realtime?{urlencode(query)}"
+
+
+def endpoint(dialect: Dialect, settings: ProviderSettings) -> Endpoint:
+    """Find out where to connect.
+
+    Raises:
+        ProviderError: an address or a key is missing or cannot be one; nothing was tried.
+    """
+    base_url = settings.base_url or dialect.base_url
+    if base_url is None:
+        raise ProviderError(
+            f"the {dialect.name} provider has no address: start one (`af provider`) and set its URL",
+            reason=Reason.INVALID_REQUEST,
+        )
+    parts = urlsplit(base_url)
+    if parts.scheme not in _HTTP_SCHEMES or not parts.hostname:
+        raise ProviderError(
+            f"the {dialect.name} provider's base URL must look like http://host:port/v1",
+            reason=Reason.INVALID_REQUEST,
+        )
+    path = parts.path.rstrip("/") or _DEFAULT_PATH
+    plain_url = urlunsplit((_HTTP_SCHEMES[parts.scheme], parts.netloc, path, "", ""))
+    return Endpoint(plain_url, _headers(dialect, settings.api_key), dialect.through_proxy)
+
+
+def _headers(dialect: Dialect, api_key: str | None) -> dict[str, str]:
+    key = (api_key or dialect.default_key or "").strip()
+    if not key:
+        raise ProviderError(
+            f"the {dialect.name} provider needs an API key and none is set", reason=Reason.UNAUTHORIZED
+        )
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise ProviderError(
+            f"the {dialect.name} API key has characters no key has", reason=Reason.UNAUTHORIZED
+        )
+    return {"Authorization": f"Bearer {key}"}
+
+
+@functools.cache
+def tls_context() -> ssl.SSLContext:
+    """One for the process: loading the certificates takes longer than a call may wait."""
+    return ssl.create_default_context()
