@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from agentfield_rt.agent.hosting import host_agents
 from agentfield_rt.agent.reasoner import Reasoner
 from agentfield_rt.agent.session import RealtimeSession, plain
 from agentfield_rt.errors import RealtimeError
@@ -194,7 +195,9 @@ class Agent:
             _current.reset(token)
 
     def run(self, *, host: str = "127.0.0.1", port: int = 8080, data: str | Path | None = None) -> None:
-        """Serve this agent with an embedded control plane, until Ctrl-C."""
-        from agentfield_rt.plane.server import serve  # the web framework is an extra; agents work without
+        """Serve this agent with an embedded control plane, until Ctrl-C.
 
-        serve([self], host=host, port=port, data=data)
+        Raises:
+            RealtimeError: no control plane is installed, the port is taken, or `data` is in use.
+        """
+        host_agents([self], host=host, port=port, data=data)
