@@ -31,8 +31,8 @@ _LAST = (
 _PAGE = (
     "SELECT seq, body, hash FROM runs CROSS JOIN spans USING (run) CROSS JOIN records USING (run, block)"
     " WHERE run_id = ?1 AND seq >= ?2 AND block >= ifnull("
-    "  (SELECT block FROM spans AS s WHERE s.run = runs.run AND first_seq <= ?2 ORDER BY block DESC LIMIT 1), 0)"
-    " ORDER BY block, seq LIMIT ?3"
+    " (SELECT block FROM spans AS s WHERE s.run = runs.run AND first_seq <= ?2"
+    " ORDER BY block DESC LIMIT 1), 0) ORDER BY block, seq LIMIT ?3"
 )
 JOURNAL_FILE = FileKind(application_id=0x41464A31, format_version=FORMAT_VERSION, schema=_SCHEMA)  # "AFJ1"
 
@@ -50,7 +50,11 @@ class SqliteStore:
         self._block = 0
         self._block_records = 0
         if not read_only:
-            self._resume_block()
+            try:
+                self._resume_block()
+            except BaseException:
+                self.close()
+                raise
 
     def _resume_block(self) -> None:
         with self.file.reading() as db:
@@ -86,9 +90,7 @@ class SqliteStore:
                 continue
             run, seq, _, _ = batch.rows[0]
             if seq != self._next_seq[batch.run_id]:
-                raise JournalConflict(
-                    f"run {batch.run_id}: seq {seq} is not the next one; nothing was stored"
-                )
+                raise JournalConflict(f"run {batch.run_id}: seq {seq} is not the next; nothing was stored")
             self._next_seq[batch.run_id] = seq + len(batch.rows)
             if self._last_block.get(batch.run_id) != self._block:
                 self._last_block[batch.run_id] = self._block

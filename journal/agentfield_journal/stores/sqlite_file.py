@@ -56,7 +56,8 @@ class SqliteFile:
         path: The file; its folder is created. `<path>.lock`, `-wal` and `-shm` live beside it.
         kind: What the file must be.
         read_only: Take no lock and write nothing.
-        vfs: A registered SQLite file layer, for tests that watch or break the file.
+        vfs: A registered SQLite file layer, for tests that watch or break the file. It need not know
+            shared memory: one connection then serves both purposes, and no other process can read.
 
     Raises:
         JournalConflict: another process writes to the file, or it is a database of something else.
@@ -95,6 +96,9 @@ class SqliteFile:
         db = self._writer = connect(self.path, _OPEN_WRITER, self._vfs)
         # Without this the last connection to close would move the log after a failed sync.
         db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        if self._vfs is not None:
+            db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._reader = db
         fresh = db.execute("SELECT count(*) FROM sqlite_schema").get == 0
         if not fresh:
             self._check_kind(db)
@@ -172,7 +176,12 @@ class SqliteFile:
     def checkpoint_when_due(self, *, idle: bool) -> None:
         """Move the log into the main file when it has grown; a busy file waits longer for it."""
         due = _CHECKPOINT_PAGES if idle else _CHECKPOINT_PAGES_MAX
-        if self._writer is not None and self._wal_pages >= due:
+        if self._wal_pages >= due:
+            self.move_log()
+
+    def move_log(self) -> None:
+        """Move the log into the main file; its space is written again."""
+        if self._writer is not None:
             with self._typed_errors():
                 self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
             self._wal_pages = 0
@@ -191,12 +200,17 @@ class SqliteFile:
 
     def close(self) -> None:
         """Close both connections, then give up the lock. Idempotent."""
-        for db in (self._reader, self._writer):
-            if db is not None:
-                db.close()
+        reader, writer = self._reader, self._writer
         self._reader = self._writer = None
-        if self._lock is not None:
-            self._lock.release()
+        try:
+            with self._typed_errors():
+                if reader is not None and reader is not writer:
+                    reader.close()
+                if writer is not None:
+                    writer.close()
+        finally:
+            if self._lock is not None:
+                self._lock.release()
 
     @contextmanager
     def _typed_errors(self) -> Generator[None]:
