@@ -194,8 +194,12 @@ class Agent:
         finally:
             _current.reset(token)
 
-    def run(self, *, host: str = "127.0.0.1", port: int = 8080, data: str | Path | None = None) -> None:
+    def run(
+        self, *, host: str | None = None, port: int | None = None, data: str | Path | None = None
+    ) -> None:
         """Serve this agent with an embedded control plane, until Ctrl-C.
+
+        What is left out comes from the environment (`agentfield_rt.config.Settings`).
 
         Raises:
             RealtimeError: no control plane is installed, the port is taken, or `data` is in use.

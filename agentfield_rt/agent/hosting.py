@@ -17,11 +17,13 @@ class Host(Protocol):
     """Serves agents until it is told to stop."""
 
     def __call__(
-        self, agents: Sequence["Agent"], *, host: str, port: int, data: str | Path | None
+        self, agents: Sequence["Agent"], *, host: str | None, port: int | None, data: str | Path | None
     ) -> None: ...
 
 
-def host_agents(agents: Sequence["Agent"], *, host: str, port: int, data: str | Path | None) -> None:
+def host_agents(
+    agents: Sequence["Agent"], *, host: str | None, port: int | None, data: str | Path | None
+) -> None:
     """Serve `agents` with the embedded control plane.
 
     Raises:

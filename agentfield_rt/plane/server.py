@@ -5,6 +5,7 @@ import contextlib
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -84,12 +85,19 @@ async def serve_async(
 
 
 def serve(
-    agents: Sequence[Agent], *, host: str = "127.0.0.1", port: int = 8080, data: str | Path | None = None
+    agents: Sequence[Agent],
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    data: str | Path | None = None,
 ) -> None:
-    """Serve `agents` until Ctrl-C, and say where the journal is."""
-    settings = Settings(host=host, port=port)
-    if data is not None:
-        settings = settings.model_copy(update={"data": Path(data)})
+    """Serve `agents` until Ctrl-C, and say where the journal is. What is None comes from the environment.
+
+    Raises:
+        PortInUse, DataDirectoryInUse: see there.
+    """
+    given: dict[str, Any] = {"host": host, "port": port, "data": data}
+    settings = Settings(**{name: value for name, value in given.items() if value is not None})
 
     def say_ready(url: str) -> None:
         print(f"AgentField RT is at {url} (Ctrl-C ends it)", flush=True)  # noqa: T201
