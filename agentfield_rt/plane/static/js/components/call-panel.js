@@ -33,7 +33,7 @@ class CallPanel extends HTMLElement {
     this.clock = element("span.clock", { "aria-hidden": "true" });
     this.mute = element("button.quiet", { type: "button", onclick: () => this.call.toggleMute() });
     this.stop = element("button.quiet", { type: "button", onclick: () => this.call.interrupt() },
-      icon(ICONS.stop), "Stop the agent");
+      icon(ICONS.stop), element("span", {}, "Stop the agent"));
     this.user = this.#meter("user", "You");
     this.agent = this.#meter("agent", "Agent");
     this.message = element("div.message", { role: "alert" });
@@ -65,7 +65,7 @@ class CallPanel extends HTMLElement {
     this.dataset.call = state.call;
     this.button.classList.toggle("hang-up", active);
     this.buttonText.textContent = active ? "Hang up" : BUTTON[state.call];
-    this.#text(this.status, STATUS[state.call] + (state.call === "in_call" ? ` over ${nameOf(state.path)}` : ""));
+    this.#showStatus(state);
     this.#showMute(state, active);
     this.stop.hidden = !(state.call === "in_call" && state.agent === "speaking");
     const inCall = state.call === "in_call";
@@ -77,9 +77,11 @@ class CallPanel extends HTMLElement {
     this.#showMessage(state);
   }
 
-  // A live region is read out on every write, also when nothing changed.
-  #text(node, text) {
-    if (node.textContent !== text) node.textContent = text;
+  #showStatus({ call, path }) {
+    const over = call === "in_call" && element("span.over", {}, ` over ${nameOf(path)}`);
+    const status = element("span", {}, STATUS[call], over || "");
+    // A live region is read out on every write, also when nothing changed.
+    if (this.status.textContent !== status.textContent) this.status.replaceChildren(status);
   }
 
   #showMute({ microphone }, active) {
@@ -87,7 +89,7 @@ class CallPanel extends HTMLElement {
     this.mute.hidden = !present;
     const label = microphone === "muted" ? "Unmute" : "Mute";
     if (this.mute.textContent === label) return;
-    this.mute.replaceChildren(icon(microphone === "muted" ? ICONS.muted : ICONS.microphone), label);
+    this.mute.replaceChildren(icon(microphone === "muted" ? ICONS.muted : ICONS.microphone), element("span", {}, label));
   }
 
   #showClock() {

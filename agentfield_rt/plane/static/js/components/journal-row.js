@@ -13,7 +13,7 @@ export function journalRow(row) {
   const node = element(`li.record.${group}.${tone}`, { "data-seq": String(record.seq), "data-role": role },
     lanes("conversation", row), lanes("boundary", row),
     element("span.seq", {}, String(record.seq)),
-    element("span.since", {}, (row.since_start_ms / 1000).toFixed(3)),
+    element("span.since", {}, (row.since_start_ms / 1000).toFixed(2)),
     kindOf(record), element("span.pair", {}, pairing(row)), fieldsOf(record));
   if (role === "opens" && row.partner) showOutcome(node, row);
   return node;
@@ -34,7 +34,12 @@ function lanes(group, row) {
 
 function kindOf({ kind }) {
   const [, prefix, rest] = /^(realtime_)?(.*)$/.exec(kind);
-  return element("code.kind", {}, prefix && element("span.prefix", {}, prefix), rest);
+  return element("code.kind", {}, prefix && element("span.prefix", {}, prefix, element("wbr")), ...breakable(rest));
+}
+
+/** A long kind breaks after an underscore rather than anywhere. */
+function breakable(name) {
+  return name.split(/(?<=_)/).flatMap((part, index) => (index === 0 ? [part] : [element("wbr"), part]));
 }
 
 function pairing({ role, partner, took_ms: tookMs }) {

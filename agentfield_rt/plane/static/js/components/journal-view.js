@@ -1,10 +1,10 @@
 // The journal, record by record, as it is written.
 
 import { element } from "./dom.js";
+import { Follow } from "./follow.js";
 import { journalRow, showOutcome } from "./journal-row.js";
 
 const ROWS_MAX = 400;
-const NEAR_PX = 60;
 const FILTERS = [["all", "All"], ["conversation", "Conversation"], ["boundary", "Provider boundary"]];
 const phone = matchMedia("(max-width: 60rem)");
 
@@ -12,7 +12,6 @@ class JournalView extends HTMLElement {
   #filter = "all";
   #elements = new Map();
   #waiting = [];
-  #following = true;
 
   attach({ model }) {
     this.model = model;
@@ -27,17 +26,24 @@ class JournalView extends HTMLElement {
     this.empty = element("p.empty", {}, "Every step of a call is written here before and after it happens.");
     this.scroller = element("div.scroller", { tabindex: "0", role: "region", "aria-label": "Journal records" },
       this.empty, this.list);
-    this.newest = element("button.newest", { type: "button", hidden: true, onclick: () => this.#toNewest() },
+    this.newest = element("button.newest", { type: "button", hidden: true, onclick: () => this.follow.toEnd() },
       "Newest ↓");
-    this.scroller.addEventListener("scroll", () => this.#noteScroll());
-    this.folder = element("details.folder", { open: !phone.matches },
-      element("summary", {}, element("h2", {}, "Journal"), this.count),
-      this.#filters(), this.scroller, this.newest);
-    phone.addEventListener("change", () => {
-      this.folder.open = !phone.matches;
+    this.follow = new Follow(this.scroller, (following) => {
+      if (following) this.newest.hidden = true;
     });
-    this.append(this.folder);
+    this.folder = element("button.fold", { type: "button", "aria-controls": "journal-body",
+      onclick: () => this.#unfold(this.body.hidden) }, "Journal");
+    this.body = element("div.body", { id: "journal-body" }, this.#filters(), this.scroller, this.newest);
+    phone.addEventListener("change", () => this.#unfold(!phone.matches));
+    this.append(element("div.head", {}, element("h2", {}, this.folder), this.count), this.body);
     this.dataset.filter = this.#filter;
+    this.#unfold(!phone.matches);
+  }
+
+  #unfold(open) {
+    this.body.hidden = !open;
+    this.folder.setAttribute("aria-expanded", String(open));
+    if (open) this.follow.pin();
   }
 
   #filters() {
@@ -63,7 +69,7 @@ class JournalView extends HTMLElement {
     this.#waiting = [];
     this.#elements.clear();
     this.list.replaceChildren();
-    this.#following = true;
+    this.follow.toEnd();
     this.#append(this.model.rows.filter((row) => this.#shows(row)).slice(-ROWS_MAX));
   }
 
@@ -87,26 +93,14 @@ class JournalView extends HTMLElement {
     const total = this.model.rows.length;
     this.count.textContent = total === 0 ? "" : `${this.model.lastSeq} ${total === 1 ? "record" : "records"}`;
     this.empty.hidden = total > 0;
-    if (this.#following) this.#toNewest();
-    else this.newest.hidden = false;
+    this.follow.pin();
+    if (!this.follow.following) this.newest.hidden = false;
   }
 
   #dropOldest() {
     const oldest = this.list.firstElementChild;
     this.#elements.delete(Number(oldest.dataset.seq));
     oldest.remove();
-  }
-
-  #noteScroll() {
-    const { scrollHeight, scrollTop, clientHeight } = this.scroller;
-    this.#following = scrollHeight - scrollTop - clientHeight < NEAR_PX;
-    if (this.#following) this.newest.hidden = true;
-  }
-
-  #toNewest() {
-    this.#following = true;
-    this.newest.hidden = true;
-    this.scroller.scrollTop = this.scroller.scrollHeight;
   }
 }
 

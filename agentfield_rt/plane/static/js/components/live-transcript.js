@@ -1,10 +1,12 @@
 // Who said what, as it is said.
 
 import { element } from "./dom.js";
+import { Follow } from "./follow.js";
 import "./turn-view.js";
 
 const TURNS_MAX = 200;
-const NEAR_PX = 80;
+const BELOW_PX = 160;
+const phone = matchMedia("(max-width: 60rem)");
 
 class LiveTranscript extends HTMLElement {
   #views = new Map();
@@ -14,9 +16,11 @@ class LiveTranscript extends HTMLElement {
     this.turns = element("div.turns", { role: "log", "aria-label": "Transcript" });
     // Words that may still change are not read out.
     this.provisional = element("div.provisional", { "aria-live": "off" });
+    this.end = element("div.end");
     this.empty = element("p.empty", {}, "Nothing has been said yet. Press Call and talk, or type below.");
     this.scroller = element("div.scroller", { tabindex: "0", role: "region", "aria-label": "What was said" },
-      this.empty, this.turns, this.provisional);
+      this.empty, this.turns, this.provisional, this.end);
+    this.follow = new Follow(this.scroller);
     this.append(element("h2", {}, "Transcript"), this.scroller);
     model.addEventListener("reset", () => this.#reset());
     model.addEventListener("turn", ({ detail: turn }) => this.#keepInView(() => this.#showTurn(turn)));
@@ -56,12 +60,12 @@ class LiveTranscript extends HTMLElement {
     if (items.length) this.empty.hidden = true;
   }
 
-  /** Follows the newest words unless the reader has scrolled up. */
+  /** Follows the newest words unless the reader has scrolled up. On a phone the page scrolls, not the box. */
   #keepInView(change) {
-    const { scroller } = this;
-    const near = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR_PX;
+    const near = this.end.getBoundingClientRect().top < window.innerHeight + BELOW_PX;
     change();
-    if (near) scroller.scrollTop = scroller.scrollHeight;
+    if (!phone.matches) this.follow.pin();
+    else if (near) this.end.scrollIntoView({ block: "nearest" });
   }
 }
 

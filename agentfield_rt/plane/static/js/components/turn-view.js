@@ -10,7 +10,7 @@ class TurnView extends HTMLElement {
     const expanded = new Set([...this.querySelectorAll("details[open]")].map(({ dataset }) => dataset.id));
     this.dataset.turn = turn.key;
     this.dataset.status = turn.status;
-    const parts = turn.utterances.map((utterance) => agentLine(utterance));
+    const parts = turn.utterances.map((utterance, index) => agentLine(utterance, index === 0 ? turn.reply_ms : null));
     if (turn.source !== "agent") parts.unshift(userLine(turn), workOf(turn, expanded));
     if (turn.status === "failed") parts.push(failureLine(turn));
     this.replaceChildren(...parts.filter(Boolean));
@@ -28,19 +28,18 @@ function userLine(turn) {
 }
 
 function workOf(turn, expanded) {
-  const reply = turn.reply_ms !== null && element("span.badge.reply",
-    { title: "From the end of your speech to the first sound of the answer" }, `reply in ${turn.reply_ms} ms`);
-  const fields = understoodFields(turn.executions);
-  if (!reply && turn.executions.length === 0) return null;
-  return element("div.work", {},
-    executionTree(turn.executions, expanded),
-    element("p.badges", {}, ...fields.map(([name, value]) =>
-      element("span.badge", {}, element("span.name", {}, name), " ", value)), reply));
+  if (turn.executions.length === 0) return null;
+  const fields = understoodFields(turn.executions).map(([name, value]) =>
+    element("span.badge", {}, element("span.name", {}, name), " ", value));
+  return element("div.work", {}, executionTree(turn.executions, expanded),
+    fields.length > 0 && element("p.badges", { role: "group", "aria-label": "What was understood" }, ...fields));
 }
 
-function agentLine(utterance) {
+function agentLine(utterance, replyMs) {
+  const reply = replyMs !== null && element("span.badge.reply",
+    { title: "From the end of your speech to the first sound of the answer" }, `reply in ${replyMs} ms`);
   return element(`div.line.agent.${utterance.status}`, { "data-utterance": utterance.utterance_id },
-    element("span.who", {}, "Agent"), element("p.words", {}, ...spoken(utterance)));
+    element("span.who", {}, "Agent"), element("p.words", {}, ...spoken(utterance)), reply);
 }
 
 const UNSAID = { failed: "could not be said", skipped: "not said" };
@@ -50,7 +49,8 @@ function spoken({ status, text, said, heard, heard_ms: heardMs, reason }) {
   if (status === "interrupted") {
     const [before, after] = splitAtHeard(text, heard ?? "");
     const when = heardMs === null ? "you cut in" : `you cut in after ${(heardMs / 1000).toFixed(1)} s`;
-    return [element("span.heard", {}, before), element("mark.cut", {}, when), element("s.unheard", {}, after)];
+    return [element("span.heard", {}, before), element("mark.cut", {}, when), " ",
+      element("s.unheard", {}, after.trimStart())];
   }
   if (status in UNSAID) {
     return [element("s.unheard", {}, text), " ",
