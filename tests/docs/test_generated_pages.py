@@ -1,0 +1,12 @@
+"""Pages that are made from code agree with it."""
+
+import runpy
+from pathlib import Path
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_the_lifecycle_page_is_what_the_table_says() -> None:
+    generator = runpy.run_path(str(DOCS / "generate_lifecycle.py"))
+    committed = (DOCS / "reference" / "lifecycle.md").read_text()
+    assert committed == generator["page"](), "run: python docs/generate_lifecycle.py"
