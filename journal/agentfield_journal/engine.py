@@ -25,6 +25,11 @@ ResultT = TypeVar("ResultT")
 _PAGE_RECORDS = 512
 
 
+def is_own_run(run_id: str) -> bool:
+    """Whether the journal keeps `run_id` for itself (checkpoints, tombstones, erasures)."""
+    return run_id.startswith("journal/")
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds of one open journal.
 
@@ -203,12 +208,17 @@ class StoreJournal:
         return await self._reading(self._heads)
 
     async def run_ids(self) -> list[str]:
-        """All runs with at least one record, newest first."""
+        """All runs with at least one record, newest first, without the journal's own."""
         self._require_open()
-        return await self._reading(self.store.run_ids)
+        return [run_id for run_id in await self._reading(self.store.run_ids) if not is_own_run(run_id)]
+
+    async def integrity_problems(self) -> list[str]:
+        """What the store itself finds wrong below the level of records."""
+        self._require_open()
+        return await self._reading(self.store.integrity_problems)
 
     def _heads(self) -> list[RunHead]:
-        return [self._head(run_id) for run_id in self.store.run_ids()]
+        return [self._head(run_id) for run_id in self.store.run_ids() if not is_own_run(run_id)]
 
     def _head(self, run_id: str) -> RunHead:
         page = self.store.ends(run_id)

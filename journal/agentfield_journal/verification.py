@@ -1,17 +1,33 @@
-"""Is what is stored what was written? Reads every record and names the first bad one of each run."""
+"""Is what is stored what was written? Reads every record and names the first bad one of each run.
 
-from collections.abc import Callable
+Works on anything that can be read as rows: a journal on any store, or an exported run.
+"""
+
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from agentfield_journal.engine import StoreJournal
-from agentfield_journal.errors import JournalCorrupt, UnknownVersion
+from agentfield_journal.errors import JournalCorrupt, JournalError, UnknownVersion
+from agentfield_journal.evidence import merkle
+from agentfield_journal.evidence.checkpoints import (
+    CHECKPOINT_RUN,
+    Checkpoint,
+    History,
+    Leaf,
+    read_history,
+    trusted_after,
+)
+from agentfield_journal.evidence.notes import VerifierKey, open_note
 
 _PAGE_RECORDS = 2_000
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that contradicts the chain. `seq` is the first bad record of `run_id`."""
+    """Something that contradicts the chain or a checkpoint. `seq` is the first bad record of `run_id`.
+
+    An empty `run_id` means the journal as a whole.
+    """
 
     run_id: str
     seq: int
@@ -19,10 +35,11 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What `verify` looked at and what it found."""
+    """What `verify` looked at and what it found. `checkpoints` counts those whose signature was checked."""
 
     runs: int
     records: int
+    checkpoints: int
     findings: list[Finding]
 
     @property
@@ -30,36 +47,136 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return not self.findings
 
 
+class _Findings:
+    def __init__(self) -> None:
+        self.found: list[Finding] = []
+        self.records = 0
+        self.checkpoints = 0
+
+    def add(self, problem: str, *, run_id: str = "", seq: int = 0) -> None:
+        self.found.append(Finding(run_id=run_id, seq=seq, problem=problem))
+
+
 async def verify(
-    journal: StoreJournal, *, run_id: str | None = None, progress: Callable[[int], None] | None = None
+    journal: StoreJournal,
+    *,
+    run_id: str | None = None,
+    trusted: Sequence[VerifierKey] = (),
+    earlier: Sequence[str] = (),
+    progress: Callable[[int], None] | None = None,
 ) -> Report:
-    """Check order, chain, identity and epochs of every record of one run, or of all.
+    """Check order, chain, identity and epochs of every record of one run or of all, and the checkpoints.
+
+    Without a checkpoint from outside, a journal cut at the end and signed again cannot be told from a
+    shorter one: give `earlier` notes, kept where the writer could not change them.
 
     Args:
         journal: Open for reading or writing.
-        run_id: Only this run.
+        run_id: Only this run (checkpoints that name it are still compared with it).
+        trusted: Keys whose checkpoints count. Without any, signatures are not checked.
+        earlier: Signed checkpoints from a second place, oldest first.
         progress: Called with the number of records checked so far, after each page.
 
     Raises:
         JournalUnavailable: the journal could not be read.
     """
-    run_ids = [run_id] if run_id is not None else await journal.run_ids()
-    findings: list[Finding] = []
-    records = 0
+    findings = _Findings()
+    for problem in await journal.integrity_problems():
+        findings.add(problem)
+    run_ids = [run_id] if run_id is not None else [*await journal.run_ids(), CHECKPOINT_RUN]
+    hashes: dict[str, dict[int, bytes]] = {}
+    history = await _read_checkpoints(journal, findings)
+    for leaf in history.leaves:
+        hashes.setdefault(leaf.run_id, {})[leaf.seq] = b""
     for name in run_ids:
-        after, epoch = 0, 0
+        await _verify_run(journal, name, hashes.get(name, {}), findings, progress)
+    leaves = [leaf for leaf in history.leaves if run_id in (None, leaf.run_id)]
+    _compare_leaves(leaves, hashes, findings)
+    _check_notes(history, list(earlier), list(trusted), findings)
+    return Report(
+        runs=len(run_ids) - (run_id is None),
+        records=findings.records,
+        checkpoints=findings.checkpoints,
+        findings=findings.found,
+    )
+
+
+async def _verify_run(
+    journal: StoreJournal,
+    run_id: str,
+    wanted: dict[int, bytes],
+    findings: _Findings,
+    progress: Callable[[int], None] | None,
+) -> None:
+    after, epoch = 0, 0
+    try:
+        while page := await journal.read(run_id, after=after, limit=_PAGE_RECORDS):
+            for record in page:
+                if record.epoch < epoch:
+                    raise JournalCorrupt("the writer's epoch goes back", run_id=run_id, seq=record.seq)
+                epoch = record.epoch
+                if record.seq in wanted:
+                    wanted[record.seq] = record.hash
+            after = page[-1].seq
+            findings.records += len(page)
+            if progress is not None:
+                progress(findings.records)
+    except JournalCorrupt as error:
+        findings.add(str(error), run_id=run_id, seq=error.seq)
+    except UnknownVersion as error:
+        findings.add(str(error), run_id=run_id, seq=after + 1)
+
+
+async def _read_checkpoints(journal: StoreJournal, findings: _Findings) -> History:
+    try:
+        return read_history(await journal.read(CHECKPOINT_RUN))
+    except (JournalError, msgspec.MsgspecError) as error:
+        findings.add(f"the checkpoints cannot be read: {error}", run_id=CHECKPOINT_RUN)
+        return History([], [], [])
+
+
+def _compare_leaves(leaves: Sequence[Leaf], hashes: dict[str, dict[int, bytes]], findings: _Findings) -> None:
+    reported: set[str] = set()
+    for leaf in leaves:
+        found = hashes[leaf.run_id][leaf.seq]
+        if found != leaf.hash and leaf.run_id not in reported:
+            reported.add(leaf.run_id)
+            what = "is missing" if not found else "is not the one"
+            findings.add(
+                f"run {leaf.run_id}: record {leaf.seq} {what} that a checkpoint saw",
+                run_id=leaf.run_id,
+                seq=leaf.seq,
+            )
+
+
+def _check_notes(
+    history: History, earlier: list[str], trusted: list[VerifierKey], findings: _Findings
+) -> None:
+    digests = [leaf.digest() for leaf in history.leaves]
+    try:
+        keys = trusted_after(history.rotations, trusted) if trusted else []
+    except ValueError as error:
+        findings.add(f"a key rotation does not hold: {error}", run_id=CHECKPOINT_RUN)
+        keys = trusted
+    for note in [*history.notes, *earlier]:
         try:
-            while page := await journal.read(name, after=after, limit=_PAGE_RECORDS):
-                for record in page:
-                    if record.epoch < epoch:
-                        raise JournalCorrupt("the writer's epoch goes back", run_id=name, seq=record.seq)
-                    epoch = record.epoch
-                after = page[-1].seq
-                records += len(page)
-                if progress is not None:
-                    progress(records)
-        except JournalCorrupt as error:
-            findings.append(Finding(run_id=name, seq=error.seq, problem=str(error)))
-        except UnknownVersion as error:
-            findings.append(Finding(run_id=name, seq=after + 1, problem=str(error)))
-    return Report(runs=len(run_ids), records=records, findings=findings)
+            if keys:
+                text, _ = open_note(note, keys)
+                findings.checkpoints += 1
+            else:
+                text = note.rpartition("\n\n")[0] + "\n"
+            checkpoint = Checkpoint.parse(text)
+        except ValueError as error:
+            findings.add(f"a checkpoint does not hold: {error}", run_id=CHECKPOINT_RUN)
+            continue
+        if checkpoint.size > len(digests):
+            findings.add(
+                f"a checkpoint saw {checkpoint.size} heads, the journal knows {len(digests)}:"
+                " it was cut, or is an older copy",
+                run_id=CHECKPOINT_RUN,
+            )
+        elif merkle.root(digests[: checkpoint.size]) != checkpoint.root:
+            findings.add(
+                f"the first {checkpoint.size} heads are not those that a checkpoint saw",
+                run_id=CHECKPOINT_RUN,
+            )

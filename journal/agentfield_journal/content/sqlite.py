@@ -1,11 +1,11 @@
 """Sealed content in an SQLite file of its own, with the wrapped keys. Knows nothing of the event loop."""
 
-import os
 from pathlib import Path
 from typing import cast
 
 from agentfield_journal.content.port import Content
 from agentfield_journal.content.seal import KEY_BYTES, MasterKey, new_key, seal, unseal
+from agentfield_journal.durable_files import create_private
 from agentfield_journal.errors import ContentGone, JournalConflict
 from agentfield_journal.stores.sqlite_connection import Database
 from agentfield_journal.stores.sqlite_file import FileKind, SqliteFile
@@ -84,9 +84,9 @@ def read_or_make_key(path: Path) -> MasterKey:
     Raises:
         JournalConflict: others can read the file, or it is not a key.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    secret = new_key()
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        create_private(path, secret)
     except FileExistsError:
         if path.stat().st_mode & 0o077:
             raise JournalConflict(f"{path} can be read by others than its owner; chmod 600 it") from None
@@ -94,14 +94,4 @@ def read_or_make_key(path: Path) -> MasterKey:
         if len(secret) != KEY_BYTES:
             raise JournalConflict(f"{path} is not a master key of {KEY_BYTES} bytes") from None
         return MasterKey(secret)
-    secret = new_key()
-    with os.fdopen(fd, "wb") as file:
-        file.write(secret)
-        file.flush()
-        os.fsync(file.fileno())
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
     return MasterKey(secret)

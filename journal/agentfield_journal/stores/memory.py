@@ -44,6 +44,9 @@ class MemoryStore:
     def run_ids(self) -> list[str]:
         return [run_id for run_id, rows in reversed(self._rows.items()) if rows]
 
+    def integrity_problems(self) -> list[str]:
+        return []
+
     def changes(self) -> int:
         return 0
 

@@ -80,6 +80,10 @@ class Store(Protocol):
         """Runs with at least one record, newest first."""
         ...
 
+    def integrity_problems(self) -> list[str]:
+        """What the storage engine finds wrong with its own structure; empty when it finds nothing."""
+        ...
+
     def changes(self) -> int:
         """A number that differs after another process committed. Constant where that cannot happen."""
         ...

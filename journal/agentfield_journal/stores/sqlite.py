@@ -135,6 +135,9 @@ class SqliteStore:
             ).fetchall()
         return [str(run_id) for (run_id,) in found]
 
+    def integrity_problems(self) -> list[str]:
+        return self.file.integrity_problems()
+
     def changes(self) -> int:
         return self.file.changes()
 

@@ -193,6 +193,15 @@ class SqliteFile:
                 self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
             self._wal_pages = 0
 
+    def integrity_problems(self) -> list[str]:
+        """What SQLite finds wrong with its pages, indexes and schema."""
+        try:
+            with self.reading() as db:
+                found = [str(line) for (line,) in db.execute("PRAGMA integrity_check(20)").fetchall()]
+        except JournalCorrupt as error:
+            return [str(error)]
+        return [f"{self.path}: {line}" for line in found if line != "ok"]
+
     def changes(self) -> int:
         """A number that differs after another process committed."""
         with self.reading() as db:

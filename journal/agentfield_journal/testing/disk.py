@@ -45,7 +45,7 @@ Operation: TypeAlias = Write | Truncate | Sync | Delete | Mark
 Image: TypeAlias = dict[str, bytes]
 Fault: TypeAlias = Callable[[str, int], str | None]
 """Given the kind of call (read, write, truncate, sync, delete, open) and its number: None, or one of
-`io` (nothing happens), `full`, `short` (half is written, then no room), `sync` (fails and loses the pages)."""
+`io` (nothing happens), `full`, `short` (half is written, then no room), `sync` (it loses the pages)."""
 
 _numbers = itertools.count()
 

@@ -1,0 +1,226 @@
+"""Checkpoints: what a journal was at one moment, in a signed note (https://c2sp.org/tlog-checkpoint).
+
+A tree has one leaf for every head a checkpoint saw change, so it only grows. Leaves, notes and key
+rotations are records of a run of the journal itself; the notes also go to a second place.
+"""
+
+import asyncio
+import base64
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from agentfield_journal.durable_files import append_synced
+from agentfield_journal.engine import StoreJournal
+from agentfield_journal.envelope import Draft, Envelope
+from agentfield_journal.errors import JournalUnavailable
+from agentfield_journal.evidence import merkle
+from agentfield_journal.evidence.notes import Signer, VerifierKey, open_note
+from agentfield_journal.writer import StoreRunWriter
+
+CHECKPOINT_RUN = "journal/checkpoints"
+CHECKPOINT_KIND = "checkpoint_signed"
+ROTATION_KIND = "checkpoint_key_rotated"
+
+_ROTATION_TITLE = "agentfield-journal key rotation"
+
+
+class Leaf(msgspec.Struct, frozen=True, array_like=True):
+    """A head as a checkpoint saw it: the tree's entry is this, as a msgpack array."""
+
+    run_id: str
+    seq: int
+    hash: bytes
+
+    def digest(self) -> bytes:
+        return merkle.leaf_hash(_encode(self))
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """The text of a checkpoint: the journal's name, the number of leaves, the root over them."""
+
+    origin: str
+    size: int
+    root: bytes
+
+    def text(self) -> str:
+        return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
+
+    @classmethod
+    def parse(cls, text: str) -> "Checkpoint":
+        """Raises `ValueError` when `text` is not a checkpoint's."""
+        lines = text.split("\n")
+        if len(lines) < 4 or not lines[0] or not lines[1].isdecimal():
+            raise ValueError("not a checkpoint")
+        return cls(origin=lines[0], size=int(lines[1]), root=base64.b64decode(lines[2], validate=True))
+
+
+class CheckpointRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Payload of a checkpoint's record: the leaves it adds to the tree, and the note."""
+
+    leaves: list[Leaf]
+    note: str
+
+
+class RotationRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Payload of a rotation's record: a note by the old key that names the new one."""
+
+    note: str
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_checkpoint = msgspec.msgpack.Decoder(CheckpointRecord).decode
+_decode_rotation = msgspec.msgpack.Decoder(RotationRecord).decode
+
+
+class CheckpointPlace(Protocol):
+    """Where a checkpoint goes besides the journal: somewhere its writer cannot rewrite."""
+
+    async def publish(self, note: str) -> None: ...
+
+
+class CheckpointFile:
+    """Appends notes to a file, preferably on another disk or host; each is synced."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def publish(self, note: str) -> None:
+        try:
+            await asyncio.to_thread(append_synced, self._path, note.encode() + b"\n")
+        except OSError as error:
+            raise JournalUnavailable(f"the checkpoint could not be written to {self._path}") from error
+
+
+class History(msgspec.Struct, frozen=True):
+    """What the checkpoint run of a journal says: leaves in order, notes by tree size, keys by rotation."""
+
+    leaves: list[Leaf]
+    notes: list[str]
+    rotations: list[str]
+
+    def newest_leaf(self, run_id: str) -> int | None:
+        """The number of the last leaf of `run_id`."""
+        found = (index for index in reversed(range(len(self.leaves))) if self.leaves[index].run_id == run_id)
+        return next(found, None)
+
+
+def read_history(records: Sequence[Envelope]) -> History:
+    """Fold the records of the checkpoint run.
+
+    Raises:
+        msgspec.MsgspecError: a payload is not what its kind says.
+    """
+    history = History([], [], [])
+    for record in records:
+        if record.kind == CHECKPOINT_KIND:
+            checkpoint = _decode_checkpoint(record.payload)
+            history.leaves.extend(checkpoint.leaves)
+            history.notes.append(checkpoint.note)
+        elif record.kind == ROTATION_KIND:
+            history.rotations.append(_decode_rotation(record.payload).note)
+    return history
+
+
+def trusted_after(rotations: Sequence[str], first: Sequence[VerifierKey]) -> list[VerifierKey]:
+    """The `first` trusted keys and all that were handed on by one already trusted.
+
+    Raises:
+        ValueError: a rotation was not signed by a trusted key.
+    """
+    trusted = list(first)
+    for note in rotations:
+        text, _ = open_note(note, trusted)
+        title, _, key = text.rstrip("\n").partition("\n")
+        if title != _ROTATION_TITLE:
+            raise ValueError("not a key rotation")
+        trusted.append(VerifierKey.parse(key))
+    return trusted
+
+
+class Checkpointer:
+    """Signs checkpoints of a journal that this process writes. Make it with `open`."""
+
+    def __init__(
+        self,
+        journal: StoreJournal,
+        writer: StoreRunWriter,
+        signer: Signer,
+        *,
+        places: Sequence[CheckpointPlace],
+    ) -> None:
+        self._journal = journal
+        self._writer = writer
+        self._signer = signer
+        self._places = places
+        self._leaves: list[bytes] = []
+        self._seen: dict[str, int] = {}
+        self._turn = asyncio.Lock()
+
+    @classmethod
+    async def open(
+        cls, journal: StoreJournal, signer: Signer, *, places: Sequence[CheckpointPlace] = ()
+    ) -> "Checkpointer":
+        """Go on from the checkpoints already in the journal."""
+        writer = await journal.open_run(CHECKPOINT_RUN)
+        checkpointer = cls(journal, writer, signer, places=places)
+        checkpointer._note(read_history(await journal.read(CHECKPOINT_RUN)).leaves)
+        return checkpointer
+
+    def _note(self, leaves: Sequence[Leaf]) -> None:
+        for leaf in leaves:
+            self._leaves.append(leaf.digest())
+            self._seen[leaf.run_id] = leaf.seq
+
+    async def checkpoint(self) -> str | None:
+        """Sign what changed since the last checkpoint; None if nothing did.
+
+        Raises:
+            JournalUnavailable: the journal or one of the places failed. The note is in the journal
+                once it is durable, also if a place failed.
+        """
+        async with self._turn:
+            heads = await self._journal.heads()
+            changed = [
+                Leaf(head.run_id, head.seq, head.hash)
+                for head in reversed(heads)
+                if self._seen.get(head.run_id) != head.seq
+            ]
+            if not changed:
+                return None
+            self._note(changed)
+            text = Checkpoint(
+                origin=self._signer.verifier.name, size=len(self._leaves), root=merkle.root(self._leaves)
+            ).text()
+            note = self._signer.sign(text)
+            await self._append(CHECKPOINT_KIND, CheckpointRecord(leaves=changed, note=note))
+            for place in self._places:
+                await place.publish(note)
+            return note
+
+    async def rotate(self, new: Signer) -> str:
+        """Hand over to a `new` key of the same name; the old one signs that."""
+        async with self._turn:
+            note = self._signer.sign(f"{_ROTATION_TITLE}\n{new.verifier}\n")
+            await self._append(ROTATION_KIND, RotationRecord(note=note))
+            for place in self._places:
+                await place.publish(note)
+            self._signer = new
+            return note
+
+    async def _append(self, kind: str, payload: msgspec.Struct) -> None:
+        seq = self._writer.head.seq + 1
+        draft = Draft(record_id=f"{kind}.{seq}", kind=kind, at_ns=time.time_ns(), payload=_encode(payload))
+        await self._writer.durable(self._writer.append([draft]))
+
+    async def run(self, *, every_s: float = 60.0, failed: Callable[[JournalUnavailable], None]) -> None:
+        """Checkpoint now and every `every_s` until cancelled; `failed` hears of places that do not answer."""
+        while True:
+            try:
+                await self.checkpoint()
+            except JournalUnavailable as error:
+                failed(error)
+            await asyncio.sleep(every_s)
