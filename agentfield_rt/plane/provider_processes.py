@@ -56,7 +56,12 @@ class ProviderProcess:
             arguments += ["--seed", str(seed)]
         stderr = None if sys.flags.dev_mode else DEVNULL
         process = await asyncio.create_subprocess_exec(
-            sys.executable, *arguments, stdin=PIPE, stdout=PIPE, stderr=stderr
+            sys.executable,
+            *arguments,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=stderr,
+            start_new_session=True,  # a terminal's Ctrl-C is for us; we hang up before it is stopped
         )
         assert process.stdout is not None
         try:

@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,16 @@ class _Server(uvicorn.Server):
             await plane.sessions.close()
         await super().shutdown(sockets)
 
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Stop when signalled; raising the signal again afterwards would cut the plane's own end short."""
+        kept = {name: signal.signal(name, self.handle_exit) for name in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for name, handler in kept.items():
+                signal.signal(name, handler)
+
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket.
@@ -64,10 +75,10 @@ def listen(host: str, port: int) -> socket.socket:
 async def serve_async(
     agents: Sequence[Agent], settings: Settings, *, on_ready: Callable[[str], None]
 ) -> None:
-    """Serve until cancelled or signalled; `on_ready` is told the URL.
+    """Serve until cancelled or signalled, hang up and write everything down; `on_ready` is told the URL.
 
     Raises:
-        PortInUse, DataDirectoryInUse: see there.
+        PortInUse, DataDirectoryInUse, ProviderUnavailable: see there.
     """
     sock = listen(settings.host, settings.port)
     app = create_app(agents, settings=settings)
@@ -78,10 +89,21 @@ async def serve_async(
         timeout_graceful_shutdown=GRACE_S,
         ws_max_size=64 * 1024,
         server_header=False,
-        lifespan="on",
+        lifespan="off",  # entered here: uvicorn would print what goes wrong in it and tell nobody
     )
     with contextlib.closing(sock):
-        await _Server(config, on_ready).serve([sock])
+        async with app.router.lifespan_context(app):
+            await _serve_gracefully(_Server(config, on_ready), sock)
+
+
+async def _serve_gracefully(server: _Server, sock: socket.socket) -> None:
+    serving = asyncio.create_task(server.serve([sock]), name="http server")
+    try:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        server.should_exit = True
+        await serving
+        raise
 
 
 def serve(

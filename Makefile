@@ -1,0 +1,80 @@
+# Everything a person or a build server runs. `make` alone says what there is.
+#
+# Python is the newest of python3.13 … python3.11 that is installed, or what PYTHON= names.
+
+PYTHON_MIN := (3, 11)
+VENV       := .venv
+BIN        := $(VENV)/bin
+BUILT      := $(VENV)/.installed-demo
+BUILT_DEV  := $(VENV)/.installed-dev
+BUILT_DOCS := $(VENV)/.installed-docs
+INSTALL     = $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench docs clean chromium
+
+help:  ## Say what there is to make
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(BUILT_DEV)  ## Create .venv and install everything a developer needs
+
+demo: $(BUILT)  ## Take a voice call from your browser: no key, no account, no network
+	@$(BIN)/af demo $(DEMO)
+
+test: check chromium  ## Run the checks and every test
+	$(BIN)/python -m pytest $(TESTS)
+
+check: $(BUILT_DEV)  ## Format, lint, types and import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+bench: $(BUILT_DEV)  ## Measure reply time, barge-in, the frame path and CPU per call (BENCH=name: one)
+	@set -e; for bench in benchmarks/$(or $(BENCH),[a-z]*).py; do \
+	  echo "== $$bench"; $(BIN)/python $$bench; \
+	done
+
+docs: $(BUILT_DOCS)  ## Build the documentation into docs/_build
+	$(BIN)/sphinx-build -n -W --keep-going docs docs/_build
+
+clean:  ## Remove what the other targets made
+	rm -rf $(VENV) docs/_build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# A candidate must run, not just be there: version managers leave names behind that do nothing.
+$(VENV)/pyvenv.cfg:
+	@for python in $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3); do \
+	  version=$$("$$python" -c 'import platform; print(platform.python_version())' 2>/dev/null) || continue; \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info < $(PYTHON_MIN))'; then \
+	    echo "Creating $(VENV) with $$python ($$version)"; \
+	    "$$python" -m venv $(VENV) && exit 0; \
+	    rm -rf $(VENV); echo "$$python cannot create it; on Debian: apt-get install python3-venv" >&2; exit 2; \
+	  fi; \
+	  found="$$found $$python is $$version,"; \
+	done; \
+	echo "agentfield-rt needs Python 3.11 or newer;$${found:- none was found,} install one" \
+	  "or name it: make PYTHON=/path/to/python3.12" >&2; exit 2
+
+$(BUILT): $(VENV)/pyvenv.cfg pyproject.toml
+	$(INSTALL) -e '.[demo]'
+	@touch $@
+
+$(BUILT_DEV): $(VENV)/pyvenv.cfg pyproject.toml
+	$(INSTALL) -e '.[dev]'
+	@touch $@ $(BUILT)
+
+$(BUILT_DOCS): $(BUILT_DEV)
+	$(INSTALL) -e '.[docs]'
+	@touch $@
+
+# The tests call the web page with a real browser.
+chromium:
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing chromium for the tests of the web page"; \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; \
+	else \
+	  echo "The tests of the web page need a browser. On Debian: sudo apt-get install chromium;" \
+	    "elsewhere put chromium or google-chrome on the PATH" >&2; exit 2; \
+	fi
