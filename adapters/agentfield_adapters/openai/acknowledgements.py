@@ -54,14 +54,14 @@ class Acknowledgements:
     """Futures by key. A key is settled with None, or with the code of the error that came instead."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, set[asyncio.Future[str | None]]] = {}
+        self._waiting: dict[str, list[asyncio.Future[str | None]]] = {}
 
     @contextmanager
     def expect(self, *keys: str) -> Generator[asyncio.Future[str | None]]:
         """Expect the first of `keys`. Enter before the request is sent: its answer may be quick."""
         answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         for key in keys:
-            self._waiting.setdefault(key, set()).add(answer)
+            self._waiting.setdefault(key, []).append(answer)
         try:
             yield answer
         finally:
@@ -85,6 +85,6 @@ class Acknowledgements:
 
     def _forget(self, key: str, answer: asyncio.Future[str | None]) -> None:
         answers = self._waiting[key]
-        answers.discard(answer)
+        answers.remove(answer)
         if not answers:
             del self._waiting[key]

@@ -48,7 +48,11 @@ class CallsApi:
         call_id = response.headers.get("location", "").rstrip("/").rpartition("/")[2]
         if response.status_code != _CREATED or not _CALL_ID.fullmatch(call_id):
             raise ProviderError("the provider's answer names no call", reason=Reason.PROTOCOL, not_done=False)
-        return Call(call_id, body.decode())
+        try:
+            return Call(call_id, body.decode())
+        except UnicodeDecodeError:
+            await self.hang_up(call_id)
+            raise ProviderError("the provider's answer is not SDP", reason=Reason.PROTOCOL) from None
 
     async def hang_up(self, call_id: str) -> None:
         """End a call; one that has ended already is fine.

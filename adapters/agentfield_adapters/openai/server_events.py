@@ -223,6 +223,7 @@ class _Header(msgspec.Struct, frozen=True, gc=False):
 
 _TAGS = frozenset(str(member.__struct_config__.tag) for member in ReadEvent.__args__)
 _events: msgspec.json.Decoder[ReadEvent] = msgspec.json.Decoder(ReadEvent)
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError)
 _headers = msgspec.json.Decoder(_Header)
 
 
@@ -234,7 +235,7 @@ def decode(data: bytes) -> ReadEvent | Unread:
     """
     try:
         return _events.decode(data)
-    except msgspec.MsgspecError:
+    except _UNREADABLE:
         name = _name_of(data)
     # The exception would carry the provider's text; only the name of the event goes on.
     if name in _TAGS or name == UNKNOWN:
@@ -253,7 +254,7 @@ def plain(name: str | None) -> str:
 def _name_of(data: bytes) -> str:
     try:
         return plain(_headers.decode(data).type)
-    except msgspec.MsgspecError:
+    except _UNREADABLE:
         return UNKNOWN
 
 

@@ -1,0 +1,44 @@
+"""Fixtures: a scripted peer, and the local provider as a process."""
+
+import json
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Generator
+
+import pytest
+import pytest_asyncio
+
+from tests.adapters.calls_peer import CallsPeer, running_calls_peer
+from tests.adapters.peer import Peer, running_peer
+
+
+@pytest_asyncio.fixture
+async def peer() -> AsyncGenerator[Peer]:
+    async with running_peer() as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def calls_peer() -> AsyncGenerator[CallsPeer]:
+    async with running_calls_peer() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def local_provider_url() -> Generator[str]:
+    """The provider of this machine, in a process of its own that ends with its standard input."""
+    command = [
+        sys.executable,
+        "-m",
+        "agentfield_adapters.local",
+        "--port",
+        "0",
+        "--seed",
+        "1",
+        "--exit-with-parent",
+    ]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdin is not None
+        yield json.loads(process.stdout.readline())["url"]
+        process.stdin.close()
+        process.wait(timeout=10)
