@@ -8,11 +8,11 @@ import binascii
 import numpy as np
 import soxr
 
+from agentfield_adapters.local.ear_rate import EarResampler
 from agentfield_adapters.local.g711 import A_LAW, MU_LAW, Companding, Linear
 from agentfield_adapters.local.protocol.session import ALaw, AudioFormat, MuLaw, Pcm
 from agentfield_adapters.local.protocol.validation import Refusal
 
-EAR_RATE_HZ = 16_000
 MOUTH_RATE_HZ = 24_000
 _TELEPHONE_RATE_HZ = 8_000
 
@@ -34,7 +34,7 @@ class InputDecoder:
         self.format = format
         self._law = _law(format)
         rate_hz = _TELEPHONE_RATE_HZ if self._law else MOUTH_RATE_HZ
-        self._resampler = soxr.ResampleStream(rate_hz, EAR_RATE_HZ, 1, dtype="int16", quality="LQ")
+        self._resampler = EarResampler(rate_hz)
         self._odd_byte = b""
 
     def decoded(self, audio_base64: str) -> bytes:
@@ -54,7 +54,7 @@ class InputDecoder:
             data = self._odd_byte + data
             self._odd_byte = data[len(data) & ~1 :]
             samples = np.frombuffer(data[: len(data) & ~1], dtype="<i2")
-        return bytes(self._resampler.resample_chunk(samples).astype("<i2").tobytes())
+        return self._resampler.resampled(samples)
 
 
 class OutputEncoder:

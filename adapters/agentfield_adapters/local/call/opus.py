@@ -7,10 +7,10 @@ from typing import Any
 import av
 import numpy as np
 import numpy.typing as npt
-import soxr
 from av.error import FFmpegError
 
-from agentfield_adapters.local.wire_audio import EAR_RATE_HZ, MOUTH_RATE_HZ
+from agentfield_adapters.local.ear_rate import EarResampler
+from agentfield_adapters.local.wire_audio import MOUTH_RATE_HZ
 
 RTP_RATE_HZ = 48_000
 FRAME_MS = 20
@@ -57,7 +57,7 @@ class OpusDecoder:
         codec.format = "s16"
         codec.layout = "mono"
         self._codec = codec
-        self._resampler = soxr.ResampleStream(RTP_RATE_HZ, EAR_RATE_HZ, 1, dtype="int16", quality="LQ")
+        self._resampler = EarResampler(RTP_RATE_HZ)
         self._expected: int | None = None
 
     def decoded(self, timestamp: int, payload: bytes) -> bytes:
@@ -67,7 +67,7 @@ class OpusDecoder:
         self._expected = (timestamp + len(samples)) & 0xFFFFFFFF
         if 0 < missing <= _GAP_TICKS_MAX:
             samples = np.concatenate([np.zeros(missing, dtype=np.int16), samples])
-        return bytes(self._resampler.resample_chunk(samples).astype("<i2").tobytes())
+        return self._resampler.resampled(samples)
 
     def _samples(self, payload: bytes) -> npt.NDArray[np.int16]:
         try:

@@ -20,9 +20,9 @@ from agentfield_adapters.local.call.jitter import take_packets
 from agentfield_adapters.local.call.opus import OpusDecoder
 from agentfield_adapters.local.call.speech_track import CallPlayback, SpeechTrack
 from agentfield_adapters.local.conversation.conversation import Conversation
+from agentfield_adapters.local.ear_rate import EAR_RATE_HZ
 from agentfield_adapters.local.event_stream import EventFrame
 from agentfield_adapters.local.protocol.validation import Refusal
-from agentfield_adapters.local.wire_audio import EAR_RATE_HZ
 
 _log = logging.getLogger(__name__)
 

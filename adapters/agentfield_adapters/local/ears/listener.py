@@ -12,11 +12,11 @@ import logging
 from dataclasses import dataclass
 from typing import Protocol
 
+from agentfield_adapters.local.ear_rate import EAR_RATE_HZ
 from agentfield_adapters.local.ears.frames import Recognised
 from agentfield_adapters.local.ears.recogniser import EarsFailed, Recogniser
 from agentfield_adapters.local.ears.turn_detector import ONSET_MS, Change, TurnDetector, TurnRules
 from agentfield_adapters.local.ears.voice_activity import CHUNK_BYTES, CHUNK_MS, VoiceActivity
-from agentfield_adapters.local.wire_audio import EAR_RATE_HZ
 
 _log = logging.getLogger(__name__)
 

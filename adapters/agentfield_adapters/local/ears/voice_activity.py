@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from agentfield_adapters.local.wire_audio import EAR_RATE_HZ
+from agentfield_adapters.local.ear_rate import EAR_RATE_HZ
 
 CHUNK_SAMPLES = 512
 CHUNK_MS = CHUNK_SAMPLES * 1000 // EAR_RATE_HZ

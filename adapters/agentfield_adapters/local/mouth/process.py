@@ -23,7 +23,7 @@ class WordCutter:
         self._job = job
         self._answers = answers
         self._ratio = job.rate_hz / engine_rate_hz
-        self._resampler = soxr.ResampleStream(engine_rate_hz, job.rate_hz, 1, dtype="int16", quality="LQ")
+        self._resampler = soxr.ResampleStream(engine_rate_hz, job.rate_hz, 1, dtype="int16", quality="HQ")
         self._pending = bytearray()
         self._handed_samples = 0
         self._boundaries: list[
