@@ -1,0 +1,73 @@
+"""Opens the page in a browser and waits on facts of it. Fails a test whose page broke a rule on the way."""
+
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page
+
+WAIT_MS = 8_000
+
+
+class Pages:
+    """Pages of one test. At its end none may have thrown, or asked for what the policy forbids."""
+
+    def __init__(self, browser: Browser, url: str) -> None:
+        self._browser = browser
+        self._url = url
+        self._contexts: list[BrowserContext] = []
+        self.requested: list[str] = []
+        self.broken: list[str] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for context in self._contexts:
+            await context.close()
+        if error is None:
+            assert not self.broken
+
+    async def open(
+        self,
+        query: str = "",
+        *,
+        microphone: bool = True,
+        width_px: int = 1280,
+        scheme: Literal["light", "dark"] = "light",
+        script: str | None = None,
+    ) -> Page:
+        """A page with or without leave to use the microphone; `script` runs before its own."""
+        context = await self._browser.new_context(
+            viewport={"width": width_px, "height": 844 if width_px < 600 else 800},
+            color_scheme=scheme,
+            permissions=["microphone"] if microphone else [],
+        )
+        self._contexts.append(context)
+        page = await context.new_page()
+        page.set_default_timeout(WAIT_MS)
+        page.on("request", lambda request: self.requested.append(request.url))
+        page.on("pageerror", lambda error: self.broken.append(str(error)))
+        page.on("console", self._note)
+        if script:
+            await page.add_init_script(script)
+        await page.goto(f"{self._url}/{query}")
+        await page.wait_for_function("window.agentfield")
+        return page
+
+    def _note(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and "Failed to load resource" not in message.text:
+            self.broken.append(message.text)
+
+
+async def until(page: Page, fact: str) -> None:
+    """Wait until `fact`, an expression over the page's `agentfield` hook, holds."""
+    await page.wait_for_function(f"() => {{ const {{state, turns, records}} = window.agentfield; return {fact}; }}")
+
+
+async def facts(page: Page, expression: str) -> Any:
+    """The value of an expression over the page's `agentfield` hook."""
+    return await page.evaluate(
+        f"() => {{ const {{state, turns, records}} = window.agentfield; return {expression}; }}"
+    )
