@@ -1,6 +1,6 @@
 """`decide(state, command) → records`: what is to be written down, or why not. Writes nothing itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from agentfield_rt.core import commands, records
@@ -70,6 +70,8 @@ def _connect(state: State, command: commands.Connect) -> Records:
 def _send(state: State, command: commands.Send) -> Records:
     # A newcomer never overtakes the frames that still wait.
     if state.phase in GATED or state.gated:
+        if any(frame.frame_id == command.frame_id for frame in state.gated):
+            raise IllegalCommand(f"frame {command.frame_id} waits for the connection already")
         if len(state.gated) >= GATED_FRAMES_MAX:
             raise GateOverflow(f"{GATED_FRAMES_MAX} frames wait for the connection; this one was not taken")
         return (
@@ -136,12 +138,22 @@ def _lose(state: State, command: commands.LoseConnection) -> Records:
 
 def _fail(state: State, command: commands.Fail) -> Records:
     """End it here: every open operation gets its closer, every waiting frame its fate."""
-    closers = tuple(_closer(operation, command.reason) for operation in state.open_operations.values())
-    return (*closers, *_drop_gated(state, command.reason), records.SessionFailed(reason=command.reason))
+    return (
+        *_give_up(state.open_operations.values(), command.reason),
+        *_drop_gated(state, command.reason),
+        records.SessionFailed(reason=command.reason),
+    )
 
 
-def _closer(operation: OpenOperation, reason: Reason) -> Record:
-    return OPERATIONS[operation.name].unknown(op_id=operation.op_id, reason=reason)
+def _give_up(operations: Iterable[OpenOperation], reason: Reason) -> Records:
+    """Nobody will learn any more what became of these."""
+    closers: list[Record] = []
+    for operation in operations:
+        if operation.name is OperationName.SEND:
+            closers += _send_unknown(operation, reason)
+        else:
+            closers.append(OPERATIONS[operation.name].unknown(op_id=operation.op_id, reason=reason))
+    return tuple(closers)
 
 
 def _reconcile(state: State, command: commands.Reconcile) -> Records:
@@ -155,47 +167,51 @@ def _settle_done(state: State, command: commands.Connected | commands.Received |
     if operation is None:
         return ()  # closed meanwhile, by a deadline or by `Fail`
     op_id = operation.op_id
-    match command:
-        case commands.Connected():
-            if operation.name is OperationName.CONNECT:
-                return (records.Connected(op_id=op_id, connection_id=command.connection_id),)
-            return (records.RestartCompleted(op_id=op_id, connection_id=command.connection_id),)
-        case commands.Received():
-            return _settle_receive(state, command)
-        case commands.Done():
-            return _settle_plain(state, operation)
+    decided: Records
+    match operation.name, command:
+        case OperationName.CONNECT, commands.Connected(connection_id=connection_id):
+            decided = (records.Connected(op_id=op_id, connection_id=connection_id),)
+        case OperationName.RESTART, commands.Connected(connection_id=connection_id):
+            decided = (records.RestartCompleted(op_id=op_id, connection_id=connection_id),)
+        case OperationName.RECEIVE, commands.Received():
+            decided = _settle_receive(state, command)
+        case OperationName.SEND, commands.Done():
+            decided = _settle_send(state, operation)
+        case OperationName.INTERRUPT, commands.Done():
+            decided = (records.Interrupted(op_id=op_id, response_id=operation.response_id or ""),)
+        case OperationName.CLOSE, commands.Done():
+            decided = _settle_close(state, operation)
+        case _:
+            raise IllegalCommand(f"{type(command).__name__.lower()} is no outcome of {operation.name}")
+    return decided
 
 
-def _settle_plain(state: State, operation: OpenOperation) -> Records:
-    op_id = operation.op_id
-    match operation.name:
-        case OperationName.SEND:
-            # It went to a connection that has been replaced since: nobody knows if it was heard.
-            if operation.generation != state.generation:
-                return _send_unknown(operation, Reason.SUPERSEDED)
-            return (records.InputSent(op_id=op_id, cursor=state.send_cursor + 1),)
-        case OperationName.INTERRUPT:
-            return (records.Interrupted(op_id=op_id, response_id=operation.response_id or ""),)
-        case OperationName.CLOSE:
-            return _settle_close(state, operation)
-        case OperationName.CONNECT | OperationName.RECEIVE | OperationName.RESTART:
-            raise IllegalCommand(f"{operation.name} needs more than a plain success")
+def _settle_send(state: State, operation: OpenOperation) -> Records:
+    # It went to a connection that has been replaced since: nobody knows if it was heard.
+    if operation.generation != state.generation:
+        return _send_unknown(operation, Reason.SUPERSEDED)
+    return (records.InputSent(op_id=operation.op_id, cursor=state.send_cursor + 1),)
 
 
-def _settle_close(state: State, operation: OpenOperation) -> Records:
+def _settle_close(state: State, closing: OpenOperation) -> Records:
     """Hung up is hung up: doubt about having a connection is over. Doubt about a frame is not."""
+    under_way = [operation for operation in state.open_operations.values() if operation is not closing]
     settled = tuple(
         records.Reconciled(
-            op_id=op_id,
+            op_id=operation.op_id,
             decision=records.Decision.DONE
-            if earlier.name is OperationName.CLOSE
+            if operation.name is OperationName.CLOSE
             else records.Decision.ABANDONED,
         )
-        for op_id, earlier in state.unknown.items()
-        if earlier.name is not OperationName.SEND
+        for operation in (*state.unknown.values(), *under_way)
+        if operation.name is not OperationName.SEND and OPERATIONS[operation.name].repair
     )
-    assert operation.close_reason is not None
-    return (*settled, records.Closed(op_id=operation.op_id, reason=operation.close_reason))
+    assert closing.close_reason is not None
+    return (
+        *_give_up(under_way, Reason.SUPERSEDED),
+        *settled,
+        records.Closed(op_id=closing.op_id, reason=closing.close_reason),
+    )
 
 
 def _settle_receive(state: State, command: commands.Received) -> Records:

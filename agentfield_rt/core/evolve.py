@@ -107,7 +107,7 @@ def _received(state: State, record: records.OutputReceived, changes: Changes) ->
         return
     responses = dict(state.responses)
     for response_id in record.started:
-        responses[response_id] = ResponseState()
+        responses.setdefault(response_id, ResponseState())  # told twice, it stays interrupted
     for response_id in record.ended:
         if (response := responses.get(response_id)) is not None:
             responses[response_id] = replace(response, generating=False)
@@ -125,8 +125,11 @@ def _interrupting(state: State, record: records.InterruptRequested, changes: Cha
 
 
 def _not_interrupted(state: State, record: records.InterruptFailed, changes: Changes) -> None:
-    response_id = state.open_operations[record.op_id].response_id
-    if response_id is not None and (response := state.responses.get(response_id)) is not None:
+    operation = state.open_operations[record.op_id]
+    response_id = operation.response_id
+    if response_id is None or operation.generation != state.generation:
+        return  # a restart has silenced it meanwhile
+    if (response := state.responses.get(response_id)) is not None:
         changes["responses"] = {**state.responses, response_id: replace(response, interrupted=False)}
 
 
