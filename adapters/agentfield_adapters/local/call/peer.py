@@ -166,7 +166,9 @@ class Peer:
         """Give the ears what arrives; while nothing does, silence, so that an open turn ends."""
         while True:
             try:
-                pcm = await asyncio.wait_for(self._heard.get(), _MUTE_S)
+                # Not wait_for: before Python 3.12 a packet that comes in that moment eats a cancellation.
+                async with asyncio.timeout(_MUTE_S):
+                    pcm = await self._heard.get()
             except TimeoutError:
                 if not self._conversation.listener.in_turn:
                     pcm = await self._heard.get()
