@@ -202,6 +202,8 @@ class ScriptedAdapter:
         return Connection(session_id=request.session_id, connection_id=f"conn_{self._connections}")
 
     def _reopen(self, request: ConnectRequest) -> Connection:
+        if self._closed:
+            self._require_connection()
         self._disconnect(ConnectionLost("the scripted connection was replaced"))
         return self._open(request)
 
