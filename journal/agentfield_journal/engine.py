@@ -14,7 +14,13 @@ import msgspec
 from agentfield_journal import codec
 from agentfield_journal.codec import Seen
 from agentfield_journal.envelope import Envelope
-from agentfield_journal.errors import JournalConflict, JournalError, JournalFull, JournalUnavailable
+from agentfield_journal.errors import (
+    JournalConflict,
+    JournalCorrupt,
+    JournalError,
+    JournalFull,
+    JournalUnavailable,
+)
 from agentfield_journal.group import GroupCommit
 from agentfield_journal.ports import RunHead
 from agentfield_journal.stores.port import Batch, Store
@@ -22,7 +28,7 @@ from agentfield_journal.writer import StoreRunWriter
 
 ResultT = TypeVar("ResultT")
 
-_PAGE_RECORDS = 512
+_PAGE_RECORDS = 1_000
 
 
 def is_own_run(run_id: str) -> bool:
@@ -212,6 +218,29 @@ class StoreJournal:
         self._require_open()
         return [run_id for run_id in await self._reading(self.store.run_ids) if not is_own_run(run_id)]
 
+    async def all_heads(self) -> list[RunHead]:
+        """As `heads`, with the runs that the journal keeps for itself."""
+        self._require_open()
+        return await self._reading(lambda: [self._head(run_id) for run_id in self.store.run_ids()])
+
+    async def all_run_ids(self) -> list[str]:
+        """As `run_ids`, with those that the journal keeps for itself."""
+        self._require_open()
+        return await self._reading(self.store.run_ids)
+
+    async def on_store(self, job: Callable[[Store], ResultT]) -> ResultT:
+        """Run a blocking `job` between commits, for work that must not meet one.
+
+        Raises:
+            JournalUnavailable: the journal is closed or failed, or the job outlived the deadline.
+        """
+        self._require_sound()
+        return await self._group.run(lambda: job(self.store))
+
+    def has_writer(self, run_id: str) -> bool:
+        """Whether this process has the run open for writing."""
+        return any(name == run_id for name, _ in self._writers)
+
     async def integrity_problems(self) -> list[str]:
         """What the store itself finds wrong below the level of records."""
         self._require_open()
@@ -222,6 +251,8 @@ class StoreJournal:
 
     def _head(self, run_id: str) -> RunHead:
         page = self.store.ends(run_id)
+        if not page.rows:
+            raise JournalCorrupt(f"run {run_id} is listed and has no records", run_id=run_id, seq=1)
         (_, first_body, first_hash), (seq, last_body, last_hash) = page.rows[0], page.rows[-1]
         first = codec.decode(first_body, page.prev_hash, first_hash)
         last = codec.decode(last_body, page.prev_hash, last_hash)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Generic, Protocol, TypeVar
@@ -11,6 +12,7 @@ from agentfield_journal.content.seal import MasterKey
 from agentfield_journal.content.sqlite import SqliteContent, read_or_make_key
 from agentfield_journal.content.store import MemoryContent, QueuedContentStore
 from agentfield_journal.engine import Limits, StoreJournal
+from agentfield_journal.errors import JournalUnavailable
 from agentfield_journal.stores.memory import MemoryStore
 from agentfield_journal.stores.port import Store
 from agentfield_journal.stores.sqlite import SqliteStore
@@ -51,7 +53,8 @@ def open_journal(url: str, *, read_only: bool = False, limits: Limits | None = N
     leaves that to the caller.
 
     Args:
-        url: `memory:`, or `sqlite:///relative/journal.db`, `sqlite:////absolute/journal.db`.
+        url: `memory:`, `sqlite:///relative/journal.db`, `sqlite:////absolute/journal.db`,
+            `postgresql://user@host/database`, or `nats://host:4222/STREAM`.
         read_only: Read beside the one process that writes; `open_run` is refused.
 
     Raises:
@@ -106,14 +109,35 @@ def _content_maker(url: str, master_key: bytes | None, *, read_only: bool) -> Ca
 
 
 def _store_maker(url: str, *, read_only: bool) -> Callable[[], Store]:
+    scheme = url.partition(":")[0]
     if url == "memory:":
         return MemoryStore
+    if scheme in ("postgresql", "postgres"):
+        return partial(_postgres_store, url, read_only=read_only)
+    if scheme == "nats":
+        return partial(_nats_store, url, read_only=read_only)
     path = _sqlite_path(url)
     return lambda: SqliteStore(path, read_only=read_only)
+
+
+def _postgres_store(url: str, *, read_only: bool) -> Store:
+    try:
+        from agentfield_journal.stores.postgres import PostgresStore
+    except ImportError as error:
+        raise JournalUnavailable("postgresql: URLs need `pip install agentfield-rt[postgres]`") from error
+    return PostgresStore(url, read_only=read_only)
+
+
+def _nats_store(url: str, *, read_only: bool) -> Store:
+    try:
+        from agentfield_journal.stores.nats import NatsStore
+    except ImportError as error:
+        raise JournalUnavailable("nats: URLs need `pip install agentfield-rt[nats]`") from error
+    return NatsStore(url, read_only=read_only)
 
 
 def _sqlite_path(url: str) -> Path:
     scheme, _, rest = url.partition(":")
     if scheme != "sqlite" or not rest.startswith("///") or len(rest) == 3:
-        raise ValueError(f"no store for {scheme}: URLs; use memory: or sqlite:///path/name.db")
+        raise ValueError(f"no store for {scheme}: URLs; use memory:, sqlite:///path/name.db, postgresql:// or nats://")
     return Path(rest[3:])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from agentfield_journal.engine import StoreJournal
+from agentfield_journal.engine import StoreJournal, is_own_run
 from agentfield_journal.errors import JournalCorrupt, JournalError, UnknownVersion
 from agentfield_journal.evidence import merkle
 from agentfield_journal.evidence.checkpoints import (
@@ -19,6 +19,7 @@ from agentfield_journal.evidence.checkpoints import (
     trusted_after,
 )
 from agentfield_journal.evidence.notes import VerifierKey, open_note
+from agentfield_journal.retirement import TOMBSTONE_RUN, tombstones
 
 _PAGE_RECORDS = 2_000
 
@@ -83,7 +84,7 @@ async def verify(
     findings = _Findings()
     for problem in await journal.integrity_problems():
         findings.add(problem)
-    run_ids = [run_id] if run_id is not None else [*await journal.run_ids(), CHECKPOINT_RUN]
+    run_ids = [run_id] if run_id is not None else await journal.all_run_ids()
     hashes: dict[str, dict[int, bytes]] = {}
     history = await _read_checkpoints(journal, findings)
     for leaf in history.leaves:
@@ -91,10 +92,10 @@ async def verify(
     for name in run_ids:
         await _verify_run(journal, name, hashes.get(name, {}), findings, progress)
     leaves = [leaf for leaf in history.leaves if run_id in (None, leaf.run_id)]
-    _compare_leaves(leaves, hashes, findings)
+    _compare_leaves(leaves, hashes, await _buried(journal, trusted, findings), findings)
     _check_notes(history, list(earlier), list(trusted), findings)
     return Report(
-        runs=len(run_ids) - (run_id is None),
+        runs=len([name for name in run_ids if not is_own_run(name)]),
         records=findings.records,
         checkpoints=findings.checkpoints,
         findings=findings.found,
@@ -121,6 +122,8 @@ async def _verify_run(
             findings.records += len(page)
             if progress is not None:
                 progress(findings.records)
+        if after == 0 and not wanted:
+            raise JournalCorrupt("the run is listed and has no records", run_id=run_id, seq=1)
     except JournalCorrupt as error:
         findings.add(str(error), run_id=run_id, seq=error.seq)
     except UnknownVersion as error:
@@ -135,11 +138,30 @@ async def _read_checkpoints(journal: StoreJournal, findings: _Findings) -> Histo
         return History([], [], [])
 
 
-def _compare_leaves(leaves: Sequence[Leaf], hashes: dict[str, dict[int, bytes]], findings: _Findings) -> None:
+async def _buried(
+    journal: StoreJournal, trusted: Sequence[VerifierKey], findings: _Findings
+) -> dict[str, int]:
+    """Expired runs and where they ended, from tombstones whose signature holds."""
+    buried: dict[str, int] = {}
+    try:
+        keys = trusted_after((await _read_checkpoints(journal, findings)).rotations, trusted)
+        for stone in await tombstones(journal):
+            if trusted and open_note(stone.note, keys)[0] != stone.text():
+                raise ValueError(f"the tombstone of run {stone.run_id} was signed for something else")
+            buried[stone.run_id] = stone.seq
+    except (ValueError, JournalError, msgspec.MsgspecError) as error:
+        findings.add(f"the tombstones do not hold: {error}", run_id=TOMBSTONE_RUN)
+    return buried
+
+
+def _compare_leaves(
+    leaves: Sequence[Leaf], hashes: dict[str, dict[int, bytes]], buried: dict[str, int], findings: _Findings
+) -> None:
     reported: set[str] = set()
     for leaf in leaves:
         found = hashes[leaf.run_id][leaf.seq]
-        if found != leaf.hash and leaf.run_id not in reported:
+        expired = not any(hashes[leaf.run_id].values()) and leaf.seq <= buried.get(leaf.run_id, 0)
+        if found != leaf.hash and leaf.run_id not in reported and not expired:
             reported.add(leaf.run_id)
             what = "is missing" if not found else "is not the one"
             findings.add(

@@ -204,5 +204,6 @@ async def test_what_the_chain_cannot_see_the_checkpoint_does(
         rewrite(path, keep=3 if attack == "cut" else 0)
     async with open_journal(f"sqlite:///{path}") as journal:
         report = await verify(journal, trusted=[signer.verifier])
-        (finding,) = report.findings
-        assert (finding.run_id, finding.seq) == ("run-1", 5)
+        found = [(finding.run_id, finding.seq) for finding in report.findings]
+        assert ("run-1", 5) in found
+        assert {run_id for run_id, _ in found} <= {"run-1", ""}

@@ -137,5 +137,5 @@ async def test_an_edited_record_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_url_says_what_would_work() -> None:
-    with pytest.raises(ValueError, match="memory: or sqlite:///"):
+    with pytest.raises(ValueError, match="memory:, sqlite:///"):
         open_journal("mysql://localhost/journal")

@@ -183,11 +183,11 @@ class Checkpointer:
                 once it is durable, also if a place failed.
         """
         async with self._turn:
-            heads = await self._journal.heads()
+            heads = await self._journal.all_heads()
             changed = [
                 Leaf(head.run_id, head.seq, head.hash)
                 for head in reversed(heads)
-                if self._seen.get(head.run_id) != head.seq
+                if head.run_id != CHECKPOINT_RUN and self._seen.get(head.run_id) != head.seq
             ]
             if not changed:
                 return None

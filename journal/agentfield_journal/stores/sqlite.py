@@ -1,5 +1,7 @@
 """Records of all runs in one SQLite file, one synced transaction per group. Tables: see FORMAT.md."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -7,6 +9,8 @@ from agentfield_journal.codec import genesis
 from agentfield_journal.envelope import FORMAT_VERSION
 from agentfield_journal.errors import JournalConflict
 from agentfield_journal.stores.port import Batch, Claim, Page, Row, StoredRow
+from agentfield_journal.stores.sqlite_archive import Archives, ArchiveStore
+from agentfield_journal.stores.sqlite_connection import Database
 from agentfield_journal.stores.sqlite_file import FileKind, SqliteFile, whole_number
 
 # Rows lie in order of commit. One index over (run, seq) would make every group write a page for each of its
@@ -22,8 +26,10 @@ CREATE UNIQUE INDEX records_by_block ON records (block, run, seq);
 CREATE TABLE spans (
     run INTEGER NOT NULL, block INTEGER NOT NULL, first_seq INTEGER NOT NULL, PRIMARY KEY (run, block)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE archives (run INTEGER PRIMARY KEY, file TEXT, seq INTEGER NOT NULL, hash BLOB NOT NULL) STRICT;
 """
 _BLOCK_RECORDS = 1_024
+_INSERT_SPAN = "INSERT INTO spans (run, block, first_seq) VALUES (?, ?, ?)"
 _LAST = (
     "SELECT seq, body, hash FROM runs CROSS JOIN records USING (run) WHERE run_id = ?"
     " AND block = (SELECT max(block) FROM spans WHERE spans.run = runs.run) ORDER BY seq DESC LIMIT 1"
@@ -34,6 +40,16 @@ _PAGE = (
     " (SELECT block FROM spans AS s WHERE s.run = runs.run AND first_seq <= ?2"
     " ORDER BY block DESC LIMIT 1), 0) ORDER BY block, seq LIMIT ?3"
 )
+_CROSS_CHECKS = {
+    "records cannot be found by their run": (
+        "SELECT count(*) FROM records LEFT JOIN spans USING (run, block) LEFT JOIN runs USING (run)"
+        " WHERE first_seq IS NULL OR run_id IS NULL"
+    ),
+    "spans do not begin where they say": (
+        "SELECT count(*) FROM spans AS s WHERE first_seq IS NOT"
+        " (SELECT min(seq) FROM records AS r WHERE r.block = s.block AND r.run = s.run)"
+    ),
+}
 JOURNAL_FILE = FileKind(application_id=0x41464A31, format_version=FORMAT_VERSION, schema=_SCHEMA)  # "AFJ1"
 
 
@@ -44,6 +60,7 @@ class SqliteStore:
 
     def __init__(self, path: Path, *, read_only: bool = False, vfs: str | None = None) -> None:
         self.file = SqliteFile(path, JOURNAL_FILE, read_only=read_only, vfs=vfs)
+        self._archives = Archives(self.file, partial(_open_archive, vfs=vfs))
         self._claims: dict[str, Claim] = {}
         self._next_seq: dict[str, int] = {}
         self._last_block: dict[str, int] = {}
@@ -66,6 +83,7 @@ class SqliteStore:
 
     def claim(self, run_id: str) -> Claim:
         with self.file.transaction() as db:
+            self._archives.require_here(db, run_id)
             db.execute(
                 "INSERT INTO runs (run_id, epoch) VALUES (?, 1)"
                 " ON CONFLICT (run_id) DO UPDATE SET epoch = epoch + 1",
@@ -96,11 +114,10 @@ class SqliteStore:
                 self._last_block[batch.run_id] = self._block
                 spans.append((run, self._block, seq))
             rows += batch.rows
-        insert = f"INSERT INTO records (block, run, seq, body, hash) VALUES ({self._block}, ?, ?, ?, ?)"
         with self.file.transaction() as db:
             if spans:
-                db.executemany("INSERT INTO spans (run, block, first_seq) VALUES (?, ?, ?)", spans)
-            db.executemany(insert, rows)
+                db.executemany(_INSERT_SPAN, spans)
+            db.executemany(self._insert(), rows)
         self._block_records += len(rows)
         if self._block_records >= _BLOCK_RECORDS:
             self._block, self._block_records = self._block + 1, 0
@@ -117,6 +134,8 @@ class SqliteStore:
     def page(self, run_id: str, after: int, limit: int) -> Page:
         with self.file.reading() as db:
             rows = cast(list[StoredRow], db.execute(_PAGE, (run_id, after, limit + 1)).fetchall())
+        if not rows and (archive := self._archives.store_of(run_id)) is not None:
+            return archive.page(run_id, after, limit)
         if after > 0 and rows and rows[0][0] == after:
             return Page(rows[0][2], rows[1:])
         return Page(genesis(run_id), rows[:limit])
@@ -125,21 +144,72 @@ class SqliteStore:
         with self.file.reading() as db:
             first = cast(list[StoredRow], db.execute(_PAGE, (run_id, 0, 1)).fetchall())
             last = cast(list[StoredRow], db.execute(_LAST, (run_id,)).fetchall())
+        if not last and (archive := self._archives.store_of(run_id)) is not None:
+            return archive.ends(run_id)
         return Page(genesis(run_id), first if first == last else first + last)
 
     def run_ids(self) -> list[str]:
         with self.file.reading() as db:
             found = db.execute(
                 "SELECT run_id FROM runs WHERE EXISTS (SELECT 1 FROM spans WHERE spans.run = runs.run)"
+                " OR EXISTS (SELECT 1 FROM archives WHERE archives.run = runs.run AND file IS NOT NULL)"
                 " ORDER BY run DESC"
             ).fetchall()
         return [str(run_id) for (run_id,) in found]
 
     def integrity_problems(self) -> list[str]:
-        return self.file.integrity_problems()
+        problems = self.file.integrity_problems() + self._archives.problems()
+        with self.file.reading() as db:
+            for what, query in _CROSS_CHECKS.items():
+                if count := whole_number(db.execute(query).get):
+                    problems.append(f"{self.file.path}: {count} {what}")
+        return problems
 
     def changes(self) -> int:
         return self.file.changes()
 
+    def archive(self, run_ids: Sequence[str]) -> Path | None:
+        """Move runs to a new sealed file beside this one; None when there is nothing to move."""
+        return self._archives.move(self, run_ids)
+
+    def drop(self, run_ids: Sequence[str]) -> None:
+        """Delete runs for good, here and in archives. Their names cannot be used again."""
+        self._archives.drop(self, run_ids)
+
+    def adopt(self, run_id: str, epoch: int, pages: Callable[[int], Page]) -> None:
+        """Copy a run into this file as it is: `pages` gives what follows a seq, empty at the end."""
+        after = 0
+        while rows := pages(after).rows:
+            with self.file.transaction() as db:
+                db.execute(
+                    "INSERT INTO runs (run_id, epoch) VALUES (?, ?) ON CONFLICT (run_id) DO NOTHING",
+                    (run_id, epoch),
+                )
+                run = whole_number(db.execute("SELECT run FROM runs WHERE run_id = ?", (run_id,)).get)
+                db.execute(
+                    "INSERT INTO spans (run, block, first_seq) VALUES (?, ?, ?)",
+                    (run, self._block, after + 1),
+                )
+                db.executemany(self._insert(), [(run, *row) for row in rows])
+            self._block += 1
+            after = rows[-1][0]
+
+    def remove(self, db: Database, run: int) -> None:
+        """Delete the rows of a run, inside the caller's transaction; the freed space is overwritten."""
+        db.execute(
+            "DELETE FROM records WHERE id IN"
+            " (SELECT id FROM spans CROSS JOIN records USING (run, block) WHERE run = ?)",
+            (run,),
+        )
+        db.execute("DELETE FROM spans WHERE run = ?", (run,))
+
+    def _insert(self) -> str:
+        return f"INSERT INTO records (block, run, seq, body, hash) VALUES ({self._block}, ?, ?, ?, ?)"
+
     def close(self) -> None:
+        self._archives.close()
         self.file.close()
+
+
+def _open_archive(path: Path, read_only: bool, *, vfs: str | None) -> ArchiveStore:
+    return SqliteStore(path, read_only=read_only, vfs=vfs)

@@ -75,6 +75,8 @@ class SqliteFile:
         self._vfs = vfs
         self._wal_pages = 0
         self._generation = 0
+        self._sound = True
+        self._sealed = False
         self._lock: FileLock | None = None
         self._reader: Database | None = None
         self._writer: Database | None = None
@@ -89,6 +91,7 @@ class SqliteFile:
             with self._typed_errors():
                 self._open_writer()
         except BaseException:
+            self._sound = False
             self.close()
             raise
 
@@ -157,6 +160,7 @@ class SqliteFile:
                 yield db
                 db.execute("COMMIT")
             except BaseException:
+                self._sound = False
                 if db.in_transaction:
                     db.execute("ROLLBACK")
                 raise
@@ -193,6 +197,13 @@ class SqliteFile:
                 self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
             self._wal_pages = 0
 
+    def seal(self) -> None:
+        """Make this a single file that needs no log, readable for ever; nothing is written after."""
+        if self._writer is not None:
+            with self._typed_errors():
+                self._writer.execute("PRAGMA journal_mode = DELETE")
+            self._sealed = True
+
     def integrity_problems(self) -> list[str]:
         """What SQLite finds wrong with its pages, indexes and schema."""
         try:
@@ -213,6 +224,9 @@ class SqliteFile:
         self._reader = self._writer = None
         try:
             with self._typed_errors():
+                if writer is not None and self._sound and not self._sealed:
+                    # So that the one file is the whole journal: to copy, to archive, to hand over.
+                    writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
                 if reader is not None and reader is not writer:
                     reader.close()
                 if writer is not None:

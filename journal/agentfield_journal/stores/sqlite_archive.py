@@ -1,0 +1,151 @@
+"""Runs that have left a journal file: moved to sealed files beside it, or expired. Still one journal.
+
+An archive is an ordinary journal file that nobody writes. Knows nothing of the event loop.
+"""
+
+import secrets
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol, cast
+
+from agentfield_journal.errors import JournalConflict, JournalError
+from agentfield_journal.stores.port import Page
+from agentfield_journal.stores.sqlite_connection import Database
+from agentfield_journal.stores.sqlite_file import SqliteFile
+
+_COPY_RECORDS = 1_000
+
+
+class ArchiveStore(Protocol):
+    """What is asked of the store in an archive file."""
+
+    @property
+    def file(self) -> SqliteFile: ...
+    def page(self, run_id: str, after: int, limit: int) -> Page: ...
+    def ends(self, run_id: str) -> Page: ...
+    def adopt(self, run_id: str, epoch: int, pages: Callable[[int], Page]) -> None: ...
+    def remove(self, db: Database, run: int) -> None: ...
+    def close(self) -> None: ...
+
+
+OpenStore = Callable[[Path, bool], ArchiveStore]
+
+
+class Archives:
+    """The `archives` table of a journal file and the files it names.
+
+    Args:
+        file: The journal file.
+        open_store: Opens an archive, for reading only or to fill it.
+    """
+
+    def __init__(self, file: SqliteFile, open_store: OpenStore) -> None:
+        self._file = file
+        self._open_store = open_store
+        self._open: dict[str, ArchiveStore] = {}
+
+    def store_of(self, run_id: str) -> ArchiveStore | None:
+        """The archive that holds `run_id`; None when the run is here, expired or unknown."""
+        with self._file.reading() as db:
+            found = db.execute(
+                "SELECT archives.file FROM runs JOIN archives USING (run) WHERE run_id = ?", (run_id,)
+            ).fetchone()
+        return self._reader(str(found[0])) if found and found[0] is not None else None
+
+    def _reader(self, name: str) -> ArchiveStore:
+        if name not in self._open:
+            self._open[name] = self._open_store(self._file.path.with_name(name), True)
+        return self._open[name]
+
+    def require_here(self, db: Database, run_id: str) -> None:
+        """Refuse to continue a run that has left the file."""
+        found = db.execute(
+            "SELECT archives.file FROM runs JOIN archives USING (run) WHERE run_id = ?", (run_id,)
+        ).fetchone()
+        if found is not None:
+            state = "expired" if found[0] is None else "archived"
+            raise JournalConflict(f"run {run_id} is {state} and cannot be continued; use another run id")
+
+    def move(self, source: ArchiveStore, run_ids: Sequence[str]) -> Path | None:
+        """Move runs to a new archive file. After a crash they are in either place, never in none."""
+        moving = [run_id for run_id in run_ids if source.ends(run_id).rows and self.store_of(run_id) is None]
+        if not moving:
+            return None
+        path = self._file.path.with_name(f"{self._file.path.stem}-{secrets.token_hex(8)}.archive.db")
+        archive = self._open_store(path, False)
+        try:
+            for run_id in moving:
+                archive.adopt(run_id, self._epoch(run_id), partial(source.page, run_id, limit=_COPY_RECORDS))
+            archive.file.seal()
+        finally:
+            archive.close()
+        self._leave(source, moving, path.name)
+        return path
+
+    def drop(self, source: ArchiveStore, run_ids: Sequence[str]) -> None:
+        """Delete runs for good, keeping their last seq and hash. Runs that are gone already are skipped."""
+        for run_id in run_ids:
+            if (archive := self.store_of(run_id)) is not None:
+                self._drop_from_archive(archive, run_id)
+        self._leave(source, run_ids, None)
+
+    def _drop_from_archive(self, archive: ArchiveStore, run_id: str) -> None:
+        path = archive.file.path
+        archive.close()
+        self._open.pop(path.name, None)
+        archive = self._open_store(path, False)
+        try:
+            with archive.file.transaction() as db:
+                found = db.execute("SELECT run FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+                if found is not None:
+                    archive.remove(db, cast(int, found[0]))
+            archive.file.seal()
+        finally:
+            archive.close()
+
+    def _leave(self, source: ArchiveStore, run_ids: Sequence[str], file: str | None) -> None:
+        ends = {run_id: source.ends(run_id) for run_id in run_ids}
+        with self._file.transaction() as db:
+            for run_id in run_ids:
+                found = db.execute("SELECT run FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+                if found is None:
+                    continue
+                run = cast(int, found[0])
+                if ends[run_id].rows:
+                    seq, _, digest = ends[run_id].rows[-1]
+                    db.execute(
+                        "INSERT INTO archives (run, file, seq, hash) VALUES (?, ?, ?, ?)"
+                        " ON CONFLICT (run) DO UPDATE SET file = excluded.file",
+                        (run, file, seq, digest),
+                    )
+                elif file is None:
+                    db.execute("UPDATE archives SET file = NULL WHERE run = ?", (run,))
+                source.remove(db, run)
+
+    def _epoch(self, run_id: str) -> int:
+        with self._file.reading() as db:
+            found = db.execute("SELECT epoch FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+        return cast(int, found[0]) if found else 0
+
+    def problems(self) -> list[str]:
+        """Archives that are missing, damaged or do not end where they should."""
+        with self._file.reading() as db:
+            found = db.execute(
+                "SELECT run_id, file, seq, hash FROM archives JOIN runs USING (run) WHERE file IS NOT NULL"
+            ).fetchall()
+        problems: list[str] = []
+        for run_id, name, seq, digest in cast(list[tuple[str, str, int, bytes]], found):
+            try:
+                rows = self._reader(name).ends(run_id).rows
+                if not rows or (rows[-1][0], rows[-1][2]) != (seq, digest):
+                    problems.append(f"run {run_id}: the archive {name} does not end at record {seq}")
+            except JournalError as error:
+                problems.append(f"run {run_id}: {error}")
+        for store in self._open.values():
+            problems += store.file.integrity_problems()
+        return problems
+
+    def close(self) -> None:
+        for store in self._open.values():
+            store.close()
+        self._open.clear()

@@ -1,0 +1,93 @@
+"""Finished runs leave the file and stay part of the journal; expired ones leave a tombstone."""
+
+from pathlib import Path
+
+import pytest
+
+from agentfield_journal import JournalConflict, StoreJournal, open_journal, verify
+from agentfield_journal.evidence.checkpoints import Checkpointer
+from agentfield_journal.evidence.notes import Signer
+from agentfield_journal.retirement import archive_runs, expire_runs, tombstones
+from agentfield_journal.testing import make_draft
+
+
+@pytest.fixture
+def signer() -> Signer:
+    return Signer.generate("example.org/journal")
+
+
+async def fill(journal: StoreJournal, *run_ids: str) -> None:
+    for run_id in run_ids:
+        writer = await journal.open_run(run_id)
+        writer.append([make_draft(number) for number in range(1, 1_500)])
+        await writer.release()
+
+
+@pytest.mark.asyncio
+async def test_archived_runs_are_still_listed_read_and_verified(tmp_path: Path, signer: Signer) -> None:
+    url = f"sqlite:///{tmp_path}/journal.db"
+    async with open_journal(url) as journal:
+        await fill(journal, "run-1", "run-2", "run-3")
+        await (await Checkpointer.open(journal, signer)).checkpoint()
+        before = await journal.heads(), await journal.read("run-2")
+        archive = await archive_runs(journal, ["run-1", "run-2", "no such run"])
+        assert archive is not None and archive.exists()
+        assert await archive_runs(journal, ["run-1"]) is None
+        assert (await journal.heads(), await journal.read("run-2")) == before
+        assert await journal.read("run-2", after=1_499) == []
+        with pytest.raises(JournalConflict, match="archived"):
+            await journal.open_run("run-1")
+    async with open_journal(url, read_only=True) as journal:
+        assert await journal.read("run-2", after=700, limit=9) == before[1][700:709]
+        report = await verify(journal, trusted=[signer.verifier])
+        assert report.sound and report.runs == 3 and report.records == 3 * 1_499 + 1
+    async with open_journal(f"sqlite:///{archive}", read_only=True) as alone:
+        assert (await verify(alone)).records == 2 * 1_499
+    archive.unlink()
+    async with open_journal(url) as journal:
+        assert len((await verify(journal)).findings) >= 2
+
+
+@pytest.mark.parametrize("archived", [False, True])
+@pytest.mark.asyncio
+async def test_an_expired_run_leaves_a_tombstone_and_no_bytes(
+    archived: bool, tmp_path: Path, signer: Signer
+) -> None:
+    url = f"sqlite:///{tmp_path}/journal.db"
+    async with open_journal(url) as journal:
+        await fill(journal, "run-1", "run-2")
+        checkpointer = await Checkpointer.open(journal, signer)
+        await checkpointer.checkpoint()
+        head = next(head for head in await journal.heads() if head.run_id == "run-1")
+        if archived:
+            await archive_runs(journal, ["run-1", "run-2"])
+        (stone,) = await expire_runs(journal, ["run-1"], signer)
+        assert (stone.seq, stone.hash) == (1_499, head.hash)
+        assert await expire_runs(journal, ["run-1"], signer) == []
+        assert await journal.read("run-1") == []
+        assert [head.run_id for head in await journal.heads()] == ["run-2"]
+        with pytest.raises(JournalConflict, match="expired"):
+            await journal.open_run("run-1")
+        await checkpointer.checkpoint()
+    async with open_journal(url) as journal:
+        assert await tombstones(journal) == [stone]
+        assert (await verify(journal, trusted=[signer.verifier])).sound
+        stranger = Signer.generate(signer.verifier.name)
+        assert not (await verify(journal, trusted=[stranger.verifier])).sound
+    assert _count_in_files(tmp_path, b"\xa8record-7\xa4kind") == 1, "bytes of the expired run are left"
+
+
+def _count_in_files(folder: Path, needle: bytes) -> int:
+    """How often `needle` occurs in journal and archive files: once in each run that has the record."""
+    return sum(path.read_bytes().count(needle) for path in folder.glob("*.db*"))
+
+
+@pytest.mark.asyncio
+async def test_a_run_that_is_being_written_does_not_leave(tmp_path: Path, signer: Signer) -> None:
+    async with open_journal(f"sqlite:///{tmp_path}/journal.db") as journal:
+        writer = await journal.open_run("run-1")
+        writer.append([make_draft(1)])
+        with pytest.raises(JournalConflict, match="open for writing"):
+            await archive_runs(journal, ["run-1"])
+        with pytest.raises(JournalConflict, match="open for writing"):
+            await expire_runs(journal, ["run-1"], signer)
