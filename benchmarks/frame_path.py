@@ -9,7 +9,6 @@ import time
 
 from agentfield_adapters.scripted import ScriptedAdapter
 from agentfield_journal import open_journal
-
 from agentfield_rt import RealtimeSessionController, Run
 from agentfield_rt.frames import FRAME_BYTES, AudioFrame
 
@@ -47,7 +46,6 @@ async def hop_us() -> float:
     took = time.perf_counter() - started
     task.cancel()
     return took / FRAMES / 2 * 1e6
-
 
 
 async def main() -> None:

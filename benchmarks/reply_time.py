@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+
 from agentfield_adapters.local.mouth.caller import silence, spoken, write_wav
 from agentfield_rt.testing.agent_process import agent_process
 from agentfield_rt.testing.browser_call import browser_call

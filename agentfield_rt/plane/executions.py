@@ -137,9 +137,11 @@ class Executions:
             execution.status, execution.reason = ExecutionStatus.CANCELLED, Reason.CANCELLED
             outcome = records.ExecutionCancelled(op_id=execution.execution_id)
         execution.completed_at = time.time()
-        self._record(run, execution, outcome)
-        execution.finished.set()
-        await self._runs.let_go(execution.run_id)
+        try:
+            self._record(run, execution, outcome)
+        finally:
+            execution.finished.set()
+            await self._runs.let_go(execution.run_id)
 
     async def _invoke(self, execution: Execution) -> Record:
         """Run the reasoner; whatever it raises is its own failure, not the process's."""

@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 CALLER_GRACE_S = 1.0
 """How long the last event stream of a caller may be gone before the session ends: a reload is longer."""
 
+CONNECT_WITHIN_S = 120.0
+"""A session nobody connects to ends by itself."""
+
 ENDED_REMEMBERED_MAX = 1_000
 
 
@@ -109,6 +112,7 @@ class Sessions:
         ending = asyncio.create_task(self._let_go(session), name=f"let go {session.session_id}")
         self._endings.add(ending)
         ending.add_done_callback(self._endings.discard)
+        asyncio.get_running_loop().call_later(CONNECT_WITHIN_S, self._end_if_unused, session)
         await run.durable()
         return session
 
@@ -142,7 +146,8 @@ class Sessions:
             yield
         finally:
             self._presence[session_id] -= 1
-            if not self._presence[session_id] and not session.is_over:
+            if not self._presence[session_id]:
+                del self._presence[session_id]
                 asyncio.get_running_loop().call_later(CALLER_GRACE_S, self._end_if_gone, session)
 
     async def close(self) -> None:
@@ -152,14 +157,21 @@ class Sessions:
         await asyncio.gather(*self._endings)
 
     def _end_if_gone(self, session: VoiceSession) -> None:
-        if not self._presence.get(session.session_id) and not session.is_over:
+        if not self._presence.get(session.session_id):
+            self._end(session)
+
+    def _end_if_unused(self, session: VoiceSession) -> None:
+        if session.phase == "idle":
+            self._end(session)
+
+    def _end(self, session: VoiceSession) -> None:
+        if not session.is_over:
             ending = asyncio.create_task(session.close(CloseReason.CALLER_GONE))
             self._endings.add(ending)
             ending.add_done_callback(self._endings.discard)
 
     async def _let_go(self, session: VoiceSession) -> None:
         await session.ended()
-        self._presence.pop(session.session_id, None)
         if session.close_reason in (CloseReason.PROVIDER_FAILURE, CloseReason.INTERNAL):
             self._runs.fail(session.run_id, Reason.UNAVAILABLE)
         elif session.close_reason is CloseReason.HANDLER_FAILURE:

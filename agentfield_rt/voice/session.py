@@ -297,6 +297,13 @@ class VoiceSession:
             await self._turns.waiting()
 
     async def _close(self, reason: CloseReason) -> None:
+        try:
+            await self._end(reason)
+        finally:  # also when the journal is gone: nobody waits for ever
+            self.live.close()
+            self._ended.set()
+
+    async def _end(self, reason: CloseReason) -> None:
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -313,8 +320,6 @@ class VoiceSession:
         self._abandon_unknown()
         self._record(records.SessionEnded(reason=reason))
         await self._run.durable()
-        self.live.close()
-        self._ended.set()
 
     # Steps.
 
