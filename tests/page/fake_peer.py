@@ -1,11 +1,17 @@
-"""The other end of a WebRTC call, for the page's tests: answers an offer and plays a tone. Knows no session."""
+"""The other end of a WebRTC call: answers an offer and plays a tone. Knows no session."""
 
 import asyncio
 import fractions
 import time
 
 import numpy as np
-from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import (
+    MediaStreamTrack,
+    RTCConfiguration,
+    RTCDataChannel,
+    RTCPeerConnection,
+    RTCSessionDescription,
+)
 from av import AudioFrame
 
 RATE_HZ = 48_000
@@ -47,11 +53,14 @@ class FakePeer:
 
     async def answer(self, offer_sdp: str) -> str:
         """The SDP answer to a browser's offer."""
-        self._connection.on("datachannel", lambda channel: self.channel_labels.append(channel.label))
+        self._connection.on("datachannel", self._note_channel)
         await self._connection.setRemoteDescription(RTCSessionDescription(offer_sdp, "offer"))
         self._connection.addTrack(self._tone)
         await self._connection.setLocalDescription(await self._connection.createAnswer())
         return self._connection.localDescription.sdp
+
+    def _note_channel(self, channel: RTCDataChannel) -> None:
+        self.channel_labels.append(channel.label)
 
     async def close(self) -> None:
         self._tone.stop()

@@ -5,9 +5,8 @@ Holds no rules of a real plane (no journal, no provider): what a session's event
 
 import asyncio
 import contextlib
-import itertools
-import json
-from collections.abc import AsyncIterator, Iterator
+import socket
+from collections.abc import AsyncGenerator, Generator
 from importlib.resources import files
 from typing import Any
 
@@ -22,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from tests.page.fake_peer import FakePeer
+from tests.page.fake_session import FakeSession
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; connect-src 'self' ws: wss:; media-src 'self' blob:; worker-src 'self' blob:; "
@@ -29,93 +29,11 @@ CONTENT_SECURITY_POLICY = (
 )
 HINTS = ["where is order four", "cancel order seven", "tell me a long story"]
 TIMELINE = (
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 800 120"><rect width="800" height="120" fill="#fff"/>'
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 800 120">'
+    '<rect width="800" height="120" fill="#fff"/>'
     '<rect x="40" y="30" width="160" height="20" fill="#2b54c4"/>'
     '<rect x="230" y="70" width="300" height="20" fill="#0c665f"/></svg>'
 )
-
-
-class FakeSession:
-    """One session: the test says what happens in it, and sees what the page asked for."""
-
-    def __init__(self, plane: "FakePlane", number: int, target: dict[str, Any]) -> None:
-        self.plane = plane
-        self.session_id = f"ses_{number}"
-        self.target = target
-        self.clock_ms = 1_795_245_600_000.0
-        self.texts: list[str] = []
-        self.interrupts = 0
-        self.offers: list[str] = []
-        self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.connected = asyncio.Event()
-        self.media: WebSocket | None = None
-        self.heard = bytearray()
-        self.cursors: list[int] = []
-        self._seq = itertools.count(1)
-        self._events: list[str] = []
-        self._changed = asyncio.Condition()
-        self._generation = 0
-        self._over = False
-
-    async def record(
-        self, kind: str, op_id: str | None = None, turn_id: str | None = None, *, after_ms: float = 5, **data: Any
-    ) -> int:
-        """Journal a record, `after_ms` after the last. A `…_text` argument becomes content behind a `…_ref`."""
-        self.clock_ms += after_ms
-        content: dict[str, str] = {}
-        for name in [name for name in data if name.endswith("_text")]:
-            field = name.removesuffix("_text") + "_ref"
-            ref = f"ref_{len(self._events)}_{field}"
-            content[ref], data[field] = data.pop(name), ref
-        seq = next(self._seq)
-        view = {
-            "seq": seq, "kind": kind, "at_ms": self.clock_ms, "session_id": self.session_id, "turn_id": turn_id,
-            "op_id": op_id, "data": data, "content": content,
-        }  # fmt: skip
-        await self._publish(f"id: {seq}\nevent: record\ndata: {json.dumps(view)}\n\n")
-        return seq
-
-    async def live(self, kind: str, **fields: Any) -> None:
-        await self._publish(f"event: live\ndata: {json.dumps({'type': kind, **fields})}\n\n")
-
-    async def end(self) -> None:
-        self._over = True
-        await self._publish("event: end\ndata: {}\n\n")
-
-    async def drop_readers(self) -> None:
-        """Break every event stream, as a network does."""
-        async with self._changed:
-            self._generation += 1
-            self._changed.notify_all()
-
-    async def repeat_events(self) -> None:
-        """Send every event again, as a server with a wrong cursor would."""
-        for event in list(self._events):
-            await self._publish(event)
-
-    async def stream(self, after: int) -> AsyncIterator[str]:
-        generation = self._generation
-        at = next((index for index, event in enumerate(self._events) if _seq_of(event) > after), len(self._events))
-        while True:
-            async with self._changed:
-                await self._changed.wait_for(lambda: at < len(self._events) or generation != self._generation)
-            if generation != self._generation:
-                return
-            for event in self._events[at:]:
-                yield event
-                at += 1
-            if self._over:
-                return
-
-    async def _publish(self, event: str) -> None:
-        async with self._changed:
-            self._events.append(event)
-            self._changed.notify_all()
-
-
-def _seq_of(event: str) -> int:
-    first, _, _ = event.partition("\n")
-    return int(first.removeprefix("id: ")) if first.startswith("id: ") else 0
 
 
 class FakePlane:
@@ -137,7 +55,7 @@ class FakePlane:
             self._target("voice-websocket", "websocket"),
         ]
         self._started: asyncio.Queue[FakeSession] = asyncio.Queue()
-        self._peers: list[FakePeer] = []
+        self.peers: list[FakePeer] = []
 
     @staticmethod
     def _target(name: str, transport: str) -> dict[str, Any]:
@@ -152,7 +70,7 @@ class FakePlane:
         return await asyncio.wait_for(self._started.get(), 10)
 
     @contextlib.asynccontextmanager
-    async def serving(self) -> AsyncIterator["FakePlane"]:
+    async def serving(self) -> AsyncGenerator["FakePlane"]:
         """Listens on a free port of loopback."""
         config = uvicorn.Config(
             self._app(), host="127.0.0.1", port=0, log_level="error", ws="websockets-sansio", lifespan="off",
@@ -160,8 +78,7 @@ class FakePlane:
         )  # fmt: skip
         server = _Server(config)
         serving = asyncio.create_task(server.serve())
-        while not server.started:
-            await asyncio.sleep(0.005)
+        await server.listening.wait()
         host, port = server.servers[0].sockets[0].getsockname()
         self.url = f"http://{host}:{port}"
         try:
@@ -169,7 +86,7 @@ class FakePlane:
         finally:
             for session in self.sessions:
                 await session.drop_readers()
-            for peer in self._peers:
+            for peer in self.peers:
                 await peer.close()
             server.should_exit = True
             await serving
@@ -202,14 +119,15 @@ class FakePlane:
         if self.start_refusal:
             return _refusal(self.start_refusal)
         target = next(known for known in self.targets if known["target"] == request.path_params["target"])
-        session = FakeSession(self, len(self.sessions) + 1, target)
+        session = FakeSession(len(self.sessions) + 1, target)
         self.sessions.append(session)
         self._started.put_nowait(session)
         base = f"/api/v1/session-instances/{session.session_id}"
         answer = {
-            "session_id": session.session_id, "run_id": f"run_{len(self.sessions)}", "target": target["target"],
-            "provider": "local", "transport": target["transport"], "offer_url": f"{base}/realtime-offer",
-            "events_url": f"{base}/events", "media_url": f"{base}/media",
+            "session_id": session.session_id, "run_id": f"run_{len(self.sessions)}",
+            "target": target["target"], "provider": "local", "transport": target["transport"],
+            "offer_url": f"{base}/realtime-offer", "events_url": f"{base}/events",
+            "media_url": f"{base}/media",
         }  # fmt: skip
         await session.record("session_started", target=target["target"], provider="local")
         return JSONResponse(answer, 201)
@@ -221,7 +139,7 @@ class FakePlane:
         if self.offer_refusal:
             return _refusal(self.offer_refusal)
         peer = FakePeer(self.tone_hz)
-        self._peers.append(peer)
+        self.peers.append(peer)
         answer = await peer.answer(offer)
         if self.answer_is_dead:
             answer = _without_candidates(answer)
@@ -240,11 +158,11 @@ class FakePlane:
         session = self._of(request)
         if not session.connected.is_set():
             return _refusal((409, "the session is not connected"))
-        session.texts.append((await request.json())["text"])
-        return JSONResponse({"turn_id": f"turn_{len(session.texts)}"}, 202)
+        session.texts.put_nowait((await request.json())["text"])
+        return JSONResponse({"turn_id": "turn_1"}, 202)
 
     async def _interrupt(self, request: Request) -> Response:
-        self._of(request).interrupts += 1
+        self._of(request).interrupts.put_nowait(None)
         return JSONResponse({}, 202)
 
     async def _close(self, request: Request) -> Response:
@@ -281,14 +199,22 @@ class FakePlane:
         await self.connect(session)
         with contextlib.suppress(WebSocketDisconnect):
             while True:
-                session.heard += await socket.receive_bytes()
+                session.hear(await socket.receive_bytes())
 
 
 class _Server(uvicorn.Server):
-    """Leaves the process's signals to pytest."""
+    """Says when it listens, and leaves the process's signals to pytest."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
+    def capture_signals(self) -> Generator[None]:
         yield
 
 

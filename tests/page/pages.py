@@ -5,6 +5,9 @@ from typing import Any, Literal, Self
 
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page
 
+from tests.page.fake_plane import FakePlane
+from tests.page.fake_session import FakeSession
+
 WAIT_MS = 8_000
 
 
@@ -53,7 +56,7 @@ class Pages:
         if script:
             await page.add_init_script(script)
         await page.goto(f"{self._url}/{query}")
-        await page.wait_for_function("window.agentfield")
+        await page.wait_for_function("() => window.agentfield")
         return page
 
     def _note(self, message: ConsoleMessage) -> None:
@@ -61,13 +64,27 @@ class Pages:
             self.broken.append(message.text)
 
 
+def _over_the_hook(expression: str) -> str:
+    return f"() => {{ const {{state, turns, records}} = window.agentfield; return {expression}; }}"
+
+
 async def until(page: Page, fact: str) -> None:
     """Wait until `fact`, an expression over the page's `agentfield` hook, holds."""
-    await page.wait_for_function(f"() => {{ const {{state, turns, records}} = window.agentfield; return {fact}; }}")
+    await page.wait_for_function(_over_the_hook(fact))
 
 
 async def facts(page: Page, expression: str) -> Any:
     """The value of an expression over the page's `agentfield` hook."""
-    return await page.evaluate(
-        f"() => {{ const {{state, turns, records}} = window.agentfield; return {expression}; }}"
-    )
+    return await page.evaluate(_over_the_hook(expression))
+
+
+async def press_call(page: Page) -> None:
+    await page.get_by_role("button", name="Call", exact=True).click()
+
+
+async def begin_call(page: Page, plane: FakePlane) -> FakeSession:
+    """Call, and wait until text would be taken."""
+    await press_call(page)
+    session = await plane.session()
+    await until(page, "state.call === 'in_call' && state.connected")
+    return session

@@ -1,6 +1,6 @@
 """What happens in a call, told record by record: the scenes the page's tests play."""
 
-from tests.page.fake_plane import FakeSession
+from tests.page.fake_session import FakeSession
 
 
 async def ask(session: FakeSession, turn_id: str, text: str, *, source: str = "speech") -> None:
@@ -34,7 +34,8 @@ async def execute(session: FakeSession, turn_id: str, *, intent: str, order: int
     )  # fmt: skip
     status = '{"number": 4, "status": "in customs"}'
     await session.record("execution_succeeded", inner, turn_id, after_ms=9, result_text=status)
-    result = f'{{"intent": "{intent}", "order": {order}, "spoken_response": "a sentence too long to be a field"}}'
+    sentence = "a sentence that is too long to be a field"
+    result = f'{{"intent": "{intent}", "order": {order}, "spoken_response": "{sentence}"}}'
     await session.record("execution_succeeded", outer, turn_id, after_ms=4, result_text=result)
 
 
@@ -43,7 +44,9 @@ async def start_saying(session: FakeSession, turn_id: str | None, text: str) -> 
     utterance = f"utt_{turn_id or 'greeting'}"
     await session.record("utterance_requested", utterance, turn_id, text_text=text, verbatim=True)
     send = f"op_send_{utterance}"
-    await session.record("realtime_input_send_requested", send, frame_id="frm_1", media="text", size_bytes=len(text))
+    await session.record(
+        "realtime_input_send_requested", send, frame_id="frm_1", media="text", size_bytes=len(text)
+    )
     await session.record("realtime_input_sent", send, after_ms=2, cursor=1)
     receive = f"op_receive_{utterance}"
     await session.record("realtime_output_receive_requested", receive, demand=32)
@@ -52,8 +55,9 @@ async def start_saying(session: FakeSession, turn_id: str | None, text: str) -> 
         "utterance_started", None, turn_id, after_ms=60, utterance_id=utterance, response_id="resp_1"
     )
     await session.record(
-        "realtime_output_received", receive, after_ms=20, cursor=12, events=["response.created", "response.output_audio.delta"]
-    )
+        "realtime_output_received", receive, after_ms=20,
+        cursor=12, events=["response.created", "response.output_audio.delta"],
+    )  # fmt: skip
     return utterance
 
 
@@ -85,7 +89,10 @@ async def demo_call(session: FakeSession) -> None:
 
     await ask(session, "turn_2", "tell me a long story")
     await execute(session, "turn_2", intent="tell_story", order=0)
-    story = "Once upon a time there was a parcel that wanted to see the sea, and so it set out on a Monday morning."
+    story = (
+        "Once upon a time there was a parcel that wanted to see the sea, "
+        "and so it set out on a Monday morning."
+    )
     utterance = await start_saying(session, "turn_2", story)
     heard = "Once upon a time there was a parcel that wanted"
     await session.live("saying", utterance_id=utterance, text=heard)

@@ -1,39 +1,28 @@
 """The call button: what a person sees from the first press to the end, and when something goes wrong."""
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
-from tests.page.fake_plane import FakePlane, FakeSession
-from tests.page.pages import Pages, facts, until
+from tests.page.fake_plane import FakePlane
+from tests.page.pages import Pages, begin_call, facts, press_call, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def press_call(page: Page) -> None:
-    await page.get_by_role("button", name="Call", exact=True).click()
-
-
-async def call(page: Page, plane: FakePlane) -> FakeSession:
-    await press_call(page)
-    session = await plane.session()
-    await until(page, "state.call === 'in_call' && state.connected")
-    return session
-
-
 async def test_a_call_connects_over_webrtc_and_offers_to_hang_up(pages: Pages, plane: FakePlane) -> None:
     page = await pages.open()
-    session = await call(page, plane)
+    session = await begin_call(page, plane)
     await expect(page.get_by_role("button", name="Hang up")).to_be_visible()
     await expect(page.get_by_role("status")).to_have_text("In call over WebRTC")
     assert "a=sendrecv" in session.offers[0]
-    assert "m=application" in session.offers[0]
+    assert plane.peers[0].channel_labels == ["oai-events"]
     assert await facts(page, "[state.path, state.microphone, state.session_id, state.run_id]") == [
         "webrtc", "on", "ses_1", "run_1",
     ]  # fmt: skip
 
 
 async def test_the_offer_is_sent_complete_with_its_candidates(pages: Pages, plane: FakePlane) -> None:
-    session = await call(await pages.open(), plane)
+    session = await begin_call(await pages.open(), plane)
     assert "a=candidate" in session.offers[0]
 
 
@@ -41,7 +30,7 @@ async def test_hanging_up_shows_the_check_of_the_journal_and_the_call_as_a_pictu
     pages: Pages, plane: FakePlane
 ) -> None:
     page = await pages.open()
-    session = await call(page, plane)
+    session = await begin_call(page, plane)
     await page.get_by_role("button", name="Hang up").click()
     assert await session.closed == "normal"
     await expect(page.get_by_text("214 records, chain intact")).to_be_visible()
@@ -55,14 +44,14 @@ async def test_hanging_up_shows_the_check_of_the_journal_and_the_call_as_a_pictu
 async def test_a_broken_chain_is_said_as_plainly_as_an_intact_one(pages: Pages, plane: FakePlane) -> None:
     plane.chain_is_broken = True
     page = await pages.open()
-    await call(page, plane)
+    await begin_call(page, plane)
     await page.get_by_role("button", name="Hang up").click()
     await expect(page.get_by_text("12 records, the chain is broken")).to_be_visible()
 
 
 async def test_an_end_from_the_other_side_ends_the_call(pages: Pages, plane: FakePlane) -> None:
     page = await pages.open()
-    session = await call(page, plane)
+    session = await begin_call(page, plane)
     await session.record("session_ended", reason="provider_failure")
     await session.end()
     await until(page, "state.call === 'ended'")
@@ -71,7 +60,7 @@ async def test_an_end_from_the_other_side_ends_the_call(pages: Pages, plane: Fak
 
 async def test_a_second_call_starts_with_an_empty_page(pages: Pages, plane: FakePlane) -> None:
     page = await pages.open()
-    session = await call(page, plane)
+    session = await begin_call(page, plane)
     await session.record("utterance_requested", "utt_1", text_text="Hello from the first call")
     await expect(page.get_by_text("Hello from the first call").first).to_be_visible()
     await page.get_by_role("button", name="Hang up").click()
@@ -96,7 +85,7 @@ async def test_hanging_up_while_connecting_closes_the_session(pages: Pages, plan
 
 async def test_muting_silences_the_microphone_and_says_so(pages: Pages, plane: FakePlane) -> None:
     page = await pages.open()
-    await call(page, plane)
+    await begin_call(page, plane)
     await page.get_by_role("button", name="Mute", exact=True).click()
     await expect(page.get_by_text("microphone muted")).to_be_visible()
     await page.get_by_role("button", name="Unmute").click()
@@ -105,7 +94,7 @@ async def test_muting_silences_the_microphone_and_says_so(pages: Pages, plane: F
 
 async def test_both_meters_move_with_the_sound(pages: Pages, plane: FakePlane) -> None:
     page = await pages.open()
-    await call(page, plane)
+    await begin_call(page, plane)
     for side in ("You", "Agent"):
         meter = page.get_by_role("meter", name=f"{side}: loudness")
         await expect(meter).not_to_have_attribute("aria-valuenow", "0")
@@ -124,7 +113,9 @@ async def test_a_denied_microphone_still_leaves_typing(pages: Pages, plane: Fake
 
 
 async def test_a_missing_microphone_is_told_from_a_denied_one(pages: Pages) -> None:
-    missing = "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', 'NotFoundError'); };"
+    missing = """navigator.mediaDevices.getUserMedia = async () => {
+        throw new DOMException("", "NotFoundError");
+    };"""
     page = await pages.open(script=missing)
     await press_call(page)
     await expect(page.get_by_role("alert")).to_contain_text("No microphone was found.")
@@ -137,7 +128,7 @@ async def test_a_microphone_that_goes_away_is_noticed(pages: Pages, plane: FakeP
         navigator.mediaDevices.getUserMedia = async (wish) => (window.opened = await open(wish));
     """
     page = await pages.open(script=keep)
-    await call(page, plane)
+    await begin_call(page, plane)
     await page.evaluate("opened.getAudioTracks()[0].dispatchEvent(new Event('ended'))")
     await expect(page.get_by_text("microphone missing")).to_be_visible()
 
@@ -190,7 +181,7 @@ async def test_webrtc_that_never_connects_is_given_up_after_ten_seconds_for_the_
 async def test_a_server_that_is_gone_ends_the_call_with_a_reason(pages: Pages, plane: FakePlane) -> None:
     page = await pages.open()
     await page.clock.install()
-    session = await call(page, plane)
+    session = await begin_call(page, plane)
     plane.dead = True
     await session.drop_readers()
     while await facts(page, "state.call") == "in_call":
@@ -200,7 +191,7 @@ async def test_a_server_that_is_gone_ends_the_call_with_a_reason(pages: Pages, p
 
 async def test_leaving_the_page_closes_the_session(pages: Pages, plane: FakePlane) -> None:
     page = await pages.open()
-    session = await call(page, plane)
+    session = await begin_call(page, plane)
     await page.goto("about:blank")
     assert await session.closed == "caller_gone"
 

@@ -3,8 +3,9 @@
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.page.fake_plane import FakePlane, FakeSession
-from tests.page.pages import Pages, facts, until
+from tests.page.fake_plane import FakePlane
+from tests.page.fake_session import FakeSession
+from tests.page.pages import Pages, begin_call, facts, until
 from tests.page.script import demo_call
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -12,10 +13,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 async def in_call(pages: Pages, plane: FakePlane, *, width_px: int = 1280) -> tuple[Page, FakeSession]:
     page = await pages.open("?path=websocket", width_px=width_px)
-    await page.get_by_role("button", name="Call", exact=True).click()
-    session = await plane.session()
-    await until(page, "state.call === 'in_call' && state.connected")
-    return page, session
+    return page, await begin_call(page, plane)
 
 
 async def test_records_stand_in_the_order_of_their_sequence_numbers(pages: Pages, plane: FakePlane) -> None:
@@ -29,14 +27,18 @@ async def test_records_stand_in_the_order_of_their_sequence_numbers(pages: Pages
 
 async def test_an_opener_and_its_closer_name_each_other(pages: Pages, plane: FakePlane) -> None:
     page, session = await in_call(pages, plane)
-    opener = await session.record("execution_queued", "exec_1", target="voice-support.resolve_turn", input_text="{}")
+    opener = await session.record(
+        "execution_queued", "exec_1", target="voice-support.resolve_turn", input_text="{}"
+    )
     await expect(page.locator(f".record[data-seq='{opener}'] .pair")).to_have_text("open")
     closer = await session.record("execution_succeeded", "exec_1", after_ms=34, result_text="{}")
     await expect(page.locator(f".record[data-seq='{opener}'] .pair")).to_have_text(f"→ {closer}")
     await expect(page.locator(f".record[data-seq='{closer}'] .pair")).to_have_text(f"{opener} ← 34 ms")
 
 
-async def test_what_lies_between_opener_and_closer_is_drawn_inside_their_lane(pages: Pages, plane: FakePlane) -> None:
+async def test_what_lies_between_opener_and_closer_is_drawn_inside_their_lane(
+    pages: Pages, plane: FakePlane
+) -> None:
     page, session = await in_call(pages, plane)
     first = await session.record("turn_started", "turn_1", "turn_1", source="speech", understood=True)
     await session.record("utterance_requested", "utt_1", "turn_1", text_text="Hello.")
@@ -47,7 +49,8 @@ async def test_what_lies_between_opener_and_closer_is_drawn_inside_their_lane(pa
     lanes = await page.evaluate(
         """([first, last]) => [...document.querySelectorAll(".record")]
             .filter((row) => row.dataset.seq >= first && row.dataset.seq <= last)
-            .map((row) => [...row.querySelectorAll(".lanes.conversation i")].slice(0, 2).map((i) => i.className))""",
+            .map((row) => [...row.querySelectorAll(".lanes.conversation i")].slice(0, 2))
+            .map((lanes) => lanes.map((lane) => lane.className))""",
         [first, last],
     )
     assert lanes == [
@@ -55,7 +58,9 @@ async def test_what_lies_between_opener_and_closer_is_drawn_inside_their_lane(pa
     ]  # fmt: skip
 
 
-async def test_an_unknown_outcome_and_a_failure_look_different_from_success(pages: Pages, plane: FakePlane) -> None:
+async def test_an_unknown_outcome_and_a_failure_look_different_from_success(
+    pages: Pages, plane: FakePlane
+) -> None:
     page, session = await in_call(pages, plane)
     for outcome in ("sent", "send_failed", "send_unknown"):
         await session.record("realtime_input_send_requested", f"op_{outcome}", frame_id="frm_1", media="text")
@@ -84,6 +89,7 @@ async def test_the_filter_shows_one_side_of_the_provider_boundary(pages: Pages, 
 
 async def test_the_list_keeps_the_newest_four_hundred_rows(pages: Pages, plane: FakePlane) -> None:
     page, session = await in_call(pages, plane)
+    newest = 0
     for number in range(450):
         newest = await session.record("realtime_output_late", response_id=f"resp_{number}", count=1)
     await expect(page.locator(f".record[data-seq='{newest}']")).to_be_visible()
@@ -91,7 +97,9 @@ async def test_the_list_keeps_the_newest_four_hundred_rows(pages: Pages, plane: 
     assert await facts(page, "records.length") == newest
 
 
-async def test_the_list_follows_the_newest_record_until_the_reader_scrolls_up(pages: Pages, plane: FakePlane) -> None:
+async def test_the_list_follows_the_newest_record_until_the_reader_scrolls_up(
+    pages: Pages, plane: FakePlane
+) -> None:
     page, session = await in_call(pages, plane)
     await demo_call(session)
     await until(page, "turns.length === 5")
@@ -99,7 +107,7 @@ async def test_the_list_follows_the_newest_record_until_the_reader_scrolls_up(pa
     at_end = "(box) => box.scrollHeight - box.scrollTop - box.clientHeight < 60"
     assert await scroller.evaluate(at_end)
     await scroller.evaluate("(box) => { box.scrollTop = 0; }")
-    await page.wait_for_function("document.querySelector('journal-view .scroller').scrollTop === 0")
+    await page.wait_for_function("() => document.querySelector('journal-view .scroller').scrollTop === 0")
     await session.record("realtime_output_late", response_id="resp_9", count=1)
     newest = page.get_by_role("button", name="Newest")
     await expect(newest).to_be_visible()
@@ -118,7 +126,9 @@ async def test_on_a_phone_the_journal_is_folded_away_until_asked_for(pages: Page
     await expect(page.locator(".records")).to_be_visible()
 
 
-async def test_a_broken_event_stream_comes_back_where_it_was_without_repeats(pages: Pages, plane: FakePlane) -> None:
+async def test_a_broken_event_stream_comes_back_where_it_was_without_repeats(
+    pages: Pages, plane: FakePlane
+) -> None:
     page, session = await in_call(pages, plane)
     last = await session.record("realtime_output_late", response_id="resp_1", count=1)
     await until(page, f"records.at(-1).seq === {last}")

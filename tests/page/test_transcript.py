@@ -3,20 +3,17 @@
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.page.fake_plane import FakePlane, FakeSession
-from tests.page.pages import Pages, facts, until
+from tests.page.fake_plane import FakePlane
+from tests.page.fake_session import FakeSession
+from tests.page.pages import Pages, begin_call, facts, until
 from tests.page.script import ask, cut_in, demo_call, execute, finish_saying, start_saying
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def in_call(pages: Pages, plane: FakePlane, **options: bool) -> tuple[Page, FakeSession]:
-    """A call that listens only: what was said comes from the script."""
-    page = await pages.open("?path=websocket", **options)
-    await page.get_by_role("button", name="Call", exact=True).click()
-    session = await plane.session()
-    await until(page, "state.call === 'in_call' && state.connected")
-    return page, session
+async def in_call(pages: Pages, plane: FakePlane) -> tuple[Page, FakeSession]:
+    page = await pages.open("?path=websocket")
+    return page, await begin_call(page, plane)
 
 
 async def test_partial_words_are_provisional_until_the_turn_comes(pages: Pages, plane: FakePlane) -> None:
@@ -29,7 +26,9 @@ async def test_partial_words_are_provisional_until_the_turn_comes(pages: Pages, 
     await session.live("partial", item_id="item_1", text="where is order")
     await expect(provisional).to_contain_text("where is order")
     await session.live("speech_stopped", item_id="item_1")
-    await session.record("turn_started", "turn_1", "turn_1", source="speech", understood=True, text_text="where is order four")
+    await session.record(
+        "turn_started", "turn_1", "turn_1", source="speech", understood=True, text_text="where is order four"
+    )
     await expect(page.get_by_role("log")).to_contain_text("where is order four")
     await expect(provisional).to_be_empty()
 
@@ -41,7 +40,9 @@ async def test_words_of_the_next_turn_survive_the_turn_before(pages: Pages, plan
     await session.live("speech_stopped", item_id="item_1")
     await session.live("speech_started", item_id="item_2")
     await session.live("partial", item_id="item_2", text="and please")
-    await session.record("turn_started", "turn_1", "turn_1", source="speech", understood=True, text_text="yes")
+    await session.record(
+        "turn_started", "turn_1", "turn_1", source="speech", understood=True, text_text="yes"
+    )
     await until(page, "turns.length === 1")
     await expect(page.locator(".provisional .words")).to_have_text(["and please …"])
 
@@ -77,7 +78,7 @@ async def test_the_mark_stands_exactly_where_the_user_cut_in(pages: Pages, plane
     utterance = await start_saying(session, "turn_1", "Once upon a time there was a parcel.")
     await cut_in(session, utterance, "turn_1", heard="Once upon a time", heard_ms=1240)
     line = page.locator(".agent .words")
-    await expect(line).to_have_text("Once upon a time you cut in after 1.2 s there was a parcel.".replace(" you", "you"))
+    await expect(line).to_have_text("Once upon a timeyou cut in after 1.2 s there was a parcel.")
     await expect(line.locator(".heard")).to_have_text("Once upon a time")
     await expect(line.locator("s")).to_have_text("there was a parcel.")
     assert await facts(page, "turns[0].utterances[0].status") == "interrupted"
@@ -96,17 +97,23 @@ async def test_reasoners_are_nested_as_they_called_each_other(pages: Pages, plan
     await ask(session, "turn_1", "where is order four")
     await execute(session, "turn_1", intent="order_status", order=4)
     tree = page.get_by_role("group", name="What ran")
-    await expect(tree.locator(":scope > ul > li > details > summary code")).to_have_text(["voice-support.resolve_turn"])
+    await expect(tree.locator(":scope > ul > li > details > summary code")).to_have_text(
+        ["voice-support.resolve_turn"]
+    )
     await expect(tree.locator("ul ul summary code")).to_have_text(["voice-support.lookup_order"])
     await expect(tree.locator("ul ul .took")).to_have_text("9 ms")
     understood = page.get_by_role("group", name="What was understood")
     await expect(understood.locator(".badge")).to_have_text(["intent order status", "order 4"])
 
 
-async def test_what_a_reasoner_got_and_gave_can_be_unfolded_and_stays_so(pages: Pages, plane: FakePlane) -> None:
+async def test_what_a_reasoner_got_and_gave_can_be_unfolded_and_stays_so(
+    pages: Pages, plane: FakePlane
+) -> None:
     page, session = await in_call(pages, plane)
     await ask(session, "turn_1", "where is order four")
-    await session.record("execution_queued", "exec_1", "turn_1", target="voice-support.resolve_turn", input_text='{"a": 1}')
+    await session.record(
+        "execution_queued", "exec_1", "turn_1", target="voice-support.resolve_turn", input_text='{"a": 1}'
+    )
     await page.locator("summary", has_text="resolve_turn").click()
     await expect(page.locator("details pre")).to_have_text(['{\n "a": 1\n}'])
     await session.record("execution_succeeded", "exec_1", "turn_1", result_text='"fine"')
@@ -116,7 +123,9 @@ async def test_what_a_reasoner_got_and_gave_can_be_unfolded_and_stays_so(pages: 
 async def test_a_failed_reasoner_and_a_failed_turn_are_named(pages: Pages, plane: FakePlane) -> None:
     page, session = await in_call(pages, plane)
     await ask(session, "turn_1", "where is order four")
-    await session.record("execution_queued", "exec_1", "turn_1", target="voice-support.resolve_turn", input_text="{}")
+    await session.record(
+        "execution_queued", "exec_1", "turn_1", target="voice-support.resolve_turn", input_text="{}"
+    )
     await session.record("execution_failed", "exec_1", "turn_1", reason="handler_error")
     await session.record("turn_failed", "turn_1", "turn_1", reason="handler_error")
     await expect(page.locator("summary .badge")).to_have_text("failed: handler error")
@@ -153,12 +162,17 @@ async def test_what_is_said_is_never_taken_for_markup(pages: Pages, plane: FakeP
     hostile = "<img src=x onerror=document.title='owned'><b>bold</b>"
     await session.live("speech_started", item_id="item_1")
     await session.live("partial", item_id="item_1", text=hostile)
-    await session.record("turn_started", "turn_1", "turn_1", source="text", understood=True, text_text=hostile)
+    await session.record(
+        "turn_started", "turn_1", "turn_1", source="text", understood=True, text_text=hostile
+    )
     await session.record("execution_queued", "exec_1", "turn_1", target=hostile, input_text=hostile)
     await session.record("utterance_requested", "utt_1", "turn_1", text_text=hostile)
     await until(page, "turns[0]?.utterances.length === 1")
     await expect(page.locator(".line.user .words", has_text="<b>bold</b>").first).to_be_visible()
-    assert await page.locator("live-transcript img, live-transcript b, journal-view img, journal-view b").count() == 0
+    assert (
+        await page.locator("live-transcript img, live-transcript b, journal-view img, journal-view b").count()
+        == 0
+    )
     assert await page.title() == "In call: Order desk"
 
 
@@ -166,7 +180,8 @@ async def test_a_whole_call_reads_in_order(pages: Pages, plane: FakePlane) -> No
     page, session = await in_call(pages, plane)
     await demo_call(session)
     await until(page, "turns.length === 5 && turns[4].utterances[0]?.said")
-    assert await facts(page, "turns.map(({ source, understood, status }) => [source, understood, status])") == [
+    shown = await facts(page, "turns.map(({ source, understood, status }) => [source, understood, status])")
+    assert shown == [
         ["agent", True, "open"], ["speech", True, "completed"], ["speech", True, "completed"],
         ["speech", False, "completed"], ["speech", True, "open"],
     ]  # fmt: skip

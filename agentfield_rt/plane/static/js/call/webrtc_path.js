@@ -79,10 +79,13 @@ export class WebRtcPath {
 
   async #answer(session, signal) {
     const connection = this.#connection;
-    const sdp = await exchangeOffer(session.offer_url, connection.localDescription.sdp, signal);
     try {
+      const sdp = await exchangeOffer(session.offer_url, connection.localDescription.sdp, signal);
       await connection.setRemoteDescription({ type: "answer", sdp });
     } catch (error) {
+      signal.throwIfAborted();
+      // A server that is gone or full is no better on the other path; a refused offer may be.
+      if (error.code === "server_gone" || error.code === "busy") throw error;
       throw new CallFailure("webrtc_failed", error.message);
     }
   }
