@@ -1,0 +1,12 @@
+"""The command line, `af`. Nothing else in the runtime may import it."""
+
+import sys
+
+
+def main() -> None:
+    """Run `af` with the arguments of this process, and exit."""
+    try:
+        from agentfield_rt.cli.program import run
+    except ModuleNotFoundError as error:
+        sys.exit(f"af: the command line needs {error.name}; pip install 'agentfield-rt[all]'")
+    sys.exit(run())

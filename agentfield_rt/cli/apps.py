@@ -1,0 +1,68 @@
+"""Finds the agent that a command line names. Runs the application's own code by importing it."""
+
+import importlib
+import importlib.util
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+
+from agentfield_rt import Agent
+from agentfield_rt.cli.failures import Failure
+
+DEFAULT_ATTRIBUTE = "app"
+
+
+def load_agent(name: str) -> Agent:
+    """The agent behind `module:attribute` or `path/file.py:attribute`; the attribute may be left out.
+
+    Raises:
+        Failure: there is no such module, file or attribute, it cannot be imported, or is no agent.
+    """
+    place, _, attribute = name.partition(":")
+    attribute = attribute or DEFAULT_ATTRIBUTE
+    module = import_file(Path(place)) if place.endswith(".py") else _import_module(place)
+    found = getattr(module, attribute, None)
+    if isinstance(found, Agent):
+        return found
+    agents = [key for key, value in vars(module).items() if isinstance(value, Agent)]
+    hint = f"; it has {', '.join(f'{place}:{key}' for key in agents)}" if agents else ""
+    raise Failure(f"{place} has no Agent named '{attribute}'{hint}")
+
+
+def import_file(path: Path) -> ModuleType:
+    """The module in `path`, under the file's own name.
+
+    Raises:
+        Failure: there is no such file, or it cannot be imported.
+    """
+    if not path.is_file():
+        raise Failure(f"there is no file {path}")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    sys.path.insert(0, str(path.parent.resolve()))  # as `python path` would
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise _broken(str(path), error) from error
+    return module
+
+
+def _import_module(name: str) -> ModuleType:
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        if importlib.util.find_spec(name) is None:
+            raise Failure(f"there is no module {name}; APP is module:app or file.py:app")
+        return importlib.import_module(name)
+    except Failure:
+        raise
+    except (ValueError, Exception) as error:
+        raise _broken(name, error) from error
+
+
+def _broken(name: str, error: Exception) -> Failure:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{frame.filename}, line {frame.lineno}"
+    return Failure(f"{name} cannot be imported: {type(error).__name__}: {error} ({where})")

@@ -1,0 +1,1 @@
+"""The demo's insides: the example agent, and a caller made of a recording and a peer connection."""

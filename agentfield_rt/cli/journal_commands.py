@@ -1,0 +1,7 @@
+import typer
+
+journal = typer.Typer()
+
+
+@journal.command("start")
+def start() -> None: ...

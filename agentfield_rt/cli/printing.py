@@ -1,0 +1,50 @@
+"""What commands print: results on stdout, everything about them on stderr."""
+
+import functools
+import sys
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+
+_PIPED_COLUMNS = 200  # a table that is piped must not lose words to a width nobody sees
+
+
+class Form(StrEnum):
+    """How a result is written."""
+
+    JSON = "json"
+    PRETTY = "pretty"
+    YAML = "yaml"
+
+
+@functools.cache
+def stdout() -> Console:
+    """For results that people read."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_COLUMNS)
+
+
+@functools.cache
+def stderr() -> Console:
+    """For progress and errors."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def complain(message: str) -> None:
+    """Print an error as one line."""
+    stderr().print(f"[bold red]af:[/bold red] {escape(' '.join(message.split()))}")
+
+
+def write_result(value: Any, form: Form = Form.JSON) -> None:
+    """Write `value` to stdout for a script (or, pretty and yaml, for a person)."""
+    match form:
+        case Form.JSON:
+            text = msgspec.json.encode(value).decode()
+        case Form.PRETTY:
+            text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+        case Form.YAML:
+            text = msgspec.yaml.encode(value).decode().rstrip("\n")
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()

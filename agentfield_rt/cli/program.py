@@ -1,0 +1,75 @@
+"""`af` itself: its commands, its version, and the one place where errors become a line and an exit code.
+
+Command modules stay light: what a command needs is imported when it runs, so that help is quick.
+"""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from agentfield_rt import __version__
+from agentfield_rt.cli import demo_command, journal_commands, serve_commands, session_commands
+from agentfield_rt.cli.failures import ExitCode, as_failure
+from agentfield_rt.cli.printing import complain
+
+TRACEBACK_VARIABLE = "AGENTFIELD_RT_TRACEBACK"
+
+program = typer.Typer(
+    name="af",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=(
+        "Exit codes: 0 done, 1 a journal that does not verify, 2 your input or HTTP 4xx, "
+        "3 the server (401, 403, 5xx, no connection)."
+    ),
+)
+program.command("demo")(demo_command.demo)
+program.command("serve")(serve_commands.serve)
+program.command("provider")(serve_commands.provider)
+program.add_typer(session_commands.session, name="session")
+program.add_typer(journal_commands.journal, name="journal")
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"af {__version__}")
+        raise typer.Exit
+
+
+@program.callback()
+def af(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_say_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Realtime voice sessions with a journal.
+
+    Start with [bold]af demo[/bold]: a voice call on this machine, without a key or an account.
+    """
+
+
+def run() -> int:
+    """Run the command line of this process and return its exit code."""
+    try:
+        program()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else ExitCode.USER
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:  # `af … | head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    except Exception as error:
+        if os.environ.get(TRACEBACK_VARIABLE):
+            raise
+        failure = as_failure(error)
+        if failure is None:
+            complain(f"internal error: {type(error).__name__} (set {TRACEBACK_VARIABLE}=1 to see where)")
+            return ExitCode.SERVER
+        complain(str(failure))
+        return failure.exit_code
+    return ExitCode.OK

@@ -1,0 +1,64 @@
+"""Runs a control plane in the foreground: what is said before, while and after it serves."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pydantic
+from rich.markup import escape
+
+from agentfield_rt import Agent
+from agentfield_rt.cli.failures import Failure
+from agentfield_rt.cli.printing import stderr, stdout, write_result
+from agentfield_rt.config import Settings
+from agentfield_rt.plane.control_plane import journal_path
+from agentfield_rt.plane.server import serve_async
+
+
+def read_settings(*, host: str | None, port: int | None, data: Path | None) -> Settings:
+    """Settings from the environment, and what the command line says instead.
+
+    Raises:
+        Failure: a variable of the environment has no usable value.
+    """
+    given: dict[str, Any] = {"host": host, "port": port, "data": data}
+    try:
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    except pydantic.ValidationError as error:
+        names = ", ".join(f"AGENTFIELD_RT_{str(problem['loc'][0]).upper()}" for problem in error.errors())
+        raise Failure(f"the environment has no usable value for {names}") from None
+    return settings.model_copy(update={"hosts": (*settings.hosts, settings.host)})
+
+
+def serve_until_stopped(
+    agents: Sequence[Agent], settings: Settings, *, as_json: bool, hint: str = "Ctrl-C ends it."
+) -> None:
+    """Serve in the foreground, print the address once, and at the end where the journal is.
+
+    Raises:
+        RealtimeError: the port is taken, the data is in use, or a provider does not start.
+    """
+    journal = journal_path(settings.data)
+    status = stderr().status("Starting the control plane and the voice provider …")
+
+    def say_ready(url: str) -> None:
+        status.stop()
+        if as_json:
+            write_result({"url": url, "journal": str(journal)})
+        else:
+            stdout().print(f"Open [bold link={url}]{url}[/] {escape(hint)}", soft_wrap=True)
+
+    with status:
+        asyncio.run(serve_async(agents, settings, on_ready=say_ready))
+    if not as_json:
+        stdout().print(farewell(settings.data), soft_wrap=True)
+
+
+def farewell(data: Path) -> str:
+    """Where the journal is and how to look at it."""
+    option = "" if data == Path(".agentfield") else f" --data {data}"
+    return escape(
+        f"The journal is {journal_path(data)}\nLook at it with: af journal list{option}, "
+        f"af journal show{option}, af journal timeline{option}"
+    )

@@ -1,0 +1,7 @@
+import typer
+
+session = typer.Typer()
+
+
+@session.command("start")
+def start() -> None: ...
