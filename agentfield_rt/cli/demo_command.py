@@ -37,8 +37,8 @@ def demo(  # noqa: PLR0913 - its options
     Open the address it prints and press the call button.
 
     With --call no browser is needed: a synthetic caller speaks the recording over WebRTC and stays until the
-    last answer is over. In JSON a turn has heard, understood, said and reply_ms, which is from the caller's last
-    word to the first sound of the answer, both read off the caller's own recording.
+    last answer is over. In JSON a turn has heard, understood, said and reply_ms: the time from the caller's
+    last word to the first sound of the answer, both read off the caller's own recording.
 
     Examples: [bold]af demo[/bold], [bold]af demo --call where.wav --reply answer.wav --json[/bold]
     """

@@ -1,7 +1,137 @@
+"""`af session`: AgentField's session commands, with its flags, outputs, messages and exit codes."""
+
+from enum import StrEnum
+from typing import Annotated
+
 import typer
 
-session = typer.Typer()
+from agentfield_rt.cli.printing import Form, write_result
+
+session = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="Start sessions and work in them, as AgentField's CLI does: af session start voice-support.voice",
+)
 
 
-@session.command("start")
-def start() -> None: ...
+class OfferForm(StrEnum):
+    """How an SDP answer is written."""
+
+    RAW = "raw"
+    JSON = "json"
+    PRETTY = "pretty"
+    YAML = "yaml"
+
+
+Server = Annotated[
+    str, typer.Option(envvar="AGENTFIELD_SERVER", help="Address of the control plane", show_envvar=True)
+]
+ApiKey = Annotated[
+    str, typer.Option(envvar="AGENTFIELD_API_KEY", help="Sent as X-API-Key", show_default=False)
+]
+Output = Annotated[Form, typer.Option("--output", "-o", help="How to write the answer")]
+Json = Annotated[bool, typer.Option("--json", help="The same as -o json")]
+Registered = Annotated[str, typer.Option(help="[default: as registered]", show_default=False)]
+SessionId = Annotated[str, typer.Argument(metavar="SESSION_ID", show_default=False)]
+
+_SERVER = "http://localhost:8080"
+
+
+@session.command()
+def start(  # noqa: PLR0913 - its options
+    target: Annotated[str, typer.Argument(metavar="NODE.SESSION", show_default=False)],
+    *,
+    provider: Registered = "",
+    transport: Registered = "",
+    model: Registered = "",
+    voice: Registered = "",
+    output: Output = Form.JSON,
+    as_json: Json = False,
+    server: Server = _SERVER,
+    api_key: ApiKey = "",
+) -> None:
+    """Start a session.
+
+    Example: [bold]af session start voice-support.voice --provider local --transport webrtc[/bold]
+    """
+    from agentfield_rt.cli import session_requests as requests
+
+    wishes = {"provider": provider, "transport": transport, "model": model, "voice": voice}
+    answer = requests.start(requests.Connection(server, api_key), target, wishes)
+    write_result(answer, Form.JSON if as_json else output)
+
+
+@session.command()
+def offer(  # noqa: PLR0913 - its options
+    session_id: SessionId,
+    *,
+    provider: Annotated[str, typer.Option(show_default=False)] = "",
+    transport: Annotated[str, typer.Option(show_default=False)] = "",
+    target: Annotated[str, typer.Option(show_default=False)] = "",
+    sdp: Annotated[
+        str | None, typer.Option(help="The offer itself, @FILE, or - for stdin", show_default=False)
+    ] = None,
+    output: Annotated[OfferForm, typer.Option("--output", "-o")] = OfferForm.RAW,
+    as_json: Json = False,
+    server: Server = _SERVER,
+    api_key: ApiKey = "",
+) -> None:
+    """Exchange an SDP offer for the provider's answer, which is written as it is.
+
+    Example: [bold]af session offer SESSION_ID --sdp @offer.sdp > answer.sdp[/bold]
+    """
+    from agentfield_rt.cli import session_requests as requests
+
+    query = {"provider": provider, "transport": transport, "target": target}
+    body = requests.read_offer(sdp)
+    answer = requests.offer(requests.Connection(server, api_key), session_id, query, body=body)
+    form = OfferForm.JSON if as_json else output
+    if form is OfferForm.RAW:
+        requests.write_raw(answer)
+    else:
+        write_result({"answer_sdp": answer.decode(errors="replace")}, Form(form.value))
+
+
+@session.command()
+def tool(  # noqa: PLR0913 - its options
+    session_id: SessionId,
+    tool: Annotated[str, typer.Argument(metavar="TOOL", show_default=False)],
+    *,
+    target: Annotated[str, typer.Option(help="NODE.REASONER, when TOOL is not its name")] = "",
+    given: Annotated[
+        str | None,
+        typer.Option("--in", help="Input: JSON, @FILE (.yaml too); else stdin", show_default=False),
+    ] = None,
+    output: Output = Form.JSON,
+    as_json: Json = False,
+    server: Server = _SERVER,
+    api_key: ApiKey = "",
+) -> None:
+    """Run one of the session's tools; the answer names the execution to poll.
+
+    Example: [bold]af session tool SESSION_ID lookup_order --in '{"number": 4}'[/bold]
+    """
+    from agentfield_rt.cli import session_requests as requests
+
+    body = {"target": target, "input": requests.read_input(given)}
+    answer = requests.tool(requests.Connection(server, api_key), session_id, tool, body=body)
+    write_result(answer, Form.JSON if as_json else output)
+
+
+@session.command()
+def workflows(
+    session_id: SessionId,
+    *,
+    output: Output = Form.JSON,
+    as_json: Json = False,
+    server: Server = _SERVER,
+    api_key: ApiKey = "",
+) -> None:
+    """Look up what ran in a session.
+
+    Example: [bold]af session workflows SESSION_ID -o pretty[/bold]
+    """
+    from agentfield_rt.cli import session_requests as requests
+
+    answer = requests.workflows(requests.Connection(server, api_key), session_id)
+    write_result(answer, Form.JSON if as_json else output)

@@ -1,0 +1,118 @@
+"""What `af session` asks of a control plane, and where a command's input comes from."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from agentfield_rt.cli.failures import Failure
+from agentfield_rt.cli.http import PlaneClient
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Where the control plane is and how to be let in."""
+
+    server: str
+    api_key: str = field(default="", repr=False)
+
+    def ask(self, request: Callable[[PlaneClient], Awaitable[Answer]]) -> Answer:
+        """Make one request."""
+
+        async def go() -> Answer:
+            async with PlaneClient(self.server, api_key=self.api_key) as plane:
+                return await request(plane)
+
+        return asyncio.run(go())
+
+
+def start(connection: Connection, target: str, wishes: Mapping[str, str]) -> Any:
+    """The 201 body. Every wish is sent, empty ones too, as AgentField does."""
+    path = f"/api/v1/session-targets/{_segment(target)}/start"
+    return connection.ask(lambda plane: plane.post_json("session start", path, wishes))
+
+
+def offer(connection: Connection, session_id: str, query: Mapping[str, str], *, body: bytes) -> bytes:
+    """The SDP answer, byte for byte."""
+    named = urlencode({name: value for name, value in query.items() if value})
+    path = f"/api/v1/session-instances/{_segment(session_id)}/realtime-offer?{named}".rstrip("?")
+    return connection.ask(lambda plane: plane.post("session offer", path, body=body, kind="application/sdp"))
+
+
+def tool(connection: Connection, session_id: str, name: str, *, body: Mapping[str, Any]) -> Any:
+    """The 202 body: an execution."""
+    path = f"/api/v1/session-instances/{_segment(session_id)}/tools/{_segment(name)}"
+    return connection.ask(lambda plane: plane.post_json("session tool", path, body))
+
+
+def workflows(connection: Connection, session_id: str) -> Any:
+    """The envelope of AgentField's query endpoint."""
+    query = {"resource": "workflows", "filters": {"session_id": session_id}}
+    return connection.ask(lambda plane: plane.post_json("session workflows", "/api/v1/agentic/query", query))
+
+
+def read_offer(sdp: str | None) -> bytes:
+    """The SDP offer: given, in a file, or on stdin.
+
+    Raises:
+        Failure: there is none.
+    """
+    if sdp is not None and sdp.startswith("@"):
+        path = Path(sdp[1:])
+        offer = _read_file(path, "SDP file")
+        if not offer.strip():
+            raise Failure(f"SDP file {path} is empty")
+        return offer
+    offer = _read_stdin() if sdp in (None, "-") else str(sdp).encode()
+    if not offer.strip():
+        raise Failure("SDP offer required; pass --sdp, --sdp @path, or pipe SDP on stdin")
+    return offer
+
+
+def read_input(given: str | None) -> dict[str, Any]:
+    """A tool's input: inline JSON, a file of JSON or YAML, or JSON on stdin; nothing at all is `{}`.
+
+    Raises:
+        Failure: it is no JSON object.
+    """
+    is_yaml = False
+    if given is None:
+        text = _read_stdin()
+    elif given.startswith("@"):
+        path = Path(given[1:])
+        text, is_yaml = _read_file(path, "input file"), path.suffix in (".yaml", ".yml")
+    else:
+        text = given.encode()
+    try:
+        decode = msgspec.yaml.decode if is_yaml else msgspec.json.decode
+        return decode(text if text.strip() else b"{}", type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise Failure(f"the tool's input must be a JSON object ({error})") from None
+
+
+def write_raw(body: bytes) -> None:
+    """Write bytes to stdout as they are."""
+    sys.stdout.buffer.write(body)
+    sys.stdout.buffer.flush()
+
+
+def _read_file(path: Path, kind: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Failure(f"{kind} {path} cannot be read: {error.strerror}") from error
+
+
+def _read_stdin() -> bytes:
+    return b"" if sys.stdin.isatty() else sys.stdin.buffer.read()
+
+
+def _segment(text: str) -> str:
+    return quote(text, safe="")
