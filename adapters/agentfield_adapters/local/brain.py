@@ -6,7 +6,7 @@ A brain sees a conversation and returns what to say or call; it must not know ho
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -27,7 +27,8 @@ COUNT_MAX = 200
 _EMPTY: dict[str, object] = {"boolean": True, "array": [], "object": {}}
 _SAY_EXACTLY = re.compile(r"^\s*say exactly:\s*(?P<words>.+?)\s*$", re.IGNORECASE | re.DOTALL)
 _COUNT = re.compile(r"\bcount (?:from 1 )?to (?P<last>\d{1,6})\b", re.IGNORECASE)
-_ARGUMENT = re.compile(r"\b(?:\d+|[A-Z][a-zA-Z]+)\b")
+_NUMBER = re.compile(r"\b\d{1,9}\b")
+_NAME = re.compile(r"(?<!^)(?<![.?!] )\b[A-Z][a-zA-Z]+\b")  # not a word that only begins a sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,17 +133,17 @@ def _plain(text: str) -> str:
 
 def _arguments_for(tool: FunctionTool, text: str) -> str:
     schema = {} if isinstance(tool.parameters, UnsetType) else tool.parameters
-    values = iter([found for found in _ARGUMENT.findall(text) if _plain(found) not in _plain(tool.name)])
+    numbers, names = iter(_NUMBER.findall(text)), iter(_NAME.findall(text))
     properties: dict[str, Any] = schema.get("properties") or {}
     wanted = schema.get("required") or list(properties)
-    arguments = {name: _argument(properties.get(name) or {}, next(values, None)) for name in wanted}
+    arguments = {key: _argument(properties.get(key) or {}, numbers, names) for key in wanted}
     return msgspec.json.encode(arguments).decode()
 
 
-def _argument(schema: dict[str, Any], word: str | None) -> object:
+def _argument(schema: dict[str, Any], numbers: Iterator[str], names: Iterator[str]) -> object:
     if options := schema.get("enum"):
         return options[0]
-    kind = schema.get("type")
+    kind = str(schema.get("type"))
     if kind in ("integer", "number"):
-        return int(word) if word and word.isdigit() else 1
-    return _EMPTY.get(str(kind), word or "sim")
+        return int(next(numbers, "1"))
+    return _EMPTY[kind] if kind in _EMPTY else next(names, None) or next(numbers, None) or "sim"

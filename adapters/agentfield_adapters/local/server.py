@@ -111,6 +111,7 @@ def _announce(listening: socket.socket) -> None:
 
 
 def _stop_at_end_of_input(server: uvicorn.Server) -> None:
-    while sys.stdin.buffer.read(1024):
+    # Not sys.stdin: its lock, held by a daemon thread, would abort the interpreter's shutdown.
+    while os.read(sys.stdin.fileno(), 1024):
         pass
     server.should_exit = True

@@ -124,7 +124,8 @@ class Calls:
 
     async def _expect_connection(self, call: Call) -> None:
         try:
-            await asyncio.wait_for(call.peer.connected.wait(), CONNECT_S_MAX)
+            async with asyncio.timeout(CONNECT_S_MAX):
+                await call.peer.connected.wait()
         except TimeoutError:
             _log.info("a call did not connect within %.0f s", CONNECT_S_MAX)
             await self.end(call.call_id)

@@ -208,7 +208,8 @@ class Listener:
         recognised: Recognised | None = None
         if self._result is not None:
             try:
-                recognised = await asyncio.wait_for(self._result, RECOGNISE_S_MAX)
+                async with asyncio.timeout(RECOGNISE_S_MAX):
+                    recognised = await self._result
             except (EarsFailed, TimeoutError) as error:
                 _log.warning("a turn is not recognised: %s", error)
         return Heard(recognised, len(self._turn) // _BYTES_A_MS)

@@ -64,7 +64,8 @@ class Ear:
         try:
             await self._child.start()
             self._tell(Expect(self._key, grammar))
-            problem = await asyncio.wait_for(self._expecting, _ANSWER_S_MAX)
+            async with asyncio.timeout(_ANSWER_S_MAX):
+                problem = await self._expecting
         except TimeoutError:
             raise EarsFailed(f"the recogniser did not answer within {_ANSWER_S_MAX:.0f} s") from None
         finally:

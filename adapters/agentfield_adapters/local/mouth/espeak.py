@@ -15,6 +15,7 @@ _OUTPUT_SYNCHRONOUS = 2
 _BUFFER_MS = 60
 _PARAMETER_RATE = 1
 _CHARS_UTF8 = 1
+_SEED = 1  # of the breath in a voice: two processes told the same speak the same samples
 _EVENT_END, _EVENT_WORD = 0, 1
 
 
@@ -64,6 +65,7 @@ class Espeak:
         self.rate_hz: int = library.espeak_Initialize(_OUTPUT_SYNCHRONOUS, _BUFFER_MS, data_path, 0)
         if self.rate_hz <= 0:
             raise EspeakFailed("espeak-ng could not read its voices: reinstall espeakng-loader")
+        library.espeak_ng_SetRandSeed(_SEED)
         self._library = library
 
     def speak(self, text: str, sink: Sink, *, voice: str, words_per_minute: int) -> None:

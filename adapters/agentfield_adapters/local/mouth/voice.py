@@ -90,7 +90,8 @@ class Mouth:
             await self._child.start()
             self._child.tell(job)
             while not finished:
-                answer = await asyncio.wait_for(answers.get(), _SENTENCE_S_MAX)
+                async with asyncio.timeout(_SENTENCE_S_MAX):
+                    answer = await answers.get()
                 match answer:
                     case SpokenWord():
                         yield answer
