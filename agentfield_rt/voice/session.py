@@ -26,7 +26,7 @@ from agentfield_rt.errors import (
     Reason,
     SessionClosed,
 )
-from agentfield_rt.frames import AudioFrame, SpeechFrame, TextFrame
+from agentfield_rt.frames import AudioFrame, CallEnded, SpeechFrame, TextFrame
 from agentfield_rt.ports import Clock, Connection, system_clock
 from agentfield_rt.run import Context, Run
 from agentfield_rt.voice.conversation import Conversation
@@ -242,8 +242,7 @@ class VoiceSession:
                 events = await self._controller.receive(demand=EVENTS_PER_RECEIVE_MAX)
             except ConnectionLost as lost:
                 if not (lost.retryable and self._player is not None and restarts < RESTARTS_MAX):
-                    reason = CloseReason.PROVIDER_FAILURE if lost.retryable else CloseReason.CALLER_GONE
-                    await self.close(reason)
+                    await self.close(CloseReason.PROVIDER_FAILURE)
                     return
                 restarts += 1
                 await self._reconnect(lost.reason)
@@ -256,6 +255,9 @@ class VoiceSession:
             except IllegalCommand:
                 return  # the session was closed in between
             for event in events:
+                if isinstance(event, CallEnded):
+                    await self.close(CloseReason.CALLER_GONE)
+                    return
                 self._conversation.handle(event, self._player)
                 self._tools.handle(event)
             if self._conversation.user_cut_in and (utterance := self._utterances.current) is not None:
@@ -351,7 +353,8 @@ class VoiceSession:
         if self._player is None:
             # The provider plays and says when it has stopped; silence is not waited for without end.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(utterance.wait(), SILENCE_MAX_S)
+                async with asyncio.timeout(SILENCE_MAX_S):
+                    await utterance.wait()
         self._utterances.interrupted(utterance, self._conversation.heard_ms(utterance, None))
 
     def _abandon_unknown(self) -> None:

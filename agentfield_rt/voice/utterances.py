@@ -110,8 +110,10 @@ class Utterances:
         utterance.state = UtteranceState.SYNTHESISING
         try:
             await self._send(utterance)
-            await asyncio.wait_for(utterance.begun.wait(), BEGIN_MAX_S)
-            await asyncio.wait_for(utterance.final.wait(), PLAY_MAX_S)
+            async with asyncio.timeout(BEGIN_MAX_S):
+                await utterance.begun.wait()
+            async with asyncio.timeout(PLAY_MAX_S):
+                await utterance.final.wait()
         except ProviderError as error:
             self.failed(utterance, error.reason)
         except TimeoutError:
