@@ -1,0 +1,143 @@
+"""Overlapping, failing, lost and cancelled calls in any order: Hypothesis looks for one that breaks a rule."""
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from agentfield_adapters.scripted import Method
+from agentfield_rt.core.lifecycle import Phase
+from agentfield_rt.core.records import Decision
+from agentfield_rt.frames import Media
+from tests.controller.stage import Stage
+
+TURNS = st.sampled_from([0, 1, 2, 3, 30])
+METHODS: list[Method] = ["connect", "send", "receive", "interrupt", "restart", "close"]
+VERDICTS = ["release", "refuse", "doubt", "lose", "lose before it acts"]
+
+
+class ControllerMachine(RuleBasedStateMachine):
+    """Every rule does one thing and lets the loop take a few turns, so that calls overlap at every point."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stage = Stage()
+
+    @initialize(connected=st.booleans())
+    def begin(self, connected: bool) -> None:
+        if connected:
+            self.stage.connect()
+            self.stage.settle()
+
+    @rule(turns=TURNS)
+    def connect(self, turns: int) -> None:
+        self.stage.connect()
+        self.stage.turn(turns)
+
+    @rule(media=st.sampled_from([Media.AUDIO, Media.TEXT]), times=st.integers(1, 3), turns=TURNS)
+    def send(self, media: Media, times: int, turns: int) -> None:
+        for _ in range(times):
+            self.stage.send(media)
+        self.stage.turn(turns)
+
+    @rule(demand=st.integers(1, 4), turns=TURNS)
+    def receive(self, demand: int, turns: int) -> None:
+        self.stage.receive(demand)
+        self.stage.turn(turns)
+
+    @precondition(lambda self: self.stage.controller.state.responses)
+    @rule(which=st.integers(0, 20), turns=TURNS)
+    def interrupt(self, which: int, turns: int) -> None:
+        responses = list(self.stage.controller.state.responses)
+        self.stage.interrupt(responses[which % len(responses)])
+        self.stage.turn(turns)
+
+    @rule(turns=TURNS)
+    def restart(self, turns: int) -> None:
+        self.stage.restart()
+        self.stage.turn(turns)
+
+    @rule(turns=TURNS, sure=st.integers(0, 3))
+    def close(self, turns: int, sure: int) -> None:
+        if not sure:  # most of a session's life is before its end
+            self.stage.close()
+            self.stage.turn(turns)
+
+    @rule(turns=TURNS, sure=st.integers(0, 5))
+    def fail(self, turns: int, sure: int) -> None:
+        if not sure:
+            self.stage.fail()
+            self.stage.turn(turns)
+
+    @precondition(lambda self: self.stage.controller.state.unknown)
+    @rule(decision=st.sampled_from(Decision), turns=TURNS)
+    def reconcile(self, decision: Decision, turns: int) -> None:
+        self.stage.reconcile(next(iter(self.stage.controller.state.unknown)), decision)
+        self.stage.turn(turns)
+
+    @precondition(lambda self: self.stage.running)
+    @rule(which=st.integers(0, 20), turns=TURNS)
+    def cancel(self, which: int, turns: int) -> None:
+        running = self.stage.running
+        self.stage.cancel(running[which % len(running)])
+        self.stage.turn(turns)
+
+    @rule(method=st.sampled_from(METHODS))
+    def hold(self, method: Method) -> None:
+        self.stage.hold(method)
+
+    @precondition(lambda self: self.stage.undecided)
+    @rule(which=st.integers(0, 20), verdict=st.sampled_from(VERDICTS), turns=TURNS)
+    def decide(self, which: int, verdict: str, turns: int) -> None:
+        undecided = self.stage.undecided
+        self.stage.decide(undecided[which % len(undecided)], verdict)
+        self.stage.turn(turns)
+
+    @precondition(lambda self: self.stage.controller.state.phase is Phase.OPEN)
+    @rule(pieces=st.integers(0, 3), ends=st.booleans(), turns=TURNS)
+    def give(self, pieces: int, ends: bool, turns: int) -> None:
+        self.stage.give_response(pieces=pieces, ends=ends)
+        self.stage.turn(turns)
+
+    @rule(turns=TURNS)
+    def drop(self, turns: int) -> None:
+        self.stage.drop()
+        self.stage.turn(turns)
+
+    @rule(turns=TURNS)
+    def stick_or_unstick_the_disk(self, turns: int) -> None:
+        if self.stage.writer.disk_is_stuck:
+            self.stage.writer.unstick()
+        else:
+            self.stage.writer.stick()
+        self.stage.turn(turns)
+
+    @rule(seconds=st.sampled_from([0.1, 1.5, 6.0, 20.0]))
+    def pass_time(self, seconds: float) -> None:
+        self.stage.pass_time(seconds)
+
+    @rule()
+    def settle(self) -> None:
+        self.stage.settle()
+
+    @invariant()
+    def the_rules_hold(self) -> None:
+        self.stage.check()
+
+    def teardown(self) -> None:
+        try:
+            self.stage.finish()
+        finally:
+            self.stage.dispose()
+
+
+class BrokenJournalMachine(ControllerMachine):
+    """The same, over a journal whose appends and syncs fail now and then."""
+
+    @rule(turns=TURNS)
+    def break_the_next_append(self, turns: int) -> None:
+        self.stage.break_append()
+        self.stage.turn(turns)
+
+    @rule(turns=TURNS)
+    def break_the_next_sync(self, turns: int) -> None:
+        self.stage.break_durable()
+        self.stage.turn(turns)
