@@ -32,7 +32,11 @@ def read_settings(*, host: str | None, port: int | None, data: Path | None) -> S
 
 
 def serve_until_stopped(
-    agents: Sequence[Agent], settings: Settings, *, as_json: bool, hint: str = "Ctrl-C ends it."
+    agents: Sequence[Agent],
+    settings: Settings,
+    *,
+    as_json: bool,
+    hint: str = "to see what it serves. Ctrl-C ends it.",
 ) -> None:
     """Serve in the foreground, print the address once, and at the end where the journal is.
 

@@ -1,0 +1,167 @@
+"""What `af journal` prints: tables and pictures for people, one JSON document for scripts."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.markup import escape
+from rich.table import Table
+
+from agentfield_journal import Report, verify
+from agentfield_journal.envelope import Envelope
+from agentfield_rt.cli.failures import ExitCode, Failure
+from agentfield_rt.cli.journal_reading import find_run, read_texts, reading
+from agentfield_rt.cli.journal_rows import rows
+from agentfield_rt.cli.printing import stderr, stdout, write_result
+from agentfield_rt.timeline import read_timeline, timeline_svg, timeline_text
+
+_PAYLOAD = msgspec.msgpack.Decoder(dict[str, Any])
+_ENDED = {"run_completed": "completed", "run_failed": "failed"}
+
+
+def print_runs(data: Path, *, as_json: bool) -> None:
+    """All runs, newest first."""
+    runs = asyncio.run(_runs(data))
+    if as_json:
+        write_result({"runs": runs})
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading, justify in (("run", "left"), ("started", "left"), ("took", "right"), ("records", "right")):
+        table.add_column(heading, justify="right" if justify == "right" else "left", no_wrap=True)
+    table.add_column("state")
+    for run in runs:
+        started = datetime.fromtimestamp(run["first_at_ms"] / 1e3, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        took = f"{(run['last_at_ms'] - run['first_at_ms']) / 1e3:.1f} s"
+        table.add_row(run["run_id"], started, took, str(run["records"]), run["state"])
+    stdout().print(table)
+
+
+async def _runs(data: Path) -> list[dict[str, Any]]:
+    async with reading(data) as journal:
+        runs: list[dict[str, Any]] = []
+        for head in await journal.heads():
+            last = await journal.read(head.run_id, after=head.seq - 1, limit=1)
+            runs.append(
+                {
+                    "run_id": head.run_id,
+                    "records": head.seq,
+                    "first_at_ms": head.first_at_ns / 1e6,
+                    "last_at_ms": head.last_at_ns / 1e6,
+                    "state": _ENDED.get(last[0].kind, "open"),
+                    "head": head.hash.hex(),
+                }
+            )
+        return runs
+
+
+def print_records(data: Path, run: str | None, *, content: bool, every: bool, as_json: bool) -> None:
+    """The records of a run."""
+    envelopes, texts = asyncio.run(_read(data, run, content=content))
+    if as_json:
+        records = [_as_json(envelope, texts if content else None) for envelope in envelopes]
+        write_result({"run_id": envelopes[0].run_id, "records": records})
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim", title_justify="left")
+    table.add_column("seq", justify="right")
+    table.add_column("at", justify="right", no_wrap=True)
+    table.add_column("record", no_wrap=True)
+    table.add_column("turn", no_wrap=True)
+    table.add_column("details", style="dim")
+    shown = 0
+    for row in rows(envelopes, texts, every=every):
+        shown += 1
+        took = f" [dim]+{row.took_ms:.0f} ms[/dim]" if row.took_ms is not None else ""
+        kind = f"{'  └ ' if row.depth else ''}{row.kind}"
+        table.add_row(
+            str(row.seq),
+            f"{row.at_ms / 1e3:.3f} s",
+            f"{_coloured(kind)}{took}",
+            row.turn,
+            escape(row.details),
+        )
+    stdout().print(f"[bold]{envelopes[0].run_id}[/bold]")
+    stdout().print(table)
+    if hidden := len(envelopes) - shown:
+        stdout().print(
+            f"[dim]{hidden} provider events that went as always are left out; --all shows them[/dim]"
+        )
+
+
+def print_verification(data: Path, run: str | None, *, as_json: bool) -> ExitCode:
+    """Whether what is stored is what was written."""
+    report = asyncio.run(_verify(data, run))
+    if as_json:
+        findings = [msgspec.to_builtins(finding) for finding in report.findings]
+        write_result(
+            {"ok": report.sound, "runs": report.runs, "records": report.records, "findings": findings}
+        )
+    else:
+        counted = f"{report.records} records in {report.runs} {'run' if report.runs == 1 else 'runs'}"
+        if report.sound:
+            stdout().print(f"[green]✓[/green] {counted}, every one in its place and as it was written")
+        for finding in report.findings:
+            stdout().print(
+                f"[red]✗[/red] {escape(finding.run_id)} record {finding.seq}: {escape(finding.problem)}",
+                soft_wrap=True,
+            )
+        if not report.sound:
+            stdout().print(f"{counted} are sound; what follows a bad record cannot be trusted")
+    return ExitCode.OK if report.sound else ExitCode.UNSOUND
+
+
+async def _verify(data: Path, run: str | None) -> Report:
+    async with reading(data) as journal:
+        run_id = await find_run(journal, run) if run is not None else None
+        with stderr().status("Checking …") as status:
+            return await verify(
+                journal, run_id=run_id, progress=lambda count: status.update(f"Checking … {count} records")
+            )
+
+
+def print_timeline(data: Path, run: str | None, *, content: bool, svg: Path | None, as_json: bool) -> None:
+    """A run as a picture: in the terminal, or in a file."""
+    envelopes, texts = asyncio.run(_read(data, run, content=content))
+    if svg is not None:
+        try:
+            svg.write_text(timeline_svg(envelopes, texts=texts), encoding="utf-8")
+        except OSError as error:
+            raise Failure(f"cannot write {svg}: {error.strerror}") from error
+    if as_json:
+        write_result(read_timeline(envelopes, texts))
+    elif svg is None:
+        columns = stdout().width if stdout().is_terminal else 100
+        stdout().print(timeline_text(envelopes, texts=texts, columns=columns), markup=False, soft_wrap=True)
+    else:
+        stdout().print(f"The timeline of {envelopes[0].run_id} is in {svg}", soft_wrap=True)
+
+
+async def _read(data: Path, run: str | None, *, content: bool) -> tuple[list[Envelope], dict[str, str]]:
+    async with reading(data) as journal:
+        envelopes = await journal.read(await find_run(journal, run))
+    return envelopes, await read_texts(data, envelopes) if content else {}
+
+
+def _as_json(envelope: Envelope, texts: dict[str, str] | None) -> dict[str, Any]:
+    view: dict[str, Any] = {
+        "seq": envelope.seq,
+        "kind": envelope.kind,
+        "at_ms": envelope.at_ns / 1e6,
+        "session_id": envelope.session_id,
+        "turn_id": envelope.turn_id,
+        "op_id": envelope.op_id,
+        "data": _PAYLOAD.decode(envelope.payload),
+        "hash": envelope.hash.hex(),
+    }
+    if texts is not None and envelope.content_refs:
+        view["content"] = {ref: texts.get(ref) for ref in envelope.content_refs}
+    return view
+
+
+def _coloured(kind: str) -> str:
+    if kind.endswith(("_failed", "_unknown", "_lost", "_denied", "_dropped")):
+        return f"[red]{kind}[/red]"
+    if "turn_" in kind or "utterance_" in kind or "session_" in kind:
+        return f"[cyan]{kind}[/cyan]"
+    return kind
