@@ -166,8 +166,8 @@ class Conversation:
             self._utterances.failed(utterance, Reason.UNAVAILABLE)
         elif status is ResponseStatus.CANCELLED:
             self._utterances.interrupted(utterance, 0)
-        elif not self._spec.provider_plays and response_id not in self._audio_bytes:
-            self._utterances.played(utterance)  # there is nothing to play
+        elif not self._spec.provider_plays and (player is None or response_id not in self._audio_bytes):
+            self._utterances.played(utterance)  # there is nothing to play, or nobody to play it to
             self.set_agent("idle")
 
     def _of(self, response_id: str) -> Utterance | None:
