@@ -102,10 +102,12 @@ class FakeSession:
         at = 0
         while at < len(self._events) and _seq_of(self._events[at]) <= after:
             at += 1
-        while generation == self._generation:
+        while True:
             async with self._changed:
                 while at == len(self._events) and generation == self._generation:
                     await self._changed.wait()
+            if generation != self._generation:
+                return
             for event in self._events[at:]:
                 yield event
                 at += 1

@@ -85,6 +85,18 @@ async def test_the_mark_stands_exactly_where_the_user_cut_in(pages: Pages, plane
     assert await facts(page, "turns[0].utterances[0].heard_ms") == 1240
 
 
+async def test_an_answer_cut_off_by_the_end_of_the_call_is_not_blamed_on_the_user(
+    pages: Pages, plane: FakePlane
+) -> None:
+    page, session = await in_call(pages, plane)
+    await ask(session, "turn_1", "tell me a long story")
+    utterance = await start_saying(session, "turn_1", "Once upon a time.")
+    await cut_in(session, utterance, "turn_1", heard="Once", heard_ms=300)
+    await expect(page.locator("mark")).to_have_text("you cut in after 0.3 s")
+    await session.record("session_ended", reason="normal")
+    await expect(page.locator("mark")).to_have_text("the call ended after 0.3 s")
+
+
 async def test_an_answer_that_was_never_begun_says_why(pages: Pages, plane: FakePlane) -> None:
     page, session = await in_call(pages, plane)
     await session.record("utterance_requested", "utt_1", text_text="One moment please.")

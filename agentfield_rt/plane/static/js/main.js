@@ -27,8 +27,9 @@ function nameThePage() {
   document.querySelector("#title").textContent = name;
   document.title = state.call === "in_call" ? `In call: ${name}` : name;
   if (!target) return;
-  const parts = [target.target, `${target.provider} over ${target.transport}`, state.run_id];
-  document.querySelector("#subtitle").textContent = parts.filter(Boolean).join(" · ");
+  const parts = [target.target, `${target.provider} over ${target.transport}`];
+  document.querySelector("#subtitle").textContent = parts.join(" · ");
+  document.querySelector("#run").textContent = state.run_id ?? "";
 }
 
 /** Shows what can be called before anybody calls; a failure here shows itself when somebody does. */

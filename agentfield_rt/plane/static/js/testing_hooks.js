@@ -2,7 +2,7 @@
 //
 // window.agentfield.state    where the call stands (model/call_model.js lists the fields)
 // window.agentfield.turns    turns with executions and utterances (model/conversation.js lists the fields)
-// window.agentfield.records  journal records in order, as the server sent them
+// window.agentfield.records  journal records in order, as the server sent them (the newest 20 000)
 // window.agentfieldRecord    only with ?record=1: `await agentfieldRecord.dump()` gives both sides of the
 //                            newest call (call/recorder.js says in which shape)
 
@@ -19,7 +19,7 @@ export function exposeHooks(model, recorder) {
       return structuredClone(model.conversation.turns);
     },
     get records() {
-      return model.rows.map(({ record }) => structuredClone(record));
+      return model.rows.map(({ record }) => record); // frozen when they came in
     },
   };
   Object.defineProperty(window, "agentfield", { value: Object.freeze(hooks) });

@@ -57,7 +57,7 @@ export class AudioGraph {
 
   /**
    * @param {"user"|"agent"} side
-   * @returns {number} loudness now, 0 (-60 dB or less) to 1 (full scale)
+   * @returns {number} loudness now, 0 (-54 dB or less) to 1 (full scale)
    */
   level(side) {
     return this.#probes[side]?.level() ?? 0;

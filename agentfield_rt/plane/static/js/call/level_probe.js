@@ -1,6 +1,6 @@
 // How loud a node is right now.
 
-const FLOOR_DB = -60;
+const FLOOR_DB = -54;
 
 export class LevelProbe {
   constructor(context, node) {
@@ -10,7 +10,7 @@ export class LevelProbe {
     node.connect(this.analyser);
   }
 
-  /** @returns {number} 0 (-60 dB or less) to 1 (full scale) */
+  /** @returns {number} 0 (-54 dB or less) to 1 (full scale) */
   level() {
     this.analyser.getFloatTimeDomainData(this.samples);
     let sum = 0;

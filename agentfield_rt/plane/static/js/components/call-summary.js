@@ -38,9 +38,10 @@ class CallSummary extends HTMLElement {
   #picture(url) {
     const image = element("img", { src: url, alt: "Timeline of the call: who spoke when, and what ran" });
     image.addEventListener("error", () => {
-      image.replaceWith(element("p.faint", {}, "The server drew no timeline of this call."));
+      link.replaceWith(element("p.faint", {}, "The server drew no timeline of this call."));
     });
-    return element("a.timeline", { href: url, target: "_blank", rel: "noopener" }, image);
+    const link = element("a.timeline", { href: url, target: "_blank", rel: "noopener" }, image);
+    return link;
   }
 }
 

@@ -3,6 +3,7 @@
 import { element } from "./dom.js";
 
 const FIELDS_MAX = 4;
+const SAID = "spoken_response"; // what the agent says stands in its own line
 const FIELD_LENGTH_MAX = 32;
 const STATUS = { running: "running", succeeded: "done", failed: "failed", cancelled: "cancelled" };
 
@@ -26,7 +27,7 @@ export function understoodFields(executions) {
   const result = outermost?.result ? parsed(outermost.result) : null;
   if (result === null || typeof result !== "object" || Array.isArray(result)) return [];
   return Object.entries(result)
-    .filter(([, value]) => ["string", "number", "boolean"].includes(typeof value))
+    .filter(([name, value]) => name !== SAID && (value === true || ["string", "number"].includes(typeof value)))
     .map(([name, value]) => [name.replaceAll("_", " "), String(value).replaceAll("_", " ")])
     .filter(([, value]) => value && value.length <= FIELD_LENGTH_MAX)
     .slice(0, FIELDS_MAX);

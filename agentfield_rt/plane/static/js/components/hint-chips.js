@@ -13,7 +13,7 @@ class HintChips extends HTMLElement {
     this.hidden = hints.length === 0;
     const chips = hints.map((hint) =>
       element("li", {}, element("button.chip", { type: "button", onclick: () => void call.say(hint) }, hint)));
-    this.replaceChildren(element("p", { id: "hints-title" }, "You can say"),
+    this.replaceChildren(element("p", { id: "hints-title" }, "Try"),
       element("ul", { "aria-labelledby": "hints-title" }, ...chips));
   }
 }

@@ -9,13 +9,12 @@ class TextBox extends HTMLElement {
     this.call = call;
     this.input = element("input", {
       type: "text", name: "text", id: "say", autocomplete: "off", enterkeyhint: "send",
-      maxlength: String(LENGTH_MAX), "aria-describedby": "say-hint",
+      maxlength: String(LENGTH_MAX),
     });
-    this.hint = element("p", { id: "say-hint" });
     const send = element("button.send", { type: "submit", "aria-label": "Send" }, icon(ICONS.send));
     const form = element("form", { onsubmit: (event) => this.#send(event) },
       element("label.unseen", { for: "say" }, "Type instead of talking"), this.input, send);
-    this.append(form, this.hint);
+    this.append(form);
     this.addEventListener("keydown", (event) => {
       if (event.key === "Escape") void call.interrupt();
     });
@@ -24,8 +23,9 @@ class TextBox extends HTMLElement {
   }
 
   #show() {
-    this.input.placeholder = this.call.active ? "Type instead of talking" : "Or type: this calls without a microphone";
-    this.hint.textContent = this.call.active ? "Enter sends, Escape stops the agent." : "";
+    this.input.placeholder = this.call.active
+      ? "Type instead of talking; Escape stops the agent"
+      : "Or type: this calls without a microphone";
   }
 
   #send(event) {

@@ -44,11 +44,12 @@ function agentLine(utterance, replyMs) {
 
 const UNSAID = { failed: "could not be said", skipped: "not said" };
 
-function spoken({ status, text, said, heard, heard_ms: heardMs, reason }) {
+function spoken({ status, text, said, heard, heard_ms: heardMs, cut_by: cutBy, reason }) {
   if (status === "played") return [heard || text];
   if (status === "interrupted") {
     const [before, after] = splitAtHeard(text, heard ?? "");
-    const when = heardMs === null ? "you cut in" : `you cut in after ${(heardMs / 1000).toFixed(1)} s`;
+    const what = cutBy === "end" ? "the call ended" : "you cut in";
+    const when = heardMs === null ? what : `${what} after ${(heardMs / 1000).toFixed(1)} s`;
     return [element("span.heard", {}, before), element("mark.cut", {}, when), " ",
       element("s.unheard", {}, after.trimStart())];
   }

@@ -4,7 +4,8 @@
 import { Conversation } from "./conversation.js";
 import { Pairs } from "./pairs.js";
 
-const RECORDS_MAX = 10_000;
+const RECORDS_MAX = 20_000;
+const SURPLUS_MAX = 1_000; // forgotten at once: one by one would cost more
 
 const IDLE = {
   /** idle | microphone | connecting | in_call | ended | failed */
@@ -34,6 +35,12 @@ const IDLE = {
   verify: null,
   timeline_url: null,
 };
+
+function deepFreeze(value) {
+  if (value === null || typeof value !== "object") return;
+  Object.freeze(value);
+  for (const inner of Object.values(value)) deepFreeze(inner);
+}
 
 /** Fires "state", "target", "record" (detail: Row), "turn" (detail: Turn), "provisional" and "reset". */
 export class CallModel extends EventTarget {
@@ -75,9 +82,10 @@ export class CallModel extends EventTarget {
     if (record.seq <= this.#lastSeq) return;
     this.#lastSeq = record.seq;
     record.data ??= {};
+    deepFreeze(record);
     const row = this.#pairs.place(record);
     this.rows.push(row);
-    if (this.rows.length > RECORDS_MAX) this.rows.shift();
+    if (this.rows.length >= RECORDS_MAX + SURPLUS_MAX) this.#forget();
     this.#tell("record", row);
     const turn = this.conversation.applyRecord(record);
     if (turn) this.#tell("turn", turn);
@@ -100,6 +108,13 @@ export class CallModel extends EventTarget {
   settle() {
     this.conversation.provisional = [];
     this.#tell("provisional");
+  }
+
+  /** Frames make the provider's records many; those of the conversation are kept longer. */
+  #forget() {
+    let surplus = this.rows.length - RECORDS_MAX;
+    const kept = this.rows.filter(({ group }) => group !== "boundary" || (surplus -= 1) < 0);
+    this.rows = kept.slice(-RECORDS_MAX);
   }
 
   #tell(type, detail = null) {

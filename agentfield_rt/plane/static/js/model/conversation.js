@@ -17,6 +17,7 @@
  * @property {string} said what has been said so far
  * @property {?string} heard what was heard of it, once that is settled
  * @property {?number} heard_ms
+ * @property {?("user"|"end")} cut_by of an interrupted one: the user cut in, or the session ended
  * @property {"waiting"|"speaking"|"played"|"interrupted"|"failed"|"skipped"} status
  * @property {?string} reason
  *
@@ -32,6 +33,8 @@
  * @property {Execution[]} executions
  * @property {Utterance[]} utterances
  */
+
+const ENDING_MS = 1000;
 
 function content(record, field) {
   const value = record.content?.[record.data?.[field]];
@@ -141,6 +144,8 @@ function endUtterance(status) {
     utterance.status = status;
     utterance.reason = record.data.reason ?? null;
     utterance.heard_ms = record.data.heard_ms ?? null;
+    utterance.cut_by = status === "interrupted" ? "user" : null;
+    known.endedAtMs = record.at_ms;
     utterance.heard = content(record, "heard_ref") ?? (status === "played" ? utterance.text : "");
     return known.turn;
   };
@@ -188,7 +193,7 @@ const RECORDS = {
     const turn = conversation.turnOf(record) ?? conversation.openMonologue(record.op_id);
     const utterance = {
       utterance_id: record.op_id, text: content(record, "text_ref") ?? "", said: "", heard: null,
-      heard_ms: null, status: "waiting", reason: null,
+      heard_ms: null, cut_by: null, status: "waiting", reason: null,
     };
     conversation.addUtterance(utterance, turn);
     return turn;
@@ -207,6 +212,14 @@ const RECORDS = {
   utterance_interrupted: endUtterance("interrupted"),
   utterance_failed: endUtterance("failed"),
   utterance_skipped: endUtterance("skipped"),
+
+  // A session that ends in the middle of an utterance interrupts it too, just before.
+  session_ended(conversation, record) {
+    const known = conversation.utteranceOf(conversation.turns.at(-1)?.utterances.at(-1)?.utterance_id);
+    if (known?.utterance.status !== "interrupted" || record.at_ms - known.endedAtMs > ENDING_MS) return null;
+    known.utterance.cut_by = "end";
+    return known.turn;
+  },
 };
 
 const LIVE = {
