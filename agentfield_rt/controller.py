@@ -6,53 +6,28 @@ event loop and can be made while a task is being cancelled.
 """
 
 import asyncio
-from collections import Counter
+import contextlib
+from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
 
 from agentfield_journal import JournalError
 from agentfield_journal.envelope import Cursor
+from agentfield_rt.calls import Calls, Deadlines
 from agentfield_rt.core import commands
-from agentfield_rt.core.decide import decide, next_op_id
+from agentfield_rt.core.decide import decide, next_op_id, succeeds
+from agentfield_rt.core.delivery import deliver
 from agentfield_rt.core.evolve import evolve
 from agentfield_rt.core.lifecycle import TERMINAL, Phase
 from agentfield_rt.core.records import Decision, Record
 from agentfield_rt.core.state import State
 from agentfield_rt.errors import CloseReason, ConnectionLost, ProviderError, Reason
-from agentfield_rt.frames import (
-    InputFrame,
-    OutputAudio,
-    OutputTranscript,
-    ProviderEvent,
-    ResponseEnded,
-    ResponseStarted,
-)
+from agentfield_rt.frames import InputFrame, ProviderEvent
 from agentfield_rt.ports import Connection, ConnectRequest, ProviderAdapter, SessionConfig
 from agentfield_rt.run import Context, Run
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deadlines:
-    """How long an adapter call may take before its outcome counts as unknown."""
-
-    connect_s: float = 15.0
-    send_s: float = 5.0
-    interrupt_s: float = 5.0
-    close_s: float = 5.0
-    settle_s: float = 1.0
-
-
-@dataclass(slots=True)
-class _Call:
-    """An adapter call under way; `deadline` can be pulled to now by whoever must go first."""
-
-    deadline: asyncio.Timeout
-    settled: asyncio.Future[None]
-    superseded: bool = False
 
 
 class RealtimeSessionController:
@@ -85,8 +60,10 @@ class RealtimeSessionController:
         self._state = State(session_id=session_id)
         self._send_turn = asyncio.Lock()
         self._receive_turn = asyncio.Lock()
-        self._calls: dict[str, _Call] = {}
+        self._calls = Calls()
         self._gated: dict[str, InputFrame] = {}
+        self._owed: deque[commands.Command] = deque()
+        self._releasing: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
     @property
@@ -100,8 +77,12 @@ class RealtimeSessionController:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._state.phase is not Phase.IDLE:
+        if self._state.phase is Phase.IDLE:
+            return
+        try:
             await self.close(CloseReason.CANCEL if kind is not None else CloseReason.NORMAL)
+        except ProviderError as refusal:
+            self.fail(refusal.reason)  # nobody is left to try again
 
     async def connect(self, *, offer_sdp: str | None = None) -> Connection:
         """Open the provider connection; with WebRTC, answer the caller's SDP offer.
@@ -128,10 +109,11 @@ class RealtimeSessionController:
         """
         command = commands.Send(frame.frame_id, frame.media, frame.size_bytes)
         async with self._send_turn:
-            decided = decide(self._state, command)
+            decided = self._decide(command)
             if self._state.phase is not Phase.OPEN or self._state.gated:
-                self._gated[frame.frame_id] = frame
                 self._commit(decided)
+                self._gated[frame.frame_id] = frame
+                self._release_gated()
                 return False
             await self._send_now(command, frame, decided)
             return True
@@ -147,14 +129,17 @@ class RealtimeSessionController:
             ConnectionLost: the provider is gone; the session is degraded and may be restarted.
         """
         async with self._receive_turn:
-            delivered: list[ProviderEvent] = []
+            delivered: tuple[ProviderEvent, ...] = ()
+
+            def received(op_id: str, events: tuple[ProviderEvent, ...]) -> commands.Received:
+                nonlocal delivered
+                outcome, delivered = deliver(self._state, op_id, events)
+                return outcome
+
             await self._operate(
-                commands.Receive(demand),
-                lambda _: self._adapter.receive(demand=demand),
-                lambda op_id, events: self._received(op_id, events, delivered),
-                None,
+                commands.Receive(demand), lambda _: self._adapter.receive(demand=demand), received, None
             )
-            return tuple(delivered)
+            return delivered
 
     async def interrupt(self, response_id: str, *, heard_ms: int | None = None) -> None:
         """Stop a response of which the caller heard `heard_ms` (None: the provider knows better).
@@ -184,7 +169,8 @@ class RealtimeSessionController:
             lambda op_id, connection: commands.Connected(op_id, connection.connection_id),
             self._deadlines.connect_s,
         )
-        await self._release_gated()
+        if (releasing := self._release_gated()) is not None:
+            await asyncio.shield(releasing)
         return connection
 
     async def close(self, reason: CloseReason = CloseReason.NORMAL) -> None:
@@ -197,13 +183,14 @@ class RealtimeSessionController:
             return
         if self._closing is None or self._closing.done():
             self._closing = asyncio.create_task(self._close(reason), name=f"close {self._state.session_id}")
+            self._closing.add_done_callback(_observe)
         await asyncio.shield(self._closing)
 
     def fail(self, reason: Reason) -> None:
         """End the session without asking the provider. Every open operation gets its outcome."""
-        self._commit(decide(self._state, commands.Fail(reason)))
+        self._commit(self._decide(commands.Fail(reason)))
         self._gated.clear()
-        self._supersede()
+        self._calls.supersede()
 
     def reconcile(self, op_id: str, decision: Decision) -> None:
         """Say what became of an operation whose outcome is unknown.
@@ -211,7 +198,8 @@ class RealtimeSessionController:
         Raises:
             IllegalCommand: its outcome is not unknown.
         """
-        self._commit(decide(self._state, commands.Reconcile(op_id, decision)))
+        self._commit(self._decide(commands.Reconcile(op_id, decision)))
+        self._release_gated()
 
     async def durable(self) -> None:
         """Return once everything recorded so far is on stable storage."""
@@ -229,22 +217,23 @@ class RealtimeSessionController:
         intent: tuple[Record, ...] | None = None,
     ) -> T:
         op_id = next_op_id(self._state)
-        cursor = self._commit(intent or decide(self._state, command))
-        loop = asyncio.get_running_loop()
-        deadline = asyncio.timeout(None)
-        self._calls[op_id] = entry = _Call(deadline, loop.create_future())
+        cursor = self._commit(intent or self._decide(command))
+        generation = self._state.generation
+        under_way = self._calls.begin(op_id)
         called = False
         try:
-            async with deadline:
+            async with under_way.deadline:
                 await self._run.durable(cursor)
-                if deadline_s is not None:
-                    deadline.reschedule(loop.time() + deadline_s)
+                under_way.allow(deadline_s)
                 called = True
                 result = await call(op_id)
-            self._commit(decide(self._state, succeed(op_id, result)))
+            decided = decide(self._state, succeed(op_id, result))
+            self._commit(decided)
+            if not succeeds(op_id, decided):
+                raise ProviderError(f"{op_id} was given up", reason=Reason.SUPERSEDED, not_done=False)
             return result
         except TimeoutError as error:
-            reason = Reason.SUPERSEDED if entry.superseded else Reason.TIMEOUT
+            reason = Reason.SUPERSEDED if under_way.superseded else Reason.TIMEOUT
             self._settle(op_id, reason, unknown=called)
             raise ProviderError(
                 f"{op_id} did not finish in time: {reason}", reason=reason, not_done=not called
@@ -254,17 +243,19 @@ class RealtimeSessionController:
             raise
         except ProviderError as error:
             self._settle(op_id, error.reason, unknown=not error.not_done)
-            if isinstance(error, ConnectionLost):
+            # The loss of a connection that has been replaced since is no news.
+            if isinstance(error, ConnectionLost) and generation == self._state.generation:
                 self._commit(decide(self._state, commands.LoseConnection(error.reason)))
             raise
         except JournalError:
-            raise  # nothing more can be written; no call was made without its intent
+            with contextlib.suppress(JournalError):  # it may only have been slow, or full for a moment
+                self._settle(op_id, Reason.UNAVAILABLE, unknown=called)
+            raise
         except Exception:
             self._settle(op_id, Reason.INTERNAL, unknown=called)
             raise
         finally:
-            del self._calls[op_id]
-            entry.settled.set_result(None)
+            self._calls.end(op_id)
 
     def _commit(self, decided: tuple[Record, ...]) -> Cursor:
         """Append and fold. Never awaits: nothing can happen in between."""
@@ -277,19 +268,20 @@ class RealtimeSessionController:
         self._state = state
         return cursor
 
+    def _decide(self, command: commands.Command) -> tuple[Record, ...]:
+        """What `command` leads to, once the journal has the outcomes it could not take before."""
+        while self._owed:
+            self._commit(decide(self._state, self._owed[0]))
+            self._owed.popleft()
+        return decide(self._state, command)
+
     def _settle(self, op_id: str, reason: Reason, *, unknown: bool) -> None:
         outcome = commands.Unknown(op_id, reason) if unknown else commands.NotDone(op_id, reason)
-        self._commit(decide(self._state, outcome))
-
-    def _supersede(self, *, but: str | None = None) -> list[_Call]:
-        """End the calls that are under way; each settles itself with the reason *superseded*."""
-        now = asyncio.get_running_loop().time()
-        ended = [call for op_id, call in self._calls.items() if op_id != but]
-        for call in ended:
-            if not call.superseded and not call.deadline.expired():
-                call.superseded = True
-                call.deadline.reschedule(now)
-        return ended
+        try:
+            self._commit(decide(self._state, outcome))
+        except JournalError:
+            self._owed.append(outcome)
+            raise
 
     # The steps of single commands.
 
@@ -304,55 +296,50 @@ class RealtimeSessionController:
     ) -> None:
         await self._operate(
             command,
-            lambda _: self._adapter.send(frame),
+            lambda _: self._hand_over(frame),
             lambda op_id, _: commands.Done(op_id),
             self._deadlines.send_s,
             intent=intent,
         )
 
+    async def _hand_over(self, frame: InputFrame) -> None:
+        """The connection may have been given up while the intent was on its way to the disk."""
+        if self._state.phase is not Phase.OPEN:
+            raise ProviderError("the connection was given up first", reason=Reason.SUPERSEDED, retryable=True)
+        await self._adapter.send(frame)
+
     async def _replace(self, op_id: str, request: ConnectRequest) -> Connection:
         """What the old connection was busy with cannot succeed any more; do not wait for it."""
-        self._supersede(but=op_id)
+        self._calls.supersede(but=op_id)
         return await self._adapter.restart(request)
 
-    async def _release_gated(self) -> None:
+    def _release_gated(self) -> asyncio.Task[None] | None:
+        """Let the frames that wait follow, if they may; that goes on whoever stops waiting for it."""
+        if not self._may_release():
+            return None
+        if self._releasing is None or self._releasing.done():
+            name = f"release {self._state.session_id}"
+            self._releasing = asyncio.create_task(self._send_gated(), name=name)
+            self._releasing.add_done_callback(_observe)
+        return self._releasing
+
+    def _may_release(self) -> bool:
+        state = self._state
+        return bool(state.gated) and state.phase is Phase.OPEN and not state.needs_repair
+
+    async def _send_gated(self) -> None:
         """Oldest first, one at a time. A frame that fails has had its fate; the next one follows."""
         async with self._send_turn:
-            while self._state.gated and self._state.phase is Phase.OPEN and not self._state.needs_repair:
-                frame = self._gated.pop(self._state.gated[0].frame_id)
-                try:
-                    await self._send_now(commands.Release(), frame)
-                except ConnectionLost:
-                    return
-                except ProviderError:
-                    continue
-
-    def _received(
-        self, op_id: str, events: tuple[ProviderEvent, ...], delivered: list[ProviderEvent]
-    ) -> commands.Received:
-        late: Counter[str] = Counter()
-        for event in events:
-            if isinstance(event, (OutputAudio, OutputTranscript)) and self._is_interrupted(event.response_id):
-                late[event.response_id] += 1
-            else:
-                delivered.append(event)
-        return commands.Received(
-            op_id,
-            events=tuple(type(event).__name__ for event in delivered),
-            size_bytes=sum(len(event.pcm) for event in delivered if isinstance(event, OutputAudio)),
-            started=tuple(e.response_id for e in delivered if isinstance(e, ResponseStarted)),
-            ended=tuple(e.response_id for e in delivered if isinstance(e, ResponseEnded)),
-            late=tuple(late.items()),
-        )
-
-    def _is_interrupted(self, response_id: str) -> bool:
-        response = self._state.responses.get(response_id)
-        return response is not None and response.interrupted
+            while self._may_release():
+                frame_id = self._state.gated[0].frame_id
+                with contextlib.suppress(ProviderError):
+                    await self._send_now(commands.Release(), self._gated[frame_id])
+                self._gated.pop(frame_id, None)
 
     async def _close(self, reason: CloseReason) -> None:
         if self._state.phase is Phase.CONNECTING:
             await self._end_calls()
-        if self.state.phase is not Phase.IDLE:
+        if self._state.phase is not Phase.IDLE and self._state.phase not in TERMINAL:
             await self._operate(
                 commands.Close(reason),
                 lambda op_id: self._hang_up(op_id, reason),
@@ -360,6 +347,8 @@ class RealtimeSessionController:
                 self._deadlines.close_s,
             )
         self._gated.clear()
+        if self._releasing is not None:
+            await asyncio.wait([self._releasing])
         await self._run.durable()
 
     async def _hang_up(self, op_id: str, reason: CloseReason) -> None:
@@ -368,8 +357,15 @@ class RealtimeSessionController:
 
     async def _end_calls(self, *, but: str | None = None) -> None:
         """Calls that are under way settle first, so that nothing is recorded after the end."""
-        calls = self._supersede(but=but)
-        if calls:
-            await asyncio.wait([call.settled for call in calls], timeout=self._deadlines.settle_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._deadlines.settle_s):
+                for call in self._calls.supersede(but=but):
+                    await call.settled.wait()
         for op_id in [op_id for op_id in self._state.open_operations if op_id != but]:
             self._settle(op_id, Reason.SUPERSEDED, unknown=True)
+
+
+def _observe(task: asyncio.Task[None]) -> None:
+    """The callers who wait hear of an error; when none does any more, the journal has it."""
+    if not task.cancelled():
+        task.exception()

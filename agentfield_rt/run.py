@@ -65,7 +65,10 @@ class Run:
     def append(self, records: Sequence[Record], context: Context) -> Cursor:
         """Queue `records` as one atomic batch; never blocks, never awaits."""
         at_ns = self._clock()
-        return self._writer.append([self._draft(record, context, at_ns) for record in records])
+        cursor = self._writer.append([self._draft(record, context, at_ns) for record in records])
+        for record in records:
+            self._forget(record)  # only now: what was not taken may be said again
+        return cursor
 
     async def durable(self, cursor: Cursor | None = None) -> None:
         """Return once everything up to `cursor` (default: all of it) is on stable storage."""
@@ -91,18 +94,28 @@ class Run:
             content_refs=_content_refs(record),
         )
 
-    def _link(self, record: Any, record_id: str) -> tuple[str | None, str | None]:
-        record_type: type[Record] = type(record)
+    def _link(self, record: Record, record_id: str) -> tuple[str | None, str | None]:
+        record_type = type(record)
         if record_type not in _HAS_OPERATION:
             return None, None
-        op_id: str = record.op_id
+        op_id = _op_id(record)
         if record_type in OPENERS:
             self._openers[op_id] = record_id
             return op_id, None
+        return op_id, self._openers.get(op_id)
+
+    def _forget(self, record: Record) -> None:
+        record_type = type(record)
+        if record_type not in _HAS_OPERATION or record_type in OPENERS:
+            return
         closing = CLOSES.get(record_type)
-        if closing is not None and closing[1] is Outcome.UNKNOWN:
-            return op_id, self._openers.get(op_id)  # a reconciliation may still refer to it
-        return op_id, self._openers.pop(op_id, None)
+        if closing is None or closing[1] is not Outcome.UNKNOWN:
+            self._openers.pop(_op_id(record), None)  # of an unknown one a reconciliation will speak
+
+
+def _op_id(record: Any) -> str:
+    op_id: str = record.op_id
+    return op_id
 
 
 def _content_refs(record: Record) -> tuple[str, ...]:

@@ -5,11 +5,13 @@ from typing import Any
 
 from agentfield_rt.core import commands, records
 from agentfield_rt.core.lifecycle import (
+    CLOSES,
     COMMANDS,
     GATED,
     OPERATIONS,
     REPAIRABLE,
     OperationName,
+    Outcome,
     Reaction,
 )
 from agentfield_rt.core.records import Record
@@ -50,6 +52,14 @@ def decide(state: State, command: commands.Command) -> Records:
             f"the outcome of {', '.join(op_ids)} is unknown; reconcile it first", op_ids=op_ids
         )
     return _DECIDERS[type(command)](state, command)
+
+
+def succeeds(op_id: str, decided: Records) -> bool:
+    """Whether `decided` says that the operation was done; it may have been given up meanwhile."""
+    return any(
+        CLOSES.get(type(record), (None, None))[1] is Outcome.DONE and getattr(record, "op_id", None) == op_id
+        for record in decided
+    )
 
 
 def next_op_id(state: State) -> str:
@@ -152,7 +162,8 @@ def _give_up(operations: Iterable[OpenOperation], reason: Reason) -> Records:
         if operation.name is OperationName.SEND:
             closers += _send_unknown(operation, reason)
         else:
-            closers.append(OPERATIONS[operation.name].unknown(op_id=operation.op_id, reason=reason))
+            closer: Callable[..., Record] = OPERATIONS[operation.name].unknown
+            closers.append(closer(op_id=operation.op_id, reason=reason))
     return tuple(closers)
 
 
@@ -237,7 +248,7 @@ def _settle_undone(state: State, command: commands.NotDone | commands.Unknown) -
     if operation.name is OperationName.SEND and isinstance(command, commands.Unknown):
         return _send_unknown(operation, command.reason)
     rule = OPERATIONS[operation.name]
-    closer = rule.unknown if isinstance(command, commands.Unknown) else rule.not_done
+    closer: Callable[..., Record] = rule.unknown if isinstance(command, commands.Unknown) else rule.not_done
     return (closer(op_id=operation.op_id, reason=command.reason),)
 
 
