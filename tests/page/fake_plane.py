@@ -45,6 +45,7 @@ class FakePlane:
         self.sessions: list[FakeSession] = []
         self.start_refusal: tuple[int, str] | None = None
         self.offer_refusal: tuple[int, str] | None = None
+        self.answers = True
         self.answer_is_dead = False
         self.connects = True
         self.ends_on_close = True
@@ -55,6 +56,7 @@ class FakePlane:
             self._target("voice-websocket", "websocket"),
         ]
         self._started: asyncio.Queue[FakeSession] = asyncio.Queue()
+        self._closing = asyncio.Event()
         self.peers: list[FakePeer] = []
 
     @staticmethod
@@ -84,6 +86,7 @@ class FakePlane:
         try:
             yield self
         finally:
+            self._closing.set()
             for session in self.sessions:
                 await session.drop_readers()
             for peer in self.peers:
@@ -138,6 +141,9 @@ class FakePlane:
         session.offers.append(offer)
         if self.offer_refusal:
             return _refusal(self.offer_refusal)
+        if not self.answers:
+            await self._closing.wait()
+            return Response()
         peer = FakePeer(self.tone_hz)
         self.peers.append(peer)
         answer = await peer.answer(offer)

@@ -178,6 +178,32 @@ async def test_webrtc_that_never_connects_is_given_up_after_ten_seconds_for_the_
     await until(page, "state.call === 'in_call' && state.path === 'websocket'")
 
 
+async def test_an_offer_that_is_never_answered_leads_to_the_websocket_path(
+    pages: Pages, plane: FakePlane
+) -> None:
+    hurry = """const timeout = AbortSignal.timeout.bind(AbortSignal);
+        AbortSignal.timeout = (ms) => timeout(ms / 20);"""
+    plane.answers = False
+    page = await pages.open(script=hurry)
+    await press_call(page)
+    await expect(page.get_by_role("alert")).to_contain_text("WebRTC did not connect within ten seconds.")
+    await expect(page.get_by_role("button", name="Use the websocket path")).to_be_visible()
+
+
+async def test_hanging_up_ends_the_call_even_when_the_last_events_never_come(
+    pages: Pages, plane: FakePlane
+) -> None:
+    plane.ends_on_close = False
+    page = await pages.open()
+    await page.clock.install()
+    session = await begin_call(page, plane)
+    await page.get_by_role("button", name="Hang up").click()
+    await session.closed
+    while await facts(page, "state.call") == "in_call":
+        await page.clock.run_for(500)
+    assert await facts(page, "state.call") == "ended"
+
+
 async def test_a_server_that_is_gone_ends_the_call_with_a_reason(pages: Pages, plane: FakePlane) -> None:
     page = await pages.open()
     await page.clock.install()

@@ -7,7 +7,7 @@ from playwright.async_api import Page, expect
 
 from tests.page.fake_plane import FakePlane
 from tests.page.pages import Pages, begin_call, until
-from tests.page.script import demo_call
+from tests.page.script import ask, demo_call, execute, finish_saying, start_saying
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -121,6 +121,24 @@ async def test_words_that_may_still_change_are_not_read_out(pages: Pages, plane:
     provisional = page.locator(".provisional")
     await expect(provisional).to_have_attribute("aria-live", "off")
     assert await provisional.evaluate("(node) => node.closest('[role=log]')") is None
+
+
+async def test_an_answer_is_read_out_once_when_it_is_settled(pages: Pages, plane: FakePlane) -> None:
+    page = await pages.open("?path=websocket")
+    session = await begin_call(page, plane)
+    await ask(session, "turn_1", "where is order four")
+    await execute(session, "turn_1", intent="order_status", order=4)
+    utterance = await start_saying(session, "turn_1", "Order four is in customs.")
+    line = page.locator(".line.agent")
+    await expect(line).to_have_attribute("aria-live", "off")
+    await page.locator("summary", has_text="resolve_turn").focus()
+    question = await page.locator(".line.user").element_handle()
+    await session.live("saying", utterance_id=utterance, text="Order four")
+    await finish_saying(session, utterance, "turn_1", "Order four is in customs.")
+    await until(page, "turns[0].status === 'completed'")
+    assert await line.get_attribute("aria-live") is None
+    assert await question.evaluate("(node) => node.isConnected")
+    await expect(page.locator("summary", has_text="resolve_turn")).to_be_focused()
 
 
 async def test_everything_comes_from_the_pages_own_server(pages: Pages, plane: FakePlane) -> None:

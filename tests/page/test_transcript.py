@@ -165,7 +165,7 @@ async def test_a_typed_turn_has_no_reply_time(pages: Pages, plane: FakePlane) ->
     page, session = await in_call(pages, plane)
     await ask(session, "turn_1", "where is order four", source="text")
     await start_saying(session, "turn_1", "In customs.")
-    await until(page, "turns[0].utterances[0]?.status === 'speaking'")
+    await until(page, "turns[0]?.utterances[0]?.status === 'speaking'")
     assert await facts(page, "turns[0].reply_ms") is None
 
 

@@ -1,12 +1,14 @@
 // The control plane's HTTP API as this page uses it (docs/reference/http-api.md). Knows no call and no element.
 
 const ANSWER_MS = 10_000;
+const START_MS = 30_000; // the first call may have to start a provider
 const BASE = new URL("api/v1/", document.baseURI);
 
 /**
  * The server refused or could not be reached.
  *
- * `code` is one of `server_gone` (no answer), `busy` (it has no room now), `refused` (it said no).
+ * `code` is one of `server_gone` (nobody is there), `server_slow` (no answer in time), `busy` (it has no room
+ * now), `refused` (it said no).
  */
 export class ServerError extends Error {
   constructor(code, message, status = 0) {
@@ -25,15 +27,15 @@ async function reasonOf(response) {
   }
 }
 
-async function request(url, options = {}) {
-  const bound = AbortSignal.timeout(ANSWER_MS);
+async function request(url, options = {}, boundMs = ANSWER_MS) {
+  const bound = AbortSignal.timeout(boundMs);
   const signal = options.signal ? AbortSignal.any([options.signal, bound]) : bound;
   let response;
   try {
     response = await fetch(url, { ...options, signal });
   } catch (error) {
     if (options.signal?.aborted) throw error;
-    throw new ServerError("server_gone", "");
+    throw new ServerError(bound.aborted ? "server_slow" : "server_gone", "");
   }
   if (response.ok) return response;
   const busy = response.status === 429 || response.status === 503;
@@ -61,7 +63,7 @@ export async function sessionTargets(signal) {
 
 export async function startSession(target, signal) {
   const url = new URL(`session-targets/${encodeURIComponent(target)}/start`, BASE);
-  return (await request(url, json({}, signal))).json();
+  return (await request(url, json({}, signal), START_MS)).json();
 }
 
 /** @returns {Promise<string>} the SDP answer */

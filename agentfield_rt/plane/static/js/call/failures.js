@@ -64,6 +64,11 @@ export const FAILURES = {
     advice: "Check that it still runs, then call again.",
     offers: [],
   },
+  server_slow: {
+    title: "The server did not answer in time.",
+    advice: "It may be starting up or have too much to do. Call again in a moment.",
+    offers: [],
+  },
   busy: {
     title: "The server has no room for another call.",
     advice: "Wait a moment, then call again.",

@@ -86,6 +86,7 @@ export class WebRtcPath {
       signal.throwIfAborted();
       // A server that is gone or full is no better on the other path; a refused offer may be.
       if (error.code === "server_gone" || error.code === "busy") throw error;
+      if (error.code === "server_slow") throw new CallFailure("webrtc_timeout");
       throw new CallFailure("webrtc_failed", error.message);
     }
   }

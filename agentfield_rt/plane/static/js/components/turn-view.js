@@ -13,7 +13,17 @@ class TurnView extends HTMLElement {
     const parts = turn.utterances.map((utterance, index) => agentLine(utterance, index === 0 ? turn.reply_ms : null));
     if (turn.source !== "agent") parts.unshift(userLine(turn), workOf(turn, expanded));
     if (turn.status === "failed") parts.push(failureLine(turn));
-    this.replaceChildren(...parts.filter(Boolean));
+    this.#put(parts.filter(Boolean));
+  }
+
+  /** Leaves what did not change where it is: it keeps the focus, and is not read out again. */
+  #put(parts) {
+    parts.forEach((part, index) => {
+      const shown = this.children[index];
+      if (!shown) this.append(part);
+      else if (!shown.isEqualNode(part)) shown.replaceWith(part);
+    });
+    while (this.children.length > parts.length) this.lastElementChild.remove();
   }
 }
 
@@ -38,7 +48,10 @@ function workOf(turn, expanded) {
 function agentLine(utterance, replyMs) {
   const reply = replyMs !== null && element("span.badge.reply",
     { title: "From the end of your speech to the first sound of the answer" }, `reply in ${replyMs} ms`);
-  return element(`div.line.agent.${utterance.status}`, { "data-utterance": utterance.utterance_id },
+  const underway = utterance.status === "waiting" || utterance.status === "speaking";
+  // Read out once, when it is settled, rather than at every word.
+  const attributes = { "data-utterance": utterance.utterance_id, "aria-live": underway && "off" };
+  return element(`div.line.agent.${utterance.status}`, attributes,
     element("span.who", {}, "Agent"), element("p.words", {}, ...spoken(utterance)), reply);
 }
 
