@@ -32,7 +32,8 @@ class CallPanel extends HTMLElement {
     this.status = element("p.status", { role: "status" });
     this.clock = element("span.clock", { "aria-hidden": "true" });
     this.mute = element("button.quiet", { type: "button", onclick: () => this.call.toggleMute() });
-    this.stop = element("button.quiet", { type: "button", onclick: () => this.call.interrupt() },
+    this.stop = element("button.quiet", { type: "button", title: "Escape in the text box does the same",
+      onclick: () => this.call.interrupt() },
       icon(ICONS.stop), element("span", {}, "Stop the agent"));
     this.user = this.#meter("user", "You");
     this.agent = this.#meter("agent", "Agent");

@@ -23,9 +23,7 @@ class TextBox extends HTMLElement {
   }
 
   #show() {
-    this.input.placeholder = this.call.active
-      ? "Type instead of talking; Escape stops the agent"
-      : "Or type: this calls without a microphone";
+    this.input.placeholder = this.call.active ? "Type instead of talking" : "Or type: calls without a microphone";
   }
 
   #send(event) {
