@@ -6,9 +6,9 @@ import asyncio
 import fractions
 import json
 import time
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any
 
 import av
 import httpx
@@ -130,13 +130,13 @@ class CallerPeer:
         self.events.append(event)
         self._arrived.put_nowait(event)
 
-    def _listen(self, track: MediaStreamTrack) -> None:
+    def _listen(self, track: Any) -> None:
         self._listening = asyncio.create_task(self._hear(track))
 
-    async def _hear(self, track: MediaStreamTrack) -> None:
+    async def _hear(self, track: Any) -> None:
         try:
             while True:
-                frame = await cast("Awaitable[av.AudioFrame]", track.recv())
+                frame: av.AudioFrame = await track.recv()
                 if np.abs(frame.to_ndarray().astype(np.int32)).max() > LOUD:
                     self.heard_at = time.monotonic()
         except MediaStreamError:

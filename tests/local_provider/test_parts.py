@@ -17,7 +17,8 @@ from agentfield_adapters.local.call.jitter import BUFFER_ATTRIBUTE, REORDER_PACK
 from agentfield_adapters.local.call.opus import FRAME_BYTES
 from agentfield_adapters.local.call.speech_track import CallPlayback
 from agentfield_adapters.local.ears.grammar import guess, is_jsgf, words_of
-from agentfield_adapters.local.ears.turn_detector import Change, TurnDetector, TurnRules
+from agentfield_adapters.local.ears.turn_detector import NOTICED_LATE_MS, Change, TurnDetector, TurnRules
+from agentfield_adapters.local.ears.voice_activity import CHUNK_MS
 from agentfield_adapters.local.g711 import A_LAW, MU_LAW, Companding
 
 
@@ -83,12 +84,13 @@ def changes(likelihoods: list[float], silence_ms: int = 320) -> list[Change]:
 
 def test_a_turn_starts_after_three_chunks_and_ends_after_the_silence() -> None:
     assert changes([0.9] * 2 + [0.0] * 20) == []
-    assert changes([0.9] * 3 + [0.0] * 10) == [Change.STARTED, Change.SETTLED, Change.ENDED]
-    assert changes([0.9] * 3 + [0.0] * 9) == [Change.STARTED, Change.SETTLED]
+    ended = (320 - NOTICED_LATE_MS) // CHUNK_MS
+    assert changes([0.9] * 3 + [0.0] * ended) == [Change.STARTED, Change.SETTLED, Change.ENDED]
+    assert changes([0.9] * 3 + [0.0] * (ended - 1)) == [Change.STARTED, Change.SETTLED]
 
 
 def test_speech_in_the_silence_takes_the_end_back() -> None:
-    spoken = [0.9] * 3 + [0.0] * 6 + [0.9] + [0.0] * 10
+    spoken = [0.9] * 3 + [0.0] * 5 + [0.9] + [0.0] * 10
     assert changes(spoken) == [Change.STARTED, Change.SETTLED, Change.RESUMED, Change.SETTLED, Change.ENDED]
 
 

@@ -54,16 +54,24 @@ class ChildProcess(Generic[Told, Answer]):
         self._on_end = on_end
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
+        self._starting = asyncio.Lock()
+        self._is_lost = False
 
     @property
     def running(self) -> bool:
         """Whether the child can be told anything."""
-        return self._process is not None and self._process.returncode is None
+        return self._process is not None and self._process.returncode is None and not self._is_lost
 
     async def start(self) -> None:
         """Start the child; a child that runs is left alone."""
-        if self.running:
-            return
+        async with self._starting:
+            if not self.running:
+                await self._start()
+
+    async def _start(self) -> None:
+        if self._reading is not None:
+            await self._reading  # tells the end of the one before
+        self._is_lost = False
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-P",  # a file in the working directory must not shadow a module
@@ -81,15 +89,10 @@ class ChildProcess(Generic[Told, Answer]):
         Raises:
             ChildFailed: The child is not running.
         """
-        if self._process is None or self._process.stdin is None or self._process.returncode is not None:
+        if self._process is None or self._process.stdin is None or not self.running:
             raise ChildFailed(f"{self._module} is not running")
         body = self._encoder.encode(message)
         self._process.stdin.write(_LENGTH.pack(len(body)) + body)
-
-    async def drain(self) -> None:
-        """Wait until the child has taken what it was told."""
-        if self._process is not None and self._process.stdin is not None and self.running:
-            await self._process.stdin.drain()
 
     async def stop(self) -> None:
         """End the child and wait for it, at most two seconds before it is killed."""
@@ -114,6 +117,7 @@ class ChildProcess(Generic[Told, Answer]):
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the child has ended; on_end tells
         finally:
+            self._is_lost = True
             self._on_end()
 
 

@@ -122,7 +122,15 @@ class Peer:
             asyncio.create_task(self._hear(), name="call hears"),
             asyncio.create_task(self._obey(), name="call events"),
         ]
+        for task in self._tasks:
+            task.add_done_callback(self._task_ended)
         return connection.localDescription.sdp
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        """End the call with a task that failed: a caller who is not heard should not wait."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("%s failed; the call ends", task.get_name(), exc_info=error)
+            self._on_gone()
 
     def _state_changed(self) -> None:
         match self._connection.connectionState:

@@ -25,6 +25,7 @@ from agentfield_adapters.local.protocol.server_events import (
     ResponseAudioReport,
     ResponseCreated,
     ResponseDone,
+    ResponseVoice,
     StatusDetails,
     Usage,
 )
@@ -215,7 +216,7 @@ class Answer:
             conversation_id=request.conversation_id,
             output_modalities=("audio",) if request.spoken else ("text",),
             max_output_tokens=request.max_output_tokens,
-            audio=ResponseAudioReport(request.output),
+            audio=ResponseAudioReport(ResponseVoice(request.output.format, request.output.voice)),
             usage=None if status == "in_progress" else self._usage(),
             metadata=request.metadata,
         )

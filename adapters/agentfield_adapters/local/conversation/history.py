@@ -18,7 +18,7 @@ ITEMS_MAX = 2000
 
 
 class History:
-    """Items by id, in the order of the conversation."""
+    """Items by id, in the order of the conversation; of very many, the newest."""
 
     def __init__(self, ids: Ids) -> None:
         self._ids = ids
@@ -54,15 +54,13 @@ class History:
             after: An id, `root` for the beginning, or None for the end.
 
         Raises:
-            Refusal: The id is taken, `after` is unknown, or the conversation is full.
+            Refusal: The id is taken, or `after` is unknown.
         """
         if isinstance(item.id, UnsetType):
             item = structs.replace(item, id=self._ids.new("item"))
         key = item_id(item)
         if key in self._items:
             raise Refusal("invalid_value", f"An item with id '{key}' already exists.", "item.id")
-        if len(self._order) >= ITEMS_MAX:
-            raise Refusal("invalid_value", f"A conversation holds at most {ITEMS_MAX} items.", "item")
         if after is not None and after != ROOT and after not in self._items:
             raise Refusal(
                 "item_create_invalid_previous_item_id",
@@ -72,6 +70,8 @@ class History:
         index = len(self._order) if after is None else 0 if after == ROOT else self._order.index(after) + 1
         self._order.insert(index, key)
         self._items[key] = item
+        if len(self._order) > ITEMS_MAX:
+            self.delete(self._order[0])  # like the service's truncation: without an event
         return item
 
     def replace(self, item: Item) -> None:

@@ -174,6 +174,7 @@ class Listener:
             del self._turn[:-TURN_BYTES_MAX]
 
     async def _begin(self, *, live: bool) -> None:
+        self._recognising = False
         if self._grammar is None:
             return
         try:
@@ -189,14 +190,22 @@ class Listener:
         if not self._recognising or self._result is not None:
             return
         news = bytes(self._turn[self._fed_bytes : TURN_BYTES_MAX])
-        self._fed_bytes += len(news)
-        if news:
+        if not news:
+            return
+        try:
             self._ear.hear(news)
+            self._fed_bytes += len(news)
+        except EarsFailed:
+            self._recognising = False  # the end of the turn tries again
 
     def _ask(self) -> None:
-        if self._recognising:
-            self._feed()
+        self._feed()
+        if not self._recognising:
+            return
+        try:
             self._result = self._ear.recognise()
+        except EarsFailed:
+            self._recognising = False
 
     def _take_back(self) -> None:
         if self._result is not None:
@@ -205,14 +214,24 @@ class Listener:
         self._feed()
 
     async def _finished(self) -> Heard:
-        recognised: Recognised | None = None
-        if self._result is not None:
-            try:
-                async with asyncio.timeout(RECOGNISE_S_MAX):
-                    recognised = await self._result
-            except (EarsFailed, TimeoutError) as error:
-                _log.warning("a turn is not recognised: %s", error)
+        recognised = await self._answer()
+        if recognised is None and self._grammar is not None:  # the whole turn is still here: once more
+            self._fed_bytes = 0
+            self._result = None
+            await self._begin(live=False)
+            self._ask()
+            recognised = await self._answer()
         return Heard(recognised, len(self._turn) // _BYTES_A_MS)
+
+    async def _answer(self) -> Recognised | None:
+        if self._result is None:
+            return None
+        try:
+            async with asyncio.timeout(RECOGNISE_S_MAX):
+                return await self._result
+        except (EarsFailed, TimeoutError) as error:
+            _log.warning("a turn is not recognised: %s", error)
+            return None
 
     def _forget_turn(self) -> None:
         if self._result is not None:

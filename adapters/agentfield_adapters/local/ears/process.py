@@ -68,7 +68,10 @@ class RecogniserLoop:
 
     def _expect(self, told: Expect) -> None:
         try:
-            self._ears[told.ear] = _EarState(GrammarDecoder(told.grammar, self._dictionary))
+            ear = _EarState(GrammarDecoder(told.grammar, self._dictionary))
+            if (before := self._ears.get(told.ear)) is not None:  # a turn goes on, decided by the new grammar
+                ear.turn, ear.heard = before.turn, before.heard
+            self._ears[told.ear] = ear
             problem = None
         except GrammarUnusable as error:
             problem = str(error)

@@ -9,6 +9,7 @@ from agentfield_adapters.local.ears.voice_activity import CHUNK_MS
 
 ONSET_MS = 96  # three chunks over the threshold: one alone is often a click
 RELEASE = 0.15  # speech ends this much below the threshold at which it begins
+NOTICED_LATE_MS = 64  # the detector hears speech on for that long after its end (measured: 18-142, median 80)
 SETTLE_MS = 160  # a silence that long probably ends the turn: time to start recognising it
 
 
@@ -28,7 +29,7 @@ class TurnRules:
 
     Attributes:
         threshold: Likelihood of speech, 0 to 1.
-        silence_ms: Without speech for that long ends the turn.
+        silence_ms: Without speech for that long ends the turn; counted from when speech really ended.
     """
 
     threshold: float
@@ -60,10 +61,10 @@ class TurnDetector:
             self._onset_ms = self._onset_ms + CHUNK_MS if probability > self.rules.threshold else 0
             if self._onset_ms < ONSET_MS:
                 return Change.NONE
-            self._speaking, self._settled, self._silent_ms = True, False, 0
+            self._speaking, self._settled, self._silent_ms = True, False, NOTICED_LATE_MS
             return Change.STARTED
         if probability >= self.rules.threshold - RELEASE:
-            self._silent_ms = 0
+            self._silent_ms = NOTICED_LATE_MS
             resumed, self._settled = self._settled, False
             return Change.RESUMED if resumed else Change.NONE
         self._silent_ms += CHUNK_MS

@@ -11,7 +11,7 @@ from typing import Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from agentfield_adapters.local.protocol.items import FunctionCall, Item, Message
-from agentfield_adapters.local.protocol.session import OutputSettings, OutputTokensMax, Session
+from agentfield_adapters.local.protocol.session import AudioFormat, OutputTokensMax, Session, Voice
 
 
 class ErrorDetail(Struct, frozen=True, kw_only=True):
@@ -196,10 +196,17 @@ class Usage(Struct, frozen=True, kw_only=True):
     output_token_details: OutputTokens
 
 
+class ResponseVoice(Struct, frozen=True):
+    """`audio.output` of a response: the session's, without the speed."""
+
+    format: AudioFormat
+    voice: Voice
+
+
 class ResponseAudioReport(Struct, frozen=True):
     """`audio` of a response."""
 
-    output: OutputSettings
+    output: ResponseVoice
 
 
 class Response(Struct, frozen=True, kw_only=True):
