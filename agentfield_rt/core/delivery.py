@@ -1,11 +1,22 @@
 """Which provider events the application gets, and what the journal says of them. Knows no adapter."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 
 from agentfield_rt.core import commands
 from agentfield_rt.core.state import State
-from agentfield_rt.frames import OutputAudio, OutputTranscript, ProviderEvent, ResponseEnded, ResponseStarted
+from agentfield_rt.frames import (
+    Notice,
+    OutputAudio,
+    OutputTranscript,
+    ProviderEvent,
+    ResponseEnded,
+    ResponseStarted,
+)
+
+# A provider's own name for an event is journaled when it looks like one; free text never is.
+_EVENT_NAME = re.compile(r"[a-z_.]{1,64}")
 
 
 def deliver(
@@ -21,13 +32,19 @@ def deliver(
             delivered.append(event)
     received = commands.Received(
         op_id,
-        events=tuple(type(event).__name__ for event in delivered),
+        events=tuple(_name(event) for event in delivered),
         size_bytes=sum(len(event.pcm) for event in delivered if isinstance(event, OutputAudio)),
         started=tuple(event.response_id for event in delivered if isinstance(event, ResponseStarted)),
         ended=tuple(event.response_id for event in delivered if isinstance(event, ResponseEnded)),
         late=tuple(late.items()),
     )
     return received, tuple(delivered)
+
+
+def _name(event: ProviderEvent) -> str:
+    if isinstance(event, Notice) and _EVENT_NAME.fullmatch(event.name):
+        return event.name
+    return type(event).__name__
 
 
 def _is_interrupted(state: State, response_id: str) -> bool:
