@@ -43,20 +43,24 @@ def demo(  # noqa: PLR0913 - its options
     Examples: [bold]af demo[/bold], [bold]af demo --call where.wav --reply answer.wav --json[/bold]
     """
     from agentfield_rt.cli.demo.example import order_desk
-    from agentfield_rt.cli.demo.scene import call_and_report, require_key
     from agentfield_rt.cli.failures import Failure
-    from agentfield_rt.cli.serving import read_settings, serve_until_stopped
+    from agentfield_rt.cli.settings import read_settings
 
     if reply is not None and call is None:
         raise Failure("--reply writes what a caller heard: it needs --call CALLER.wav")
     settings = read_settings(host=host, port=port, data=data)
-    if provider is DemoProvider.OPENAI:
-        require_key(settings)
+    if provider is DemoProvider.OPENAI and settings.openai_api_key is None:
+        raise Failure("--provider openai calls the real service: set OPENAI_API_KEY first")
     agent = order_desk(provider.value)
     if call is None:
-        hint = "and press the call button; ask, for example: where is order four. Ctrl-C ends the demo."
+        from agentfield_rt.cli.serving import serve_until_stopped
+
+        hint = "and press the call button; ask, for example: where is order eight. Ctrl-C ends the demo."
         serve_until_stopped([agent], settings, as_json=as_json, hint=hint)
         return
+
+    from agentfield_rt.cli.demo.scene import call_and_report
+
     if port is None:
         settings = settings.model_copy(update={"port": 0})  # nobody has to find this address
     call_and_report(agent, settings, call=call, reply=reply, as_json=as_json)

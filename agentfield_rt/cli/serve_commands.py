@@ -30,10 +30,14 @@ def serve(
     Examples: [bold]af serve examples/voice_support.py[/bold], [bold]af serve shop.voice:desk --port 0[/bold]
     """
     from agentfield_rt.cli.apps import load_agent
-    from agentfield_rt.cli.serving import read_settings, serve_until_stopped
+    from agentfield_rt.cli.settings import read_settings
 
     settings = read_settings(host=host, port=port, data=data)
-    serve_until_stopped([load_agent(name) for name in apps or ()], settings, as_json=as_json)
+    agents = [load_agent(name) for name in apps or ()]
+
+    from agentfield_rt.cli.serving import serve_until_stopped
+
+    serve_until_stopped(agents, settings, as_json=as_json)
 
 
 def provider(

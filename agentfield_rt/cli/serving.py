@@ -3,32 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import pydantic
 from rich.markup import escape
 
 from agentfield_rt import Agent
-from agentfield_rt.cli.failures import Failure
 from agentfield_rt.cli.printing import stderr, stdout, write_result
 from agentfield_rt.config import Settings
 from agentfield_rt.plane.control_plane import journal_path
 from agentfield_rt.plane.server import serve_async
-
-
-def read_settings(*, host: str | None, port: int | None, data: Path | None) -> Settings:
-    """Settings from the environment, and what the command line says instead.
-
-    Raises:
-        Failure: a variable of the environment has no usable value.
-    """
-    given: dict[str, Any] = {"host": host, "port": port, "data": data}
-    try:
-        settings = Settings(**{name: value for name, value in given.items() if value is not None})
-    except pydantic.ValidationError as error:
-        names = ", ".join(f"AGENTFIELD_RT_{str(problem['loc'][0]).upper()}" for problem in error.errors())
-        raise Failure(f"the environment has no usable value for {names}") from None
-    return settings.model_copy(update={"hosts": (*settings.hosts, settings.host)})
 
 
 def serve_until_stopped(

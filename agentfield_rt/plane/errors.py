@@ -47,3 +47,5 @@ class ProviderUnavailable(PlaneError):
 
 class DataDirectoryInUse(PlaneError):
     """Another server has the journal open."""
+
+    status = 409

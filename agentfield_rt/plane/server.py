@@ -22,6 +22,8 @@ GRACE_S = 3
 class PortInUse(PlaneError):
     """Somebody listens there already."""
 
+    status = 409
+
 
 class _Server(uvicorn.Server):
     """Hangs up before it waits for connections: an event stream ends with its session."""
@@ -34,7 +36,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started and sockets:
             host, port = sockets[0].getsockname()[:2]
-            self._on_ready(f"http://{host}:{port}")
+            self._on_ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         plane = getattr(self.config.app.state, "plane", None)  # type: ignore[union-attr]

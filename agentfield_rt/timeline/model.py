@@ -13,7 +13,7 @@ _MS = 1_000_000
 _PROBLEMS: dict[type[records.Record], str] = {
     records.ConnectFailed: "no connection",
     records.ConnectUnknown: "no connection",
-    records.ConnectionLost: "lost",
+    records.ConnectionLost: "",
     records.RestartFailed: "no new connection",
     records.RestartUnknown: "no new connection",
     records.CloseFailed: "not hung up",
@@ -234,7 +234,8 @@ class _Reader:
                 self._disconnect("")
             case _:
                 if (problem := _PROBLEMS.get(type(record))) is not None:
-                    self._disconnect(f"{problem}: {_words(getattr(record, 'reason', ''))}")
+                    why = _words(getattr(record, "reason", ""))
+                    self._disconnect(f"{problem}: {why}" if problem else why)
 
     def _add(self, bar: Bar) -> Bar:
         self._timeline.bars.append(bar)

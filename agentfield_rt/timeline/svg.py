@@ -23,7 +23,10 @@ STRIPS_MAX = 200
 
 _LEFT, _RIGHT, _TOP = 92, 14, 46
 _BAR, _ROW, _GAP, _CAPTION, _AXIS = 18, 15, 8, 15, 20
-_CHARACTER = 6.1  # about the width of one at 11 px
+_CHARACTER = 5.8  # about the width of one at 11 px
+_NEAR = 16
+_Caption = tuple[int, float, str, bool]  # row, x, words, whether they tell of something bad
+_LEGEND_ROW = 18
 _TICKS_MS = (200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000)
 
 _STYLE = """
@@ -72,7 +75,7 @@ class _Strip:
         return self.y(Lane.PROVIDER) + 8 + _CAPTION + 4
 
     def overlaps(self, start_ms: float, end_ms: float) -> bool:
-        return end_ms >= self.start_ms and (start_ms < self.end_ms or start_ms == end_ms == self.end_ms)
+        return start_ms < self.end_ms and (end_ms > self.start_ms or start_ms == end_ms == self.start_ms)
 
 
 def timeline_svg(envelopes: Sequence[Envelope], *, texts: Mapping[str, str] | None = None) -> str:
@@ -86,7 +89,7 @@ def timeline_svg(envelopes: Sequence[Envelope], *, texts: Mapping[str, str] | No
     """
     timeline = read_timeline(envelopes, texts)
     strips = list(_strips(timeline))
-    height = strips[-1].bottom + _AXIS + 30
+    height = strips[-1].bottom + _AXIS + 30 + _LEGEND_ROW
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" width="{WIDTH}" '
         f'height="{height:.0f}" role="img" aria-labelledby="title">',
@@ -97,12 +100,12 @@ def timeline_svg(envelopes: Sequence[Envelope], *, texts: Mapping[str, str] | No
     ]
     for strip in strips:
         parts += _draw(strip, timeline)
-    parts += _legend(timeline, height - 14)
+    parts += _legend(timeline, height - 14 - _LEGEND_ROW)
     return "\n".join([*parts, "</svg>", ""])
 
 
 def _strips(timeline: Timeline) -> Iterator[_Strip]:
-    duration_ms = max(timeline.duration_ms, 1_000.0)
+    duration_ms = max(timeline.duration_ms + 1, 1_000.0)  # so that the last record is in the last strip
     length_ms = duration_ms if duration_ms <= STRIP_MS_MAX else STRIP_MS
     count = min(math.ceil(duration_ms / length_ms), STRIPS_MAX)
     rows = 1 + max((bar.depth for bar in timeline.bars), default=0)
@@ -173,7 +176,7 @@ def _mark(strip: _Strip, mark: Mark) -> str:
 
 def _captions(strip: _Strip, lane: Lane, bars: Iterable[Bar], marks: Iterable[Mark]) -> Iterator[str]:
     """Words under bars (beside them, for reasoners), each as long as there is room before the next."""
-    captions: list[tuple[int, float, str, bool]] = []
+    captions: list[_Caption] = []
     for bar in bars:
         bad = bar.kind in (BarKind.CUT_OFF, BarKind.FAILED, BarKind.NOT_UNDERSTOOD)
         words = bar.label if lane is Lane.REASONERS else _caption(bar.label, bar.text)
@@ -186,18 +189,29 @@ def _captions(strip: _Strip, lane: Lane, bars: Iterable[Bar], marks: Iterable[Ma
         (0, strip.x(mark.at_ms) - 5, _caption(mark.label, mark.text), lane is not Lane.CALLER)
         for mark in marks
     ]
-    captions.sort(key=lambda caption: caption[:2])
-    for number, (row, x, words, bad) in enumerate(captions):
+    together = list(_joined(sorted(caption for caption in captions if caption[2])))
+    for number, (row, x, words, bad) in enumerate(together):
         following = next(
-            (after[1] for after in captions[number + 1 :] if after[0] == row), WIDTH - _RIGHT + 6.0
+            (after[1] for after in together[number + 1 :] if after[0] == row), WIDTH - _RIGHT + 6.0
         )
         if fitted := _fitted(words, following - x - 8):
-            y = strip.y(lane) + {
-                Lane.REASONERS: row * _ROW + 11,
-                Lane.PROVIDER: 7 + 12,
-            }.get(lane, _BAR + 12)
+            below = {Lane.REASONERS: row * _ROW + 11, Lane.PROVIDER: 7 + 12}.get(lane, _BAR + 12)
             name = "bad" if bad else "soft"
-            yield f'<text class="{name}" x="{x:.1f}" y="{y:.1f}">{escape(fitted)}</text>'
+            yield f'<text class="{name}" x="{x:.1f}" y="{strip.y(lane) + below:.1f}">{escape(fitted)}</text>'
+
+
+def _joined(captions: Iterable[_Caption]) -> Iterator[_Caption]:
+    """One caption where several would begin at about the same place."""
+    held: _Caption | None = None
+    for caption in captions:
+        if held is not None and held[0] == caption[0] and caption[1] - held[1] < _NEAR:
+            held = (held[0], held[1], f"{held[2]}, {caption[2]}", held[3] or caption[3])
+            continue
+        if held is not None:
+            yield held
+        held = caption
+    if held is not None:
+        yield held
 
 
 def _reply(strip: _Strip, start_ms: float, end_ms: float) -> Iterator[str]:
@@ -215,21 +229,29 @@ def _legend(timeline: Timeline, y: float) -> Iterator[str]:
         BarKind.NOT_UNDERSTOOD: "not understood",
         BarKind.CUT_OFF: "cut off by the caller",
         BarKind.FAILED: "failed",
-        BarKind.CONNECTED: "connected to the provider",
+        BarKind.CONNECTED: "connected",
         BarKind.RESTARTING: "new connection",
     }
     entries += [(kind.value, words) for kind, words in optional.items() if kind in kinds]
+    if timeline.replies:
+        entries.append(("reply", "reply time"))
     x = 14.0
     for kind, words in entries:
-        if kind == BarKind.CUT_OFF:
-            yield f'<path class="cut" d="M{x + 5:.1f} {y - 10:.1f}v12"/>'
-        else:
-            yield f'<rect class="{kind}" x="{x:.1f}" y="{y - 9:.1f}" width="10" height="10" rx="2"/>'
-        yield f'<text class="soft" x="{x + 15:.1f}" y="{y:.1f}">{words}</text>'
-        x += 15 + len(words) * _CHARACTER + 16
-    if timeline.replies:
-        yield f'<path class="reply" d="M{x:.1f} {y - 7:.1f}v6m0 -3h14v-3v6"/>'
-        yield f'<text class="soft" x="{x + 20:.1f}" y="{y:.1f}">reply time</text>'
+        if x + 15 + len(words) * _CHARACTER > WIDTH:
+            x, y = 14.0, y + _LEGEND_ROW
+        yield _swatch(kind, x, y)
+        yield f'<text class="soft" x="{x + 17:.1f}" y="{y:.1f}">{words}</text>'
+        x += 17 + len(words) * _CHARACTER + 12
+
+
+def _swatch(kind: str, x: float, y: float) -> str:
+    match kind:
+        case BarKind.CUT_OFF:
+            return f'<path class="cut" d="M{x + 6:.1f} {y - 10:.1f}v12"/>'
+        case "reply":
+            return f'<path class="reply" d="M{x:.1f} {y - 7:.1f}v6m0 -3h12v-3v6"/>'
+        case _:
+            return f'<rect class="{kind}" x="{x:.1f}" y="{y - 9:.1f}" width="10" height="10" rx="2"/>'
 
 
 def _caption(label: str, text: str) -> str:

@@ -19,16 +19,6 @@ from agentfield_rt.plane.control_plane import journal_path
 from agentfield_rt.plane.server import serve_async
 
 
-def require_key(settings: Settings) -> None:
-    """See that the real service can be used.
-
-    Raises:
-        Failure: no key is set.
-    """
-    if settings.openai_api_key is None:
-        raise Failure("--provider openai calls the real service: set OPENAI_API_KEY first")
-
-
 def call_and_report(
     agent: Agent, settings: Settings, *, call: Path, reply: Path | None, as_json: bool
 ) -> None:
