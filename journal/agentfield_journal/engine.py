@@ -228,14 +228,21 @@ class StoreJournal:
         self._require_open()
         return await self._reading(self.store.run_ids)
 
-    async def on_store(self, job: Callable[[Store], ResultT]) -> ResultT:
-        """Run a blocking `job` between commits, for work that must not meet one.
+    async def on_writer(self, job: Callable[[], ResultT]) -> ResultT:
+        """Run a short blocking `job` between commits, for changes that must not meet one.
 
         Raises:
             JournalUnavailable: the journal is closed or failed, or the job outlived the deadline.
         """
         self._require_sound()
-        return await self._group.run(lambda: job(self.store))
+        return await self._group.run(job)
+
+    async def on_reader(self, job: Callable[[], ResultT]) -> ResultT:
+        """Run a blocking `job` of any length where reads run; commits go on, reads wait."""
+        self._require_open()
+        if self._readers is None:
+            return job()
+        return await asyncio.get_running_loop().run_in_executor(self._readers, job)
 
     def has_writer(self, run_id: str) -> bool:
         """Whether this process has the run open for writing."""

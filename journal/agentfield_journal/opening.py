@@ -54,7 +54,7 @@ def open_journal(url: str, *, read_only: bool = False, limits: Limits | None = N
 
     Args:
         url: `memory:`, `sqlite:///relative/journal.db`, `sqlite:////absolute/journal.db`,
-            `postgresql://user@host/database`, or `nats://host:4222/STREAM`.
+            `postgresql://user@host/database`, or `nats://host:4222/STREAM?monitor=http://host:8222`.
         read_only: Read beside the one process that writes; `open_run` is refused.
 
     Raises:
@@ -114,7 +114,7 @@ def _store_maker(url: str, *, read_only: bool) -> Callable[[], Store]:
         return MemoryStore
     if scheme in ("postgresql", "postgres"):
         return partial(_postgres_store, url, read_only=read_only)
-    if scheme == "nats":
+    if scheme in ("nats", "nats-unsynced"):
         return partial(_nats_store, url, read_only=read_only)
     path = _sqlite_path(url)
     return lambda: SqliteStore(path, read_only=read_only)
@@ -139,5 +139,7 @@ def _nats_store(url: str, *, read_only: bool) -> Store:
 def _sqlite_path(url: str) -> Path:
     scheme, _, rest = url.partition(":")
     if scheme != "sqlite" or not rest.startswith("///") or len(rest) == 3:
-        raise ValueError(f"no store for {scheme}: URLs; use memory:, sqlite:///path/name.db, postgresql:// or nats://")
+        raise ValueError(
+            f"no store for {scheme}: URLs; use memory:, sqlite:///path/name.db, postgresql:// or nats://"
+        )
     return Path(rest[3:])

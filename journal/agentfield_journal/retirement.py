@@ -5,6 +5,7 @@ Which runs are finished or expired is for the caller to say; the journal knows n
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -49,7 +50,14 @@ async def archive_runs(journal: StoreJournal, run_ids: Sequence[str]) -> Path | 
         ValueError: the journal is not a file.
     """
     _require_idle(journal, run_ids)
-    return await journal.on_store(lambda store: _file_store(store).archive(run_ids))
+    store = _file_store(journal.store)
+    copied = await journal.on_reader(lambda: store.copy_to_archive(run_ids))
+    if copied is None:
+        return None
+    path, moving = copied
+    for run_id in moving:
+        await journal.on_writer(partial(store.leave, run_id, path.name))
+    return path
 
 
 async def expire_runs(journal: StoreJournal, run_ids: Sequence[str], signer: Signer) -> list[Tombstone]:
@@ -76,7 +84,10 @@ async def expire_runs(journal: StoreJournal, run_ids: Sequence[str], signer: Sig
             writer.append([draft])
             stones.append(stone)
     await writer.release()
-    await journal.on_store(lambda store: _file_store(store).drop(run_ids))
+    store = _file_store(journal.store)
+    for run_id in run_ids:
+        await journal.on_reader(partial(store.clear_archived, run_id))
+        await journal.on_writer(partial(store.leave, run_id, None))
     return stones
 
 

@@ -14,7 +14,9 @@ from pathlib import Path
 def find_program(name: str) -> str | None:
     """Debian keeps PostgreSQL's programs out of the path."""
     found = shutil.which(name)
-    return found or next((str(path) for path in sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))), None)
+    return found or next(
+        (str(path) for path in sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))), None
+    )
 
 
 def free_port() -> int:
@@ -73,7 +75,9 @@ def postgres() -> Generator[Server]:
     )
     port = free_port()
     options = ["-p", str(port), "-k", str(folder), "-c", "listen_addresses=127.0.0.1"]
-    server = Server([*as_user, str(programs / "postgres"), "-D", str(data), *options], port=port, folder=folder)
+    server = Server(
+        [*as_user, str(programs / "postgres"), "-D", str(data), *options], port=port, folder=folder
+    )
     try:
         yield server
     finally:
@@ -86,7 +90,16 @@ def nats() -> Generator[Server]:
     """A NATS server with JetStream on disk."""
     folder = Path(tempfile.mkdtemp(prefix="journal-nats-"))
     port = free_port()
-    command = [str(find_program("nats-server")), "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(folder)]
+    command = [
+        str(find_program("nats-server")),
+        "-a",
+        "127.0.0.1",
+        "-p",
+        str(port),
+        "-js",
+        "-sd",
+        str(folder),
+    ]
     server = Server(command, port=port, folder=folder)
     try:
         yield server

@@ -26,18 +26,28 @@ CREATE TABLE IF NOT EXISTS agentfield_journal.records (
 """
 # Claims take this lock alone and commits share it: a claim waits for commits in flight, and a commit
 # that starts after it sees the new epoch. Locking the runs' rows would write to each of them.
-_FENCE = 0x41464A31
-_SHARE_FENCE: LiteralString = "SELECT pg_advisory_xact_lock_shared(%s)"
-_TAKE_FENCE: LiteralString = "SELECT pg_advisory_xact_lock(%s)"
-_STALE: LiteralString = (
-    "SELECT w.run FROM unnest(%b::bigint[], %b::bigint[]) AS w (run, epoch)"
-    " LEFT JOIN agentfield_journal.runs AS r ON r.run = w.run AND r.epoch = w.epoch WHERE r.run IS NULL"
-)
-_INSERT: LiteralString = (
-    "INSERT INTO agentfield_journal.records (run, seq, body, hash)"
-    " SELECT d.* FROM unnest(%b::bigint[], %b::bigint[], %b::bytea[], %b::bytea[]) AS d (run, seq, body, hash)"
-    " JOIN agentfield_journal.runs AS r ON r.run = d.run"
-    " JOIN unnest(%b::bigint[], %b::bigint[]) AS w (run, epoch) ON w.run = d.run AND w.epoch = r.epoch"
+_TAKE_FENCE: LiteralString = "SELECT pg_advisory_xact_lock(1095125553)"
+# A function, because a group is then one statement and one round trip, and yet looks at the epochs
+# after it has the lock. It returns the runs whose epoch is stale and stores the records of the others.
+_APPEND_FUNCTION: LiteralString = """
+CREATE OR REPLACE FUNCTION agentfield_journal.append(
+    writer_runs bigint[], epochs bigint[], runs bigint[], seqs bigint[], bodies bytea[], hashes bytea[]
+) RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE
+    stale bigint[];
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(1095125553);
+    SELECT array_agg(w.run) INTO stale FROM unnest(writer_runs, epochs) AS w (run, epoch)
+        LEFT JOIN agentfield_journal.runs AS r ON r.run = w.run AND r.epoch = w.epoch WHERE r.run IS NULL;
+    INSERT INTO agentfield_journal.records (run, seq, body, hash)
+        SELECT * FROM unnest(runs, seqs, bodies, hashes) AS d (run, seq, body, hash)
+        WHERE stale IS NULL OR d.run <> ALL (stale);
+    RETURN stale;
+END $$
+"""
+_APPEND: LiteralString = (
+    "SELECT agentfield_journal.append"
+    "(%b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bytea[], %b::bytea[])"
 )
 _CLAIM: LiteralString = (
     "INSERT INTO agentfield_journal.runs (run_id, epoch) VALUES (%s, 1)"
@@ -88,8 +98,9 @@ class PostgresStore:
 
     def _create(self) -> None:
         with self._writer.transaction():
-            self._writer.execute(_TAKE_FENCE, (_FENCE,))
+            self._writer.execute(_TAKE_FENCE)
             self._writer.execute(_SCHEMA, prepare=False)
+            self._writer.execute(_APPEND_FUNCTION)
             self._writer.execute(
                 "INSERT INTO agentfield_journal.format SELECT %s WHERE NOT EXISTS"
                 " (SELECT 1 FROM agentfield_journal.format)",
@@ -101,7 +112,9 @@ class PostgresStore:
             "SELECT current_setting('fsync'), current_setting('synchronous_commit')"
         ).fetchone()
         if settings is None or settings[0] != "on" or settings[1] == "off":
-            raise JournalUnavailable("the server has fsync or synchronous_commit off: what it commits is not durable")
+            raise JournalUnavailable(
+                "the server has fsync or synchronous_commit off: what it commits is not durable"
+            )
         version = self._writer.execute("SELECT max(version) FROM agentfield_journal.format").fetchone()
         if version is not None and version[0] > FORMAT_VERSION:
             raise UnknownVersion(f"the database has format {version[0]}; upgrade agentfield-rt")
@@ -111,7 +124,7 @@ class PostgresStore:
             raise JournalUnavailable("the journal is open for reading only")
         name = run_id.encode()
         with _typed_errors(), self._writer.transaction():
-            self._writer.execute(_TAKE_FENCE, (_FENCE,))
+            self._writer.execute(_TAKE_FENCE)
             run, epoch = cast(tuple[int, int], self._writer.execute(_CLAIM, (name,)).fetchone())
             last = cast(StoredRow | None, self._writer.execute(_LAST, (name,)).fetchone())
         seq, digest = (last[0], last[2]) if last else (0, genesis(run_id))
@@ -126,11 +139,9 @@ class PostgresStore:
         runs, numbers = list(epochs), list(epochs.values())
         rows = [row for batch in batches for row in batch.rows]
         columns = [list(column) for column in zip(*rows, strict=True)]
-        with _typed_errors(), self._writer.pipeline(), self._writer.transaction():
-            self._writer.execute(_SHARE_FENCE, (_FENCE,))
-            stale_runs = self._writer.execute(_STALE, (runs, numbers))
-            self._writer.execute(_INSERT, (*columns, runs, numbers))
-        refused = {run for (run,) in stale_runs.fetchall()}
+        with _typed_errors():
+            answer = self._writer.execute(_APPEND, (runs, numbers, *columns), binary=True).fetchone()
+        refused = set(cast(list[int], answer[0] or ())) if answer else set()
         return [batch for batch in batches if batch.rows[0][0] in refused]
 
     def tend(self) -> None:
@@ -143,7 +154,9 @@ class PostgresStore:
 
     def page(self, run_id: str, after: int, limit: int) -> Page:
         with _typed_errors():
-            found = self._reading().execute(_PAGE, (run_id.encode(), after, limit + 1), binary=True).fetchall()
+            found = (
+                self._reading().execute(_PAGE, (run_id.encode(), after, limit + 1), binary=True).fetchall()
+            )
         rows = cast(list[StoredRow], found)
         if after > 0 and rows and rows[0][0] == after:
             return Page(rows[0][2], rows[1:])
@@ -152,7 +165,9 @@ class PostgresStore:
     def ends(self, run_id: str) -> Page:
         with _typed_errors():
             name = run_id.encode()
-            first = cast(list[StoredRow], self._reading().execute(_PAGE, (name, 0, 1), binary=True).fetchall())
+            first = cast(
+                list[StoredRow], self._reading().execute(_PAGE, (name, 0, 1), binary=True).fetchall()
+            )
             last = cast(list[StoredRow], self._reading().execute(_LAST, (name,), binary=True).fetchall())
         return Page(genesis(run_id), first if first == last else first + last)
 

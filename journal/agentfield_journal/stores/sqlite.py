@@ -168,13 +168,17 @@ class SqliteStore:
     def changes(self) -> int:
         return self.file.changes()
 
-    def archive(self, run_ids: Sequence[str]) -> Path | None:
-        """Move runs to a new sealed file beside this one; None when there is nothing to move."""
-        return self._archives.move(self, run_ids)
+    def copy_to_archive(self, run_ids: Sequence[str]) -> tuple[Path, list[str]] | None:
+        """Copy finished runs to a new sealed file beside this one; from any thread, between reads."""
+        return self._archives.copy(self, run_ids)
 
-    def drop(self, run_ids: Sequence[str]) -> None:
-        """Delete runs for good, here and in archives. Their names cannot be used again."""
-        self._archives.drop(self, run_ids)
+    def clear_archived(self, run_id: str) -> None:
+        """Delete a run from its archive, if it is in one; from any thread, between reads."""
+        self._archives.clear(run_id)
+
+    def leave(self, run_id: str, file: str | None) -> None:
+        """Delete a run here for the archive `file`, or for good. Its name cannot be used again."""
+        self._archives.leave(self, run_id, file)
 
     def adopt(self, run_id: str, epoch: int, pages: Callable[[int], Page]) -> None:
         """Copy a run into this file as it is: `pages` gives what follows a seq, empty at the end."""

@@ -5,10 +5,11 @@ An archive is an ordinary journal file that nobody writes. Knows nothing of the 
 
 import secrets
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol, cast
 
-from agentfield_journal.errors import JournalConflict, JournalError
+from agentfield_journal.errors import JournalConflict, JournalCorrupt, JournalError
 from agentfield_journal.stores.port import Page
 from agentfield_journal.stores.sqlite_connection import Database
 from agentfield_journal.stores.sqlite_file import SqliteFile
@@ -50,7 +51,12 @@ class Archives:
             found = db.execute(
                 "SELECT archives.file FROM runs JOIN archives USING (run) WHERE run_id = ?", (run_id,)
             ).fetchone()
-        return self._reader(str(found[0])) if found and found[0] is not None else None
+        if found is None or found[0] is None:
+            return None
+        name = str(found[0])
+        if not self._file.path.with_name(name).exists():
+            raise JournalCorrupt(f"run {run_id}: its archive {name} is missing", run_id=run_id, seq=1)
+        return self._reader(name)
 
     def _reader(self, name: str) -> ArchiveStore:
         if name not in self._open:
@@ -66,8 +72,11 @@ class Archives:
             state = "expired" if found[0] is None else "archived"
             raise JournalConflict(f"run {run_id} is {state} and cannot be continued; use another run id")
 
-    def move(self, source: ArchiveStore, run_ids: Sequence[str]) -> Path | None:
-        """Move runs to a new archive file. After a crash they are in either place, never in none."""
+    def copy(self, source: ArchiveStore, run_ids: Sequence[str]) -> tuple[Path, list[str]] | None:
+        """Copy runs to a new archive file; None when there is nothing to copy.
+
+        They have left only after `leave`: after a crash they are in both places, never in none.
+        """
         moving = [run_id for run_id in run_ids if source.ends(run_id).rows and self.store_of(run_id) is None]
         if not moving:
             return None
@@ -79,17 +88,12 @@ class Archives:
             archive.file.seal()
         finally:
             archive.close()
-        self._leave(source, moving, path.name)
-        return path
+        return path, moving
 
-    def drop(self, source: ArchiveStore, run_ids: Sequence[str]) -> None:
-        """Delete runs for good, keeping their last seq and hash. Runs that are gone already are skipped."""
-        for run_id in run_ids:
-            if (archive := self.store_of(run_id)) is not None:
-                self._drop_from_archive(archive, run_id)
-        self._leave(source, run_ids, None)
-
-    def _drop_from_archive(self, archive: ArchiveStore, run_id: str) -> None:
+    def clear(self, run_id: str) -> None:
+        """Delete a run from the archive that holds it, if one does."""
+        if (archive := self.store_of(run_id)) is None:
+            return
         path = archive.file.path
         archive.close()
         self._open.pop(path.name, None)
@@ -103,24 +107,24 @@ class Archives:
         finally:
             archive.close()
 
-    def _leave(self, source: ArchiveStore, run_ids: Sequence[str], file: str | None) -> None:
-        ends = {run_id: source.ends(run_id) for run_id in run_ids}
+    def leave(self, source: ArchiveStore, run_id: str, file: str | None) -> None:
+        """Delete a run here, in one transaction with the note where it went; `file` None: nowhere."""
+        ends = source.ends(run_id)
         with self._file.transaction() as db:
-            for run_id in run_ids:
-                found = db.execute("SELECT run FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-                if found is None:
-                    continue
-                run = cast(int, found[0])
-                if ends[run_id].rows:
-                    seq, _, digest = ends[run_id].rows[-1]
-                    db.execute(
-                        "INSERT INTO archives (run, file, seq, hash) VALUES (?, ?, ?, ?)"
-                        " ON CONFLICT (run) DO UPDATE SET file = excluded.file",
-                        (run, file, seq, digest),
-                    )
-                elif file is None:
-                    db.execute("UPDATE archives SET file = NULL WHERE run = ?", (run,))
-                source.remove(db, run)
+            found = db.execute("SELECT run FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+            if found is None:
+                return
+            run = cast(int, found[0])
+            if ends.rows:
+                seq, _, digest = ends.rows[-1]
+                db.execute(
+                    "INSERT INTO archives (run, file, seq, hash) VALUES (?, ?, ?, ?)"
+                    " ON CONFLICT (run) DO UPDATE SET file = excluded.file",
+                    (run, file, seq, digest),
+                )
+            elif file is None:
+                db.execute("UPDATE archives SET file = NULL WHERE run = ?", (run,))
+            source.remove(db, run)
 
     def _epoch(self, run_id: str) -> int:
         with self._file.reading() as db:

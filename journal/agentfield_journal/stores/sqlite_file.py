@@ -4,6 +4,7 @@ Knows no table but the one that holds the file's identity.
 """
 
 import secrets
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,7 +51,7 @@ class FileKind(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SqliteFile:
-    """Writes through one connection, reads through another; each is used by one thread at a time.
+    """Writes through one connection, reads through another for each thread that reads.
 
     Args:
         path: The file; its folder is created. `<path>.lock`, `-wal` and `-shm` live beside it.
@@ -78,7 +79,7 @@ class SqliteFile:
         self._sound = True
         self._sealed = False
         self._lock: FileLock | None = None
-        self._reader: Database | None = None
+        self._readers: dict[int, Database] = {}
         self._writer: Database | None = None
         if read_only:
             if not path.exists():
@@ -101,7 +102,7 @@ class SqliteFile:
         db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         if self._vfs is not None:
             db.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self._reader = db
+            self._readers[0] = db
         fresh = db.execute("SELECT count(*) FROM sqlite_schema").get == 0
         if not fresh:
             self._check_kind(db)
@@ -167,15 +168,16 @@ class SqliteFile:
 
     @contextmanager
     def reading(self) -> Generator[Database]:
-        """The reading connection, opened at first use."""
+        """The calling thread's reading connection, opened at first use."""
         with self._typed_errors():
-            if self._reader is None:
+            thread = threading.get_ident() if self._vfs is None else 0
+            if thread not in self._readers:
                 db = connect(self.path, apsw.SQLITE_OPEN_READONLY, self._vfs)
-                self._reader = db
+                self._readers[thread] = db
                 db.set_busy_timeout(2_000)
                 db.execute("PRAGMA trusted_schema = OFF")
                 self._check_kind(db)
-            yield self._reader
+            yield self._readers[thread]
 
     def checkpoint_when_due(self, *, idle: bool) -> None:
         """Move the log into the main file when it has grown; a busy file waits longer for it."""
@@ -201,6 +203,10 @@ class SqliteFile:
         """Make this a single file that needs no log, readable for ever; nothing is written after."""
         if self._writer is not None:
             with self._typed_errors():
+                for reader in self._readers.values():
+                    if reader is not self._writer:
+                        reader.close()
+                self._readers.clear()
                 self._writer.execute("PRAGMA journal_mode = DELETE")
             self._sealed = True
 
@@ -220,15 +226,16 @@ class SqliteFile:
 
     def close(self) -> None:
         """Close both connections, then give up the lock. Idempotent."""
-        reader, writer = self._reader, self._writer
-        self._reader = self._writer = None
+        readers, writer = self._readers, self._writer
+        self._readers, self._writer = {}, None
         try:
             with self._typed_errors():
                 if writer is not None and self._sound and not self._sealed:
                     # So that the one file is the whole journal: to copy, to archive, to hand over.
                     writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-                if reader is not None and reader is not writer:
-                    reader.close()
+                for reader in readers.values():
+                    if reader is not writer:
+                        reader.close()
                 if writer is not None:
                     writer.close()
         finally:
