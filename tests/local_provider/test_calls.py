@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 
 import httpx
 import pytest
@@ -201,6 +202,28 @@ async def test_an_offer_that_cannot_be_answered_gets_one_clear_error(
         answer = await client.post(f"{provider.url}/v1/realtime/calls", headers=headers, content=offer)
     assert answer.status_code == status
     assert answer.json()["error"]["message"]
+
+
+@pytest.mark.asyncio
+async def test_an_offer_broken_at_random_is_answered_or_refused_and_nothing_else(
+    provider: RunningProvider,
+) -> None:
+    draw = random.Random(1)
+    peer = CallerPeer()
+    await peer.connection.setLocalDescription(await peer.connection.createOffer())
+    lines = peer.connection.localDescription.sdp.split("\r\n")
+    await peer.connection.close()
+    headers = {**KEY, "Content-Type": "application/sdp"}
+    async with httpx.AsyncClient(base_url=provider.url) as client:
+        for _ in range(60):
+            broken = list(lines)
+            for _ in range(draw.randint(1, 4)):
+                broken[draw.randrange(len(broken))] = draw.choice(["", draw.choice(lines), "a=\0", "m=audio"])
+            offer = "\r\n".join(broken).encode()
+            answer = await client.post("/v1/realtime/calls", headers=headers, content=offer)
+            assert answer.status_code in (201, 400)
+            if answer.status_code == 201:
+                await hang_up(provider, answer.headers["location"].rpartition("/")[2])
 
 
 @pytest.mark.asyncio
