@@ -1,4 +1,4 @@
-"""Overlapping, failing, lost and cancelled calls in any order: Hypothesis looks for one that breaks a rule."""
+"""Overlapping, failing, lost and cancelled calls in any order: Hypothesis looks for a broken rule."""
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule

@@ -5,7 +5,7 @@ from hypothesis import settings
 from tests.controller.machine import BrokenJournalMachine, ControllerMachine
 
 TestController = ControllerMachine.TestCase
-TestController.settings = settings(max_examples=60, stateful_step_count=50)
+TestController.settings = settings(max_examples=100, stateful_step_count=50)
 
 TestControllerOverABrokenJournal = BrokenJournalMachine.TestCase
-TestControllerOverABrokenJournal.settings = settings(max_examples=30, stateful_step_count=40)
+TestControllerOverABrokenJournal.settings = settings(max_examples=60, stateful_step_count=50)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -144,7 +144,7 @@ class WatchedAdapter:
             return await call()
 
     @contextmanager
-    def _counted(self, method: Method) -> Iterator[None]:
+    def _counted(self, method: Method) -> Generator[None]:
         self._running.append(method)
         try:
             yield

@@ -1,0 +1,27 @@
+"""The machine bites: every planted bug turns it red."""
+
+import pytest
+from hypothesis import HealthCheck, Phase, Verbosity, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.controller.machine import BrokenJournalMachine, ControllerMachine
+from tests.controller.planted import PLANTED
+
+SEARCH = settings(
+    max_examples=300,
+    stateful_step_count=50,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    verbosity=Verbosity.quiet,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.mark.parametrize("wrong", PLANTED)
+def test_a_planted_bug_is_found(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    PLANTED[wrong](monkeypatch)
+    with pytest.raises(Exception):  # noqa: B017 - whichever rule it breaks first
+        run_state_machine_as_test(ControllerMachine, settings=SEARCH)
+        run_state_machine_as_test(BrokenJournalMachine, settings=SEARCH)
