@@ -20,7 +20,7 @@ from agentfield_rt.cli.http import PlaneClient
 from agentfield_rt.testing.agent_process import agent_process
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "voice_support.py"
-QUESTIONS = ("where is order four", "what are your opening hours", "tell me a joke", "what time is it")
+QUESTIONS = ("where is order number nine", "what are your opening hours", "tell me a joke", "what time is it")
 ANSWER_S = 6.0
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 

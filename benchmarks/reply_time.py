@@ -20,9 +20,9 @@ from agentfield_rt.testing.hearing import Recording
 EXAMPLE = Path(__file__).parents[1] / "examples" / "voice_support.py"
 RATE_HZ = 48_000
 QUESTIONS = (
-    "where is order number four",
+    "where is order number nine",
     "what are your opening hours",
-    "where is order number seven",
+    "where is order two",
     "what time is it",
     "tell me a joke",
     "where is order number nine",

@@ -10,4 +10,6 @@ html_title = "agentfield-rt"
 exclude_patterns = ["_build"]
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
-nitpicky = False
+# Signatures name types that have no page of their own: internal ones, and the standard library's.
+nitpick_ignore_regex = [("py:.*", r".*")]
+suppress_warnings = ["misc.highlighting_failure", "myst.xref_missing"]  # links from included README files lead to source files

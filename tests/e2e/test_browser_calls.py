@@ -37,7 +37,7 @@ def targets_of(turn: dict[str, Any]) -> list[str]:
 async def test_a_spoken_question_runs_its_reasoner_and_the_browser_hears_the_answer(
     desk: AgentProcess, speak: Speak, path: str
 ) -> None:
-    microphone = await speak(2.0, "where is order four", 12.0)
+    microphone = await speak(2.0, "where is order number nine", 12.0)
     query = "path=websocket" if path == "websocket" else ""
     async with browser_call(desk.url, microphone=microphone, query=query) as call:
         turn = await answered(call, 0)
@@ -45,7 +45,7 @@ async def test_a_spoken_question_runs_its_reasoner_and_the_browser_hears_the_ans
         recording = await call.recording()
         await call.hang_up()
     assert turn["understood"]
-    assert "four" in turn["text"]
+    assert "nine" in turn["text"]
     assert "voice-support.lookup_order" in targets_of(turn)
     said = turn["utterances"][0]["text"]
     assert turn["utterances"][0]["status"] == "played"
