@@ -1,6 +1,7 @@
 """From a URL to an open journal."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Generator
 from functools import partial
 from pathlib import Path
@@ -72,7 +73,11 @@ def open_journal(url: str, *, read_only: bool = False, limits: Limits | None = N
 
 
 def open_content(
-    url: str, *, master_key: bytes | None = None, read_only: bool = False
+    url: str,
+    *,
+    master_key: bytes | None = None,
+    read_only: bool = False,
+    clock_ns: Callable[[], int] = time.time_ns,
 ) -> Opening[QueuedContentStore]:
     """Open the content store at `url`, as `open_journal` opens a journal.
 
@@ -82,6 +87,7 @@ def open_content(
         master_key: 32 random bytes that wrap the subjects' keys. Without it the key is kept in
             `<path>.key`, made at first use; keep that file out of backups of the store.
         read_only: Read beside the one process that writes.
+        clock_ns: Wall time, for the age of content.
 
     Raises:
         ValueError: no store is known by that URL.
@@ -91,7 +97,7 @@ def open_content(
     make_place = _content_maker(url, master_key, read_only=read_only)
 
     async def make() -> QueuedContentStore:
-        return QueuedContentStore(await asyncio.to_thread(make_place))
+        return QueuedContentStore(await asyncio.to_thread(make_place), clock_ns=clock_ns)
 
     return Opening(make)
 

@@ -12,10 +12,12 @@ import pytest
 from agentfield_journal.stores.sqlite import SqliteStore
 from agentfield_journal.testing.crash import CrashState, crash_states
 from agentfield_journal.testing.disk import Disk, Image
-from tests.journal.workload import Ledger, Promise, appends, reopenings
+from tests.journal.workload import Ledger, Promise, appends, archivings, reopenings
 
 STATES_PER_WORKLOAD = 7_000
 GOES_ON_EVERY = 20
+
+Workload = Callable[[Disk, str, Ledger], None]
 
 
 @pytest.fixture
@@ -37,26 +39,38 @@ def run_reopenings(disk: Disk, vfs: str, ledger: Ledger) -> None:
     reopenings(disk_path(disk), vfs, ledger)
 
 
+def run_archiving(disk: Disk, vfs: str, ledger: Ledger) -> None:
+    store = SqliteStore(disk_path(disk), vfs=vfs)
+    archivings(store, ledger)
+    store.close()
+
+
 def disk_path(disk: Disk) -> Path:
     """A path whose folder and lock are real, while SQLite's files are on `disk`."""
     return Path(tempfile.gettempdir()) / f"{disk.vfs_name}.db"
 
 
-@pytest.mark.parametrize("workload", [run_appends, run_reopenings])
+@pytest.mark.parametrize("workload", [run_appends, run_reopenings, run_archiving])
 def test_no_crash_state_loses_or_invents_a_record(
-    workload: Callable[[Disk, str, Ledger], None], fast_folder: Path
+    workload: Workload, fast_folder: Path
 ) -> None:
+    checked = check_workload(workload, fast_folder, states_max=STATES_PER_WORKLOAD)
+    assert checked == STATES_PER_WORKLOAD, f"the workload has only {checked} crash states"
+
+
+def check_workload(workload: Workload, folder: Path, *, states_max: int) -> int:
+    """Run `workload` and look at what power cuts may leave of it; the number of states looked at."""
     disk = Disk()
     ledger = Ledger(disk)
     with disk.mounted() as vfs:
         workload(disk, vfs, ledger)
-    disk_path(disk).with_suffix(".db.lock").unlink()
-    states = crash_states(disk.log, subsets=60)
+    for lock in disk_path(disk).parent.glob(f"{disk.vfs_name}*.lock"):
+        lock.unlink()
     checked = 0
-    for number, state in enumerate(itertools.islice(states, STATES_PER_WORKLOAD)):
-        check_state(state, fast_folder / "found.db", ledger, goes_on=number % GOES_ON_EVERY == 0)
+    for state in itertools.islice(crash_states(disk.log, subsets=60), states_max):
+        check_state(state, folder / "found.db", ledger, goes_on=checked % GOES_ON_EVERY == 0)
         checked += 1
-    assert checked == STATES_PER_WORKLOAD, f"the workload has only {checked} crash states"
+    return checked
 
 
 def check_state(state: CrashState, path: Path, ledger: Ledger, *, goes_on: bool) -> None:
@@ -69,7 +83,7 @@ def check_state(state: CrashState, path: Path, ledger: Ledger, *, goes_on: bool)
             after.history = {run_id: list(rows) for run_id, rows in ledger.history.items()}
             after.ends = {run_id: list(ends) for run_id, ends in ledger.ends.items()}
             after.resume(store)
-            after.group(store, [("run-1", 2), ("run-new", 1)])
+            after.group(store, [("run-9", 2), ("run-new", 1)])
             after.check(store, after.acknowledged)
         store.close()
     except Exception as error:
@@ -78,8 +92,11 @@ def check_state(state: CrashState, path: Path, ledger: Ledger, *, goes_on: bool)
 
 
 def lay_out(image: Image, path: Path) -> None:
+    """Write the files: the journal and its log under the name of `path`, archives under their own."""
     for leftover in path.parent.iterdir():
         leftover.unlink()
     for name, data in image.items():
-        suffix = name.rpartition(".db")[2]
-        path.with_name(path.name + suffix).write_bytes(data)
+        own_name = Path(name).name
+        if ".archive.db" not in own_name:
+            own_name = path.name + own_name.rpartition(".db")[2]
+        path.with_name(own_name).write_bytes(data)

@@ -84,3 +84,15 @@ def reopenings(path: Path, vfs: str, ledger: Ledger) -> None:
             if turn == 1:
                 store.file.empty_log()
         store.close()
+
+
+def archivings(store: SqliteStore, ledger: Ledger) -> None:
+    """Finished runs leave for archive files while others go on."""
+    for turn in range(6):
+        ledger.group(store, [(f"run-{turn}", 4), ("run-9", 1)], payload_bytes=300)
+        ledger.group(store, [(f"run-{turn}", 2), ("run-9", 1)])
+        copied = store.copy_to_archive([f"run-{turn}"])
+        assert copied is not None
+        ledger.group(store, [("run-9", 2)])
+        store.leave(f"run-{turn}", copied[0].name)
+        ledger.group(store, [("run-9", 1)])

@@ -1,10 +1,18 @@
 """The content store as its users see it, and what a place for sealed content must do."""
 
+from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
 import msgspec
 
 from agentfield_journal.envelope import Retention
+
+
+class Erasure(msgspec.Struct, frozen=True, kw_only=True):
+    """What an erasure did: refs that hold nothing any more. `tag` names the subject by a keyed hash."""
+
+    tag: str
+    refs: list[str]
 
 
 @runtime_checkable
@@ -36,6 +44,17 @@ class ContentStore(Protocol):
         """
         ...
 
+    async def erase(self, subject: str) -> Erasure:
+        """Destroy the key of `subject` and delete all its content, and say what is gone.
+
+        Repeat it after a crash: it goes on where it stopped, and erasing twice changes nothing.
+        """
+        ...
+
+    async def expire(self, *, before_ns: Mapping[Retention, int]) -> list[str]:
+        """Delete content of each retention class put before that time; return the refs."""
+        ...
+
     async def close(self) -> None:
         """Store what waits and release what is held. Idempotent."""
         ...
@@ -63,6 +82,18 @@ class ContentPlace(Protocol):
 
     def tend(self) -> None:
         """Housekeeping when idle."""
+        ...
+
+    def mark_for_erasure(self, subject: str) -> Erasure:
+        """First phase, durable on return: the content is gone for readers and will be deleted."""
+        ...
+
+    def finish_erasures(self) -> list[Erasure]:
+        """Second phase, durable on return: destroy keys and bytes of everything marked. Idempotent."""
+        ...
+
+    def delete_expired(self, before_ns: Mapping[Retention, int]) -> list[str]:
+        """Delete by retention class and age; durable on return."""
         ...
 
     def load(self, ref: str) -> bytes:

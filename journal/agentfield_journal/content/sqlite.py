@@ -1,22 +1,26 @@
 """Sealed content in an SQLite file of its own, with the wrapped keys. Knows nothing of the event loop."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
-from agentfield_journal.content.port import Content
+from agentfield_journal.content.port import Content, Erasure
 from agentfield_journal.content.seal import KEY_BYTES, MasterKey, new_key, seal, unseal
 from agentfield_journal.durable_files import create_private
+from agentfield_journal.envelope import Retention
 from agentfield_journal.errors import ContentGone, JournalConflict
 from agentfield_journal.stores.sqlite_connection import Database
 from agentfield_journal.stores.sqlite_file import FileKind, SqliteFile
 
 _SCHEMA = """
-CREATE TABLE subjects (subject INTEGER PRIMARY KEY, tag BLOB NOT NULL UNIQUE, wrapped BLOB NOT NULL) STRICT;
+CREATE TABLE subjects (subject INTEGER PRIMARY KEY, tag BLOB NOT NULL, wrapped BLOB) STRICT;
+CREATE UNIQUE INDEX live_subjects ON subjects (tag) WHERE wrapped IS NOT NULL;
 CREATE TABLE contents (
     id INTEGER PRIMARY KEY, ref TEXT NOT NULL UNIQUE, subject INTEGER NOT NULL, retention TEXT NOT NULL,
     at_ns INTEGER NOT NULL, sealed BLOB NOT NULL
 ) STRICT;
 CREATE INDEX contents_by_subject ON contents (subject);
+CREATE INDEX contents_by_age ON contents (retention, at_ns);
 """
 CONTENT_FILE = FileKind(application_id=0x41464331, format_version=1, schema=_SCHEMA)  # "AFC1"
 
@@ -51,7 +55,9 @@ class SqliteContent:
 
     def _subject(self, db: Database, name: str) -> tuple[int, bytes]:
         tag = self._master.tag(name)
-        found = db.execute("SELECT subject, wrapped FROM subjects WHERE tag = ?", (tag,)).fetchone()
+        found = db.execute(
+            "SELECT subject, wrapped FROM subjects WHERE tag = ? AND wrapped IS NOT NULL", (tag,)
+        ).fetchone()
         if found is not None:
             subject, wrapped = cast(tuple[int, bytes], found)
             return subject, self._master.unwrap(wrapped, tag)
@@ -62,16 +68,57 @@ class SqliteContent:
     def tend(self) -> None:
         self.file.checkpoint_when_due(idle=True)
 
+    def mark_for_erasure(self, subject: str) -> Erasure:
+        tag = self._master.tag(subject)
+        with self.file.transaction() as db:
+            # A subject without a key is one whose bytes are still to be deleted.
+            marked = db.execute("SELECT subject FROM subjects WHERE tag = ?", (tag,)).fetchall()
+            db.execute("UPDATE subjects SET wrapped = NULL WHERE tag = ?", (tag,))
+            refs = [ref for (subject_number,) in marked for ref in _refs_of(db, cast(int, subject_number))]
+        return Erasure(tag=tag.hex(), refs=refs)
+
+    def finish_erasures(self) -> list[Erasure]:
+        done: list[Erasure] = []
+        with self.file.transaction() as db:
+            found = db.execute("SELECT subject, tag FROM subjects WHERE wrapped IS NULL").fetchall()
+            for subject, tag in cast(list[tuple[int, bytes]], found):
+                done.append(Erasure(tag=tag.hex(), refs=_refs_of(db, subject)))
+                db.execute("DELETE FROM contents WHERE subject = ?", (subject,))
+                db.execute("DELETE FROM subjects WHERE subject = ?", (subject,))
+        if done:
+            # The log still holds pages with the wrapped key and the sealed bytes.
+            self.file.empty_log()
+        return done
+
+    def delete_expired(self, before_ns: Mapping[Retention, int]) -> list[str]:
+        refs: list[str] = []
+        with self.file.transaction() as db:
+            for retention, before in before_ns.items():
+                condition = (retention.value, before)
+                found = db.execute("SELECT ref FROM contents WHERE retention = ? AND at_ns < ?", condition)
+                refs += [str(ref) for (ref,) in found.fetchall()]
+                db.execute("DELETE FROM contents WHERE retention = ? AND at_ns < ?", condition)
+        if refs:
+            self.file.empty_log()
+        return refs
+
     def load(self, ref: str) -> bytes:
         with self.file.reading() as db:
             found = db.execute(_FIND, (ref,)).fetchone()
         if found is None:
             raise ContentGone(f"{ref} is not in this store: erased, expired or never put", reason="unknown")
-        tag, wrapped, retention, sealed = cast(tuple[bytes, bytes, str, bytes], found)
+        tag, wrapped, retention, sealed = cast(tuple[bytes, bytes | None, str, bytes], found)
+        if wrapped is None:
+            raise ContentGone(f"{ref} was erased", reason="erased")
         return unseal(self._master.unwrap(wrapped, tag), sealed, _context(ref, retention))
 
     def close(self) -> None:
         self.file.close()
+
+
+def _refs_of(db: Database, subject: int) -> list[str]:
+    found = db.execute("SELECT ref FROM contents WHERE subject = ? ORDER BY id", (subject,)).fetchall()
+    return [str(ref) for (ref,) in found]
 
 
 def _context(ref: str, retention: str) -> bytes:

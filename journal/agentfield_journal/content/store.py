@@ -3,10 +3,11 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 
-from agentfield_journal.content.port import Content, ContentPlace
+from agentfield_journal.content.port import Content, ContentPlace, Erasure
 from agentfield_journal.envelope import Retention
 from agentfield_journal.errors import ContentGone, JournalError, JournalFull, JournalUnavailable
 from agentfield_journal.group import GroupCommit
@@ -76,6 +77,18 @@ class QueuedContentStore:
                 f"the content store did not answer within {self._deadline_s} s"
             ) from None
 
+    async def erase(self, subject: str) -> Erasure:
+        marked = await self._group.run(lambda: self._place.mark_for_erasure(subject))
+        done = await self._group.run(self._place.finish_erasures)
+        return next((erasure for erasure in done if erasure.tag == marked.tag), marked)
+
+    async def unfinished_erasures(self) -> list[Erasure]:
+        """Finish what a crash interrupted, so that it can be journaled; empty in ordinary life."""
+        return await self._group.run(self._place.finish_erasures)
+
+    async def expire(self, *, before_ns: Mapping[Retention, int]) -> list[str]:
+        return await self._group.run(lambda: self._place.delete_expired(before_ns))
+
     async def close(self) -> None:
         if self._closed:
             return
@@ -124,20 +137,41 @@ class MemoryContent:
     blocking = False
 
     def __init__(self) -> None:
-        self._data: dict[str, bytes] = {}
+        self._contents: dict[str, Content] = {}
 
     def commit(self, group: list[Content], /) -> list[Content]:
-        self._data.update((content.ref, content.data) for content in group)
+        self._contents.update((content.ref, content) for content in group)
         return []
 
     def tend(self) -> None:
         """Nothing to do."""
 
+    def mark_for_erasure(self, subject: str) -> Erasure:
+        refs = [ref for ref, content in self._contents.items() if content.subject == subject]
+        self._delete(refs)
+        return Erasure(tag=sha256(subject.encode()).hexdigest(), refs=refs)
+
+    def finish_erasures(self) -> list[Erasure]:
+        return []
+
+    def delete_expired(self, before_ns: Mapping[Retention, int]) -> list[str]:
+        refs = [
+            ref
+            for ref, content in self._contents.items()
+            if content.at_ns < before_ns.get(content.retention, 0)
+        ]
+        self._delete(refs)
+        return refs
+
+    def _delete(self, refs: list[str]) -> None:
+        for ref in refs:
+            del self._contents[ref]
+
     def load(self, ref: str) -> bytes:
         try:
-            return self._data[ref]
+            return self._contents[ref].data
         except KeyError:
             raise ContentGone(f"{ref} is not in this store", reason="unknown") from None
 
     def close(self) -> None:
-        self._data.clear()
+        self._contents.clear()

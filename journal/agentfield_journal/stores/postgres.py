@@ -141,7 +141,7 @@ class PostgresStore:
         columns = [list(column) for column in zip(*rows, strict=True)]
         with _typed_errors():
             answer = self._writer.execute(_APPEND, (runs, numbers, *columns), binary=True).fetchone()
-        refused = set(cast(list[int], answer[0] or ())) if answer else set()
+        refused = cast(list[int], (answer and answer[0]) or [])
         return [batch for batch in batches if batch.rows[0][0] in refused]
 
     def tend(self) -> None:

@@ -248,7 +248,7 @@ class SqliteFile:
             yield
         except apsw.FullError as error:
             raise JournalFull(f"no room for {self.path}; free some and reopen it") from error
-        except (apsw.CorruptError, apsw.NotADBError) as error:
+        except (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError) as error:
             raise JournalCorrupt(
                 f"{self.path} is damaged below the level of records; verify it and restore a copy",
                 run_id="",
