@@ -8,5 +8,8 @@ def main() -> None:
     try:
         from agentfield_rt.cli.program import run
     except ModuleNotFoundError as error:
-        sys.exit(f"af: the command line needs {error.name}; pip install 'agentfield-rt[all]'")
+        sys.stderr.write(f"af: the command line needs {error.name}; pip install 'agentfield-rt[all]'\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
     sys.exit(run())

@@ -76,15 +76,18 @@ async def make_call(client: PlaneClient, recording: Samples, *, connected: Calla
         await peer.accept(answer.decode())
         connected()
         await _converse(peer, log, len(recording) / RATE_HZ)
-        path = f"/api/v1/session-instances/{session['session_id']}/close"
-        await client.post_json("session close", path, {})
-        await log.until_over()
+        if log.close_reason is None:
+            path = f"/api/v1/session-instances/{session['session_id']}/close"
+            await client.post_json("session close", path, {})
+            await log.until_over()
     finally:
         await peer.close()
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
     if log.close_reason not in _ENDS_WELL:
-        raise Failure(f"the call broke off: {log.close_reason}", ExitCode.SERVER)
+        was_stopped = log.close_reason == "shutdown"
+        message = f"the call broke off ({str(log.close_reason).replace('_', ' ')})"
+        raise Failure(message, ExitCode.INTERRUPTED if was_stopped else ExitCode.SERVER)
     return CallReport(
         session_id=session["session_id"],
         run_id=session["run_id"],

@@ -10,7 +10,7 @@ from rich.table import Table
 from agentfield_rt import Agent
 from agentfield_rt.cli.demo.call import CallReport, make_call
 from agentfield_rt.cli.demo.recording import Samples, read_recording, write_recording
-from agentfield_rt.cli.failures import Failure
+from agentfield_rt.cli.failures import ExitCode, Failure
 from agentfield_rt.cli.http import PlaneClient
 from agentfield_rt.cli.printing import stderr, stdout, write_result
 from agentfield_rt.cli.serving import farewell
@@ -30,7 +30,11 @@ def call_and_report(
     recording = read_recording(call)
     if reply is not None and not reply.parent.is_dir():
         raise Failure(f"cannot write {reply}: there is no folder {reply.parent}")
-    report = asyncio.run(_serve_and_call(agent, settings, recording))
+    try:
+        report = asyncio.run(_serve_and_call(agent, settings, recording))
+    except Failure as failure:
+        message = f"{failure}; what happened is in {journal_path(settings.data)}"
+        raise Failure(message, failure.exit_code) from failure
     if reply is not None:
         write_recording(reply, report.reply)
     if as_json:
@@ -62,7 +66,7 @@ async def _serve_and_call(agent: Agent, settings: Settings, recording: Samples) 
     if serving.done() and not serving.cancelled() and (error := serving.exception()) is not None:
         raise error
     if calling.cancelled():
-        raise KeyboardInterrupt
+        raise Failure("interrupted", ExitCode.INTERRUPTED)
     return calling.result()
 
 
