@@ -31,17 +31,18 @@ def load_agent(name: str) -> Agent:
 
 
 def import_file(path: Path) -> ModuleType:
-    """The module in `path`, under the file's own name.
+    """The module in `path`, under a name that hides no other module.
 
     Raises:
         Failure: there is no such file, or it cannot be imported.
     """
     if not path.is_file():
         raise Failure(f"there is no file {path}")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    name = f"agentfield_app_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
+    sys.modules[name] = module
     sys.path.insert(0, str(path.parent.resolve()))  # as `python path` would
     try:
         spec.loader.exec_module(module)
@@ -58,7 +59,7 @@ def _import_module(name: str) -> ModuleType:
         return importlib.import_module(name)
     except Failure:
         raise
-    except (ValueError, Exception) as error:
+    except Exception as error:
         raise _broken(name, error) from error
 
 
