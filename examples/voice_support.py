@@ -93,7 +93,7 @@ VOICE: dict[str, Any] = {
     "metadata": {
         "title": "Order desk",
         "hints": [
-            "where is order four",
+            "where is order eight",
             "cancel order number twelve",
             "tell me a long story",
             "what can you do",
