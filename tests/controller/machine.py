@@ -4,13 +4,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from agentfield_adapters.scripted import Method
-from agentfield_rt.core.lifecycle import Phase
+from agentfield_rt.core.lifecycle import TERMINAL, Phase
 from agentfield_rt.core.records import Decision
 from agentfield_rt.frames import Media
 from tests.controller.stage import Stage
 
 TURNS = st.sampled_from([0, 1, 2, 3, 30])
 METHODS: list[Method] = ["connect", "send", "receive", "interrupt", "restart", "close"]
+HELD: list[Method] = ["send", "send", "receive", "restart"]
 VERDICTS = ["release", "refuse", "doubt", "lose", "lose before it acts"]
 
 
@@ -21,7 +22,7 @@ class ControllerMachine(RuleBasedStateMachine):
         super().__init__()
         self.stage = Stage()
 
-    @initialize(connected=st.booleans())
+    @initialize(connected=st.sampled_from([True, True, True, False]))
     def begin(self, connected: bool) -> None:
         if connected:
             self.stage.connect()
@@ -37,6 +38,51 @@ class ControllerMachine(RuleBasedStateMachine):
         for _ in range(times):
             self.stage.send(media)
         self.stage.turn(turns)
+
+    @rule(method=st.sampled_from(HELD), verdict=st.sampled_from([*VERDICTS, "cancel"]), turns=TURNS)
+    def answer_late(self, method: Method, verdict: str, turns: int) -> None:
+        stage = self.stage
+        stage.hold(method)
+        answer = stage.holds[-1]
+        match method:
+            case "send":
+                request = stage.send(Media.TEXT)
+            case "receive":
+                request = stage.receive()
+            case _:
+                request = stage.restart()
+        stage.turn(max(turns, 2))
+        if verdict == "cancel":
+            stage.cancel(request)
+        else:
+            stage.decide(answer, verdict)
+        stage.turn(turns)
+
+    @precondition(lambda self: self.stage.controller.state.phase is Phase.OPEN)
+    @rule(media=st.sampled_from([Media.AUDIO, Media.TEXT]), turns=st.integers(0, 3))
+    def restart_overtakes_a_send(self, media: Media, turns: int) -> None:
+        stage = self.stage
+        stage.hold("send")
+        answer = stage.holds[-1]
+        stage.send(media)
+        stage.turn(4)
+        stage.writer.stick()
+        stage.restart()
+        stage.turn(turns)
+        stage.decide(answer, "release")
+        stage.turn(turns)
+        stage.writer.unstick()
+
+    @precondition(lambda self: self.stage.controller.state.phase is Phase.OPEN)
+    @rule(turns=TURNS, pieces=st.integers(0, 3))
+    def barge_in(self, turns: int, pieces: int) -> None:
+        response_id = self.stage.give_response(pieces=pieces, ends=False)
+        self.stage.receive(demand=8)
+        self.stage.settle()
+        self.stage.receive(demand=8)
+        self.stage.interrupt(response_id)
+        self.stage.turn(turns)
+        self.stage.give(self.stage.audio(response_id))
 
     @rule(demand=st.integers(1, 4), turns=TURNS)
     def receive(self, demand: int, turns: int) -> None:
@@ -55,13 +101,34 @@ class ControllerMachine(RuleBasedStateMachine):
         self.stage.restart()
         self.stage.turn(turns)
 
-    @rule(turns=TURNS, sure=st.integers(0, 3))
+    @precondition(lambda self: self.stage.controller.state.phase is Phase.OPEN)
+    @rule(
+        before=st.integers(0, 2), during=st.integers(1, 3), after=st.integers(1, 2), turns=st.integers(0, 4)
+    )
+    def restart_under_traffic(self, before: int, during: int, after: int, turns: int) -> None:
+        for _ in range(before):
+            self.stage.send(Media.TEXT)
+        self.stage.turn(turns)
+        self.stage.hold("restart")
+        answer = self.stage.holds[-1]
+        self.stage.restart()
+        self.stage.settle()
+        for _ in range(during):
+            self.stage.send()
+        self.stage.turn(turns)
+        self.stage.decide(answer, "release")
+        self.stage.turn(turns)
+        for _ in range(after):
+            self.stage.send()
+        self.stage.turn(turns)
+
+    @rule(turns=TURNS, sure=st.integers(0, 2))
     def close(self, turns: int, sure: int) -> None:
         if not sure:  # most of a session's life is before its end
             self.stage.close()
             self.stage.turn(turns)
 
-    @rule(turns=TURNS, sure=st.integers(0, 5))
+    @rule(turns=TURNS, sure=st.integers(0, 4))
     def fail(self, turns: int, sure: int) -> None:
         if not sure:
             self.stage.fail()
@@ -121,6 +188,10 @@ class ControllerMachine(RuleBasedStateMachine):
     @invariant()
     def the_rules_hold(self) -> None:
         self.stage.check()
+        if self.stage.controller.state.phase in TERMINAL:  # the show goes on with another session
+            self.teardown()
+            self.stage = Stage()
+            self.begin(connected=True)
 
     def teardown(self) -> None:
         try:

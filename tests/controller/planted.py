@@ -19,21 +19,32 @@ from agentfield_rt.core import evolve as evolve_module
 from agentfield_rt.core.decide import Records
 from agentfield_rt.core.lifecycle import COMMANDS, TRANSITIONS, Phase, Reaction
 from agentfield_rt.core.state import State
-from agentfield_rt.errors import Reason
+from agentfield_rt.errors import ProviderError, Reason
 from agentfield_rt.run import Run
+from tests.controller.machine import BrokenJournalMachine, ControllerMachine
 
+EFFECTS: dict[Any, Any] = evolve_module._EFFECTS
 Plant = Callable[[pytest.MonkeyPatch], None]
-PLANTED: dict[str, Plant] = {}
+PLANTED: dict[str, tuple[Plant, type[ControllerMachine]]] = {}
 
 
-def planted(wrong: str) -> Callable[[Plant], Plant]:
-    """Registers a bug under what it does wrong."""
+def planted(wrong: str, *, seen_by: type[ControllerMachine] = ControllerMachine) -> Callable[[Plant], Plant]:
+    """Registers a bug under what it does wrong, for the machine that must find it."""
 
     def register(plant: Plant) -> Plant:
-        PLANTED[wrong] = plant
+        PLANTED[wrong] = (plant, seen_by)
         return plant
 
     return register
+
+
+def always(answer: object) -> Callable[..., object]:
+    """A function that is not interested in its arguments."""
+
+    def function(*_: object, **__: object) -> object:
+        return answer
+
+    return function
 
 
 @planted("the gate opens on the first gated frame")
@@ -71,12 +82,12 @@ def gate_is_a_stack(patch: pytest.MonkeyPatch) -> None:
         changes["gated"] = (changes["gated"][-1], *changes["gated"][:-1])
 
     original = evolve_module._gate
-    patch.setitem(evolve_module._EFFECTS, records.BackpressureApplied, gate)
+    patch.setitem(EFFECTS, records.BackpressureApplied, gate)
 
 
 @planted("frames that wait are forgotten after the restart")
 def gate_is_never_released(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(RealtimeSessionController, "_release_gated", lambda self: None)
+    patch.setattr(RealtimeSessionController, "_release_gated", always(None))
 
 
 @planted("the outcome is lost when a call is cancelled")
@@ -150,7 +161,7 @@ def unknown_resent(patch: pytest.MonkeyPatch) -> None:
     async def hand_over(self: Any, frame: Any) -> None:
         try:
             await original(self, frame)
-        except controller_module.ProviderError as error:
+        except ProviderError as error:
             if error.not_done:
                 raise
             await original(self, frame)
@@ -160,7 +171,7 @@ def unknown_resent(patch: pytest.MonkeyPatch) -> None:
 
 @planted("an interrupted response is delivered all the same")
 def late_output_delivered(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(delivery_module, "_is_interrupted", lambda state, response_id: False)
+    patch.setattr(delivery_module, "_is_interrupted", always(False))
 
 
 @planted("a restart resets the send cursor")
@@ -170,13 +181,13 @@ def cursor_reset(patch: pytest.MonkeyPatch) -> None:
         changes["send_cursor"] = 0
         changes["receive_cursor"] = 0
 
-    original = evolve_module._EFFECTS[records.RestartCompleted]
-    patch.setitem(evolve_module._EFFECTS, records.RestartCompleted, restarted)
+    original = EFFECTS[records.RestartCompleted]
+    patch.setitem(EFFECTS, records.RestartCompleted, restarted)
 
 
 @planted("a send that a restart overtook counts as sent")
 def overtaken_send_succeeds(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(controller_module, "succeeds", lambda op_id, decided: True)
+    patch.setattr(controller_module, "succeeds", always(True))
 
 
 @planted("commands go on while an outcome is unknown")
@@ -186,15 +197,15 @@ def repair_is_ignored(patch: pytest.MonkeyPatch) -> None:
 
 @planted("closing leaves frames behind the gate")
 def close_keeps_gated(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(decide_module, "_drop_gated", lambda state, reason: ())
+    patch.setattr(decide_module, "_drop_gated", always(()))
 
 
 @planted("a superseded call is left running")
 def nothing_superseded(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Calls, "supersede", lambda self, but=None: [])
+    patch.setattr(Calls, "supersede", always([]))
 
 
-@planted("an outcome that the journal refused is dropped")
+@planted("an outcome that the journal refused is dropped", seen_by=BrokenJournalMachine)
 def owed_dropped(patch: pytest.MonkeyPatch) -> None:
     def decide(self: Any, command: Any) -> Records:
         self._owed.clear()
@@ -203,7 +214,7 @@ def owed_dropped(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(RealtimeSessionController, "_decide", decide)
 
 
-@planted("the state runs ahead of a refused append")
+@planted("the state runs ahead of a refused append", seen_by=BrokenJournalMachine)
 def state_ahead_of_journal(patch: pytest.MonkeyPatch) -> None:
     def commit(self: Any, decided: Records) -> Any:
         for record in decided:

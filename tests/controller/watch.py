@@ -15,7 +15,7 @@ from agentfield_rt.core.evolve import evolve
 from agentfield_rt.core.lifecycle import OPENS, OperationName
 from agentfield_rt.core.records import RECORD_TYPES, Record
 from agentfield_rt.core.state import State
-from agentfield_rt.errors import CloseReason
+from agentfield_rt.errors import CloseReason, ProviderError
 from agentfield_rt.frames import InputFrame, OutputAudio, OutputTranscript, ProviderEvent
 from agentfield_rt.ports import Connection, ConnectRequest
 
@@ -91,7 +91,11 @@ class WatchedWriter:
 
 
 class WatchedAdapter:
-    """A `ProviderAdapter` in front of a scripted one that notes every call that should not have been made."""
+    """A `ProviderAdapter` in front of a scripted one that notes every call that should not have been made.
+
+    Attributes:
+        unanswered: Frames of which nobody but the provider knows whether they arrived.
+    """
 
     def __init__(self, scripted: ScriptedAdapter, writer: WatchedWriter, live: Callable[[], State]) -> None:
         self._scripted = scripted
@@ -101,6 +105,7 @@ class WatchedAdapter:
         self._running: list[str] = []
         self._stale: list[ProviderEvent] = []
         self.violations: list[str] = []
+        self.unanswered: set[str] = set()
 
     async def connect(self, request: ConnectRequest) -> Connection:
         return await self._watched("connect", None, lambda: self._scripted.connect(request))
@@ -108,7 +113,14 @@ class WatchedAdapter:
     async def send(self, frame: InputFrame) -> None:
         if self._live().phase != "open":
             self.violations.append(f"a frame was sent in phase {self._live().phase}")
-        await self._watched("send", frame.frame_id, lambda: self._scripted.send(frame))
+        self.unanswered.add(frame.frame_id)
+        try:
+            await self._watched("send", frame.frame_id, lambda: self._scripted.send(frame))
+        except ProviderError as error:
+            if error.not_done:
+                self.unanswered.discard(frame.frame_id)
+            raise
+        self.unanswered.discard(frame.frame_id)
 
     async def receive(self, *, demand: int) -> tuple[ProviderEvent, ...]:
         events = await self._watched("receive", None, lambda: self._scripted.receive(demand=demand))
