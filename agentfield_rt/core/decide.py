@@ -162,8 +162,7 @@ def _give_up(operations: Iterable[OpenOperation], reason: Reason) -> Records:
         if operation.name is OperationName.SEND:
             closers += _send_unknown(operation, reason)
         else:
-            closer: Callable[..., Record] = OPERATIONS[operation.name].unknown
-            closers.append(closer(op_id=operation.op_id, reason=reason))
+            closers.append(_closer(OPERATIONS[operation.name].unknown, operation, reason))
     return tuple(closers)
 
 
@@ -248,8 +247,12 @@ def _settle_undone(state: State, command: commands.NotDone | commands.Unknown) -
     if operation.name is OperationName.SEND and isinstance(command, commands.Unknown):
         return _send_unknown(operation, command.reason)
     rule = OPERATIONS[operation.name]
-    closer: Callable[..., Record] = rule.unknown if isinstance(command, commands.Unknown) else rule.not_done
-    return (closer(op_id=operation.op_id, reason=command.reason),)
+    closer = rule.unknown if isinstance(command, commands.Unknown) else rule.not_done
+    return (_closer(closer, operation, command.reason),)
+
+
+def _closer(make: Callable[..., Record], operation: OpenOperation, reason: Reason) -> Record:
+    return make(op_id=operation.op_id, reason=reason)
 
 
 def _send_unknown(operation: OpenOperation, reason: Reason) -> Records:
