@@ -37,8 +37,8 @@ from agentfield_rt.frames import (
     TextFrame,
 )
 from agentfield_rt.run import Run, realtime_records
-from tests.controller.virtual_time import VirtualTimeLoop
 from tests.controller.watch import WatchedAdapter, WatchedWriter
+from tests.virtual_time import VirtualTimeLoop
 
 REFUSALS = (IllegalCommand, RepairNeeded, GateOverflow)
 DEADLINE_MAX_S = 20.0

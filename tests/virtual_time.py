@@ -1,9 +1,12 @@
 """An event loop whose clock jumps to the next timer when nothing else is ready. Knows no sockets."""
 
 import asyncio
+import functools
 import selectors
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, ParamSpec
+
+P = ParamSpec("P")
 
 
 class _NoWaiting(selectors.BaseSelector):
@@ -41,3 +44,14 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._no_waiting.passed_s
+
+
+def in_virtual_time(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Run an async test on a loop of its own, on which waiting costs nothing."""
+
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+            runner.run(test(*args, **kwargs))
+
+    return run
