@@ -23,7 +23,7 @@ from agentfield_journal.errors import (
 )
 from agentfield_journal.group import GroupCommit
 from agentfield_journal.ports import RunHead
-from agentfield_journal.stores.port import Batch, Store
+from agentfield_journal.stores.port import Batch, Store, StoredRow
 from agentfield_journal.writer import StoreRunWriter
 
 ResultT = TypeVar("ResultT")
@@ -99,8 +99,10 @@ class StoreJournal:
             raise JournalUnavailable(f"run {run_id} became shorter while it was opened; verify the journal")
         return after + len(page.rows)
 
-    def _submit(self, batch: Batch) -> None:
+    def _submit(self, batch: Batch, closes: bool) -> None:
         self._require_sound()
+        if self.store.full and not closes:
+            raise JournalFull("the disk is full: only records that close something are taken; free some room")
         if self._queued + len(batch.rows) > self._limits.queued_records_max:
             raise JournalFull(
                 f"{self._queued} records wait for the disk; nothing of this batch was taken,"
@@ -161,6 +163,17 @@ class StoreJournal:
         def load() -> list[Envelope]:
             page = self.store.page(run_id, after, limit)
             return codec.check(run_id, after, page.prev_hash, page.rows)
+
+        return await self._reading(load)
+
+    async def read_rows(self, run_id: str, *, after: int, limit: int) -> list[StoredRow]:
+        """As `read`, but the records' bytes as they are stored: seq, bytes, hash."""
+        self._require_open()
+
+        def load() -> list[StoredRow]:
+            page = self.store.page(run_id, after, limit)
+            codec.check(run_id, after, page.prev_hash, page.rows)
+            return page.rows
 
         return await self._reading(load)
 

@@ -20,7 +20,8 @@ class StoreRunWriter:
     Args:
         claim: What the store said when the run was claimed.
         seen: The records already in the run, by record id.
-        submit: Queues a batch; raises what `append` raises, and then nothing was taken.
+        submit: Queues a batch, told whether it only closes what is open; raises what `append` raises,
+            and then nothing was taken.
         forget: Tells the engine that this writer is done.
     """
 
@@ -30,7 +31,7 @@ class StoreRunWriter:
         claim: Claim,
         *,
         seen: dict[str, Seen],
-        submit: Callable[[Batch], None],
+        submit: Callable[[Batch, bool], None],
         forget: Callable[["StoreRunWriter"], None],
     ) -> None:
         self._run_id = run_id
@@ -76,7 +77,8 @@ class StoreRunWriter:
             digest = codec.link(body, digest)
             rows.append((run, seq, body, digest))
             fresh[draft.record_id] = Seen(seq, hash(part))
-        self._submit(Batch(self._run_id, self._epoch, rows))
+        closes = all(draft.request_record_id is not None for draft in drafts)
+        self._submit(Batch(self._run_id, self._epoch, rows), closes)
         seen.update(fresh)
         self._seq, self._hash = seq, digest
         return Cursor(self._run_id, seq)

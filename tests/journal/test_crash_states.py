@@ -51,9 +51,7 @@ def disk_path(disk: Disk) -> Path:
 
 
 @pytest.mark.parametrize("workload", [run_appends, run_reopenings, run_archiving])
-def test_no_crash_state_loses_or_invents_a_record(
-    workload: Workload, fast_folder: Path
-) -> None:
+def test_no_crash_state_loses_or_invents_a_record(workload: Workload, fast_folder: Path) -> None:
     checked = check_workload(workload, fast_folder, states_max=STATES_PER_WORKLOAD)
     assert checked == STATES_PER_WORKLOAD, f"the workload has only {checked} crash states"
 

@@ -55,8 +55,6 @@ def look(path: Path) -> tuple[bool, Content]:
         return False, []
 
 
-
-
 def test_every_flipped_bit_is_found_or_changes_nothing(journal_file: Path) -> None:
     whole = journal_file.read_bytes()
     sound, expected = look(journal_file)

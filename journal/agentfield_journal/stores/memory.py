@@ -9,6 +9,7 @@ class MemoryStore:
 
     blocking = False
     shared = False
+    full = False
 
     def __init__(self) -> None:
         self._rows: dict[str, list[StoredRow]] = {}

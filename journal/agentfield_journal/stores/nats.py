@@ -68,6 +68,7 @@ class NatsStore:
 
     blocking = True
     shared = True
+    full = False
 
     def __init__(self, url: str, *, read_only: bool = False) -> None:
         parts = urllib.parse.urlsplit(url)

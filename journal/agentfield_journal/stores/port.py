@@ -52,6 +52,11 @@ class Store(Protocol):
         """Whether another process may commit to it while it is open."""
         ...
 
+    @property
+    def full(self) -> bool:
+        """Whether only records that close something are taken, because room runs out."""
+        ...
+
     def claim(self, run_id: str) -> Claim:
         """Make `run_id` known, raise its epoch, durably, and say where it stands."""
         ...

@@ -81,6 +81,7 @@ class PostgresStore:
 
     blocking = True
     shared = True
+    full = False
 
     def __init__(self, url: str, *, read_only: bool = False) -> None:
         self._url = url

@@ -7,8 +7,9 @@ from typing import cast
 
 from agentfield_journal.codec import genesis
 from agentfield_journal.envelope import FORMAT_VERSION
-from agentfield_journal.errors import JournalConflict
+from agentfield_journal.errors import JournalConflict, JournalFull
 from agentfield_journal.stores.port import Batch, Claim, Page, Row, StoredRow
+from agentfield_journal.stores.reserve import Reserve
 from agentfield_journal.stores.sqlite_archive import Archives, ArchiveStore
 from agentfield_journal.stores.sqlite_connection import Database
 from agentfield_journal.stores.sqlite_file import FileKind, SqliteFile, whole_number
@@ -64,11 +65,14 @@ class SqliteStore:
         self._claims: dict[str, Claim] = {}
         self._next_seq: dict[str, int] = {}
         self._last_block: dict[str, int] = {}
+        self.full = False
+        self._reserve = Reserve(path) if vfs is None and not read_only else None
         self._block = 0
         self._block_records = 0
         if not read_only:
             try:
                 self._resume_block()
+                self.full = self._reserve is not None and not self._reserve.take()
             except BaseException:
                 self.close()
                 raise
@@ -114,15 +118,26 @@ class SqliteStore:
                 self._last_block[batch.run_id] = self._block
                 spans.append((run, self._block, seq))
             rows += batch.rows
-        with self.file.transaction() as db:
-            if spans:
-                db.executemany(_INSERT_SPAN, spans)
-            db.executemany(self._insert(), rows)
+        try:
+            self._store(spans, rows)
+        except JournalFull:
+            # Nothing was stored: the room kept back lets this group in, and closers after it.
+            if self._reserve is None or not self._reserve.give_up():
+                raise
+            self.full = True
+            self.file.continue_after_full()
+            self._store(spans, rows)
         self._block_records += len(rows)
         if self._block_records >= _BLOCK_RECORDS:
             self._block, self._block_records = self._block + 1, 0
         self.file.checkpoint_when_due(idle=False)
         return refused
+
+    def _store(self, spans: list[tuple[int, int, int]], rows: list[Row]) -> None:
+        with self.file.transaction() as db:
+            if spans:
+                db.executemany(_INSERT_SPAN, spans)
+            db.executemany(self._insert(), rows)
 
     def _epoch(self, run_id: str) -> int | None:
         claim = self._claims.get(run_id)
@@ -130,6 +145,8 @@ class SqliteStore:
 
     def tend(self) -> None:
         self.file.checkpoint_when_due(idle=True)
+        if self.full and self._reserve is not None:
+            self.full = not self._reserve.take()
 
     def page(self, run_id: str, after: int, limit: int) -> Page:
         with self.file.reading() as db:
@@ -213,6 +230,8 @@ class SqliteStore:
     def close(self) -> None:
         self._archives.close()
         self.file.close()
+        if self._reserve is not None:
+            self._reserve.give_up()
 
 
 def _open_archive(path: Path, read_only: bool, *, vfs: str | None) -> ArchiveStore:

@@ -6,7 +6,7 @@ Knows no table but the one that holds the file's identity.
 import secrets
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import apsw
@@ -166,6 +166,10 @@ class SqliteFile:
                     db.execute("ROLLBACK")
                 raise
 
+    def continue_after_full(self) -> None:
+        """A transaction that found no room left nothing behind, so it may be tried again."""
+        self._sound = True
+
     @contextmanager
     def reading(self) -> Generator[Database]:
         """The calling thread's reading connection, opened at first use."""
@@ -183,7 +187,8 @@ class SqliteFile:
         """Move the log into the main file when it has grown; a busy file waits longer for it."""
         due = _CHECKPOINT_PAGES if idle else _CHECKPOINT_PAGES_MAX
         if self._wal_pages >= due:
-            self.move_log()
+            with suppress(JournalFull):  # the log then goes on growing, into room that was kept back
+                self.move_log()
 
     def move_log(self) -> None:
         """Move the log into the main file; its space is written again."""
@@ -232,7 +237,8 @@ class SqliteFile:
             with self._typed_errors():
                 if writer is not None and self._sound and not self._sealed:
                     # So that the one file is the whole journal: to copy, to archive, to hand over.
-                    writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+                    with suppress(apsw.FullError):  # then the log stays beside it, as after a crash
+                        writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
                 for reader in readers.values():
                     if reader is not writer:
                         reader.close()

@@ -1,0 +1,185 @@
+"""What the journal benchmarks share: the load, bare writers of the same bytes, the table and its plot."""
+
+import asyncio
+import gc
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import apsw
+import msgspec
+
+from agentfield_journal import Draft, StoreJournal, codec
+from agentfield_journal.group import GroupCommit
+from agentfield_journal.stores.sqlite_connection import connect
+
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
+PAYLOAD = msgspec.msgpack.encode({"frames": 50, "bytes": 48_000, "digest": "0" * 32})
+
+
+class Result(msgspec.Struct, frozen=True):
+    """Medians over the rounds: rate per second, and latencies of one append in microseconds."""
+
+    name: str
+    rate: float
+    p50_us: float = 0.0
+    p99_us: float = 0.0
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """The latency of every append, and the time for all of them, in seconds."""
+
+    latencies: list[float]
+    total_s: float
+
+
+def draft(number: int) -> Draft:
+    """A record as a session writes it, about 350 bytes stored."""
+    return Draft(
+        record_id=f"record-{number}",
+        kind="realtime_input_sent",
+        at_ns=1_763_670_000_000_000_000 + number,
+        payload=PAYLOAD,
+        op_id=f"op-{number}",
+        request_record_id=f"record-{number - 1}",
+        session_id="session-1",
+        turn_id="turn-1",
+    )
+
+
+async def closed_loop(append: Callable[[int, int], Awaitable[None]], writers: int, each: int) -> Timing:
+    """Every writer appends again as soon as its last append is durable."""
+    latencies: list[float] = []
+    clock = time.perf_counter
+
+    async def one(writer: int) -> None:
+        for number in range(each):
+            start = clock()
+            await append(writer, number)
+            latencies.append(clock() - start)
+
+    begin = clock()
+    await asyncio.gather(*map(one, range(writers)))
+    return Timing(latencies, clock() - begin)
+
+
+async def journal_load(journal: StoreJournal, writers: int, each: int, *, runs_named: str = "run") -> Timing:
+    """The load on a journal: one run for each writer."""
+    runs = [await journal.open_run(f"{runs_named}-{number}") for number in range(writers)]
+
+    async def append(writer: int, number: int) -> None:
+        run = runs[writer]
+        await run.durable(run.append([draft(number)]))
+
+    return await closed_loop(append, writers, each)
+
+
+class BareSink:
+    """Group commits of the same bytes by the quickest means, for the journal's own group commit."""
+
+    blocking = True
+
+    def __init__(self, commit: Callable[[list[bytes]], None]) -> None:
+        self._commit = commit
+
+    def commit(self, batches: list[bytes], /) -> list[bytes]:
+        self._commit(batches)
+        return []
+
+    def tend(self) -> None:
+        """Nothing to do."""
+
+
+class BareLoad:
+    """The load on a bare sink: encode, queue, wait; no sequence, no chain, no reader."""
+
+    def __init__(self, commit: Callable[[list[bytes]], None]) -> None:
+        self._sink = BareSink(commit)
+        self._waiting: list[asyncio.Future[None]] = []
+        self._head = codec.record_head("run-1", 1) + bytes(8)
+
+    async def run(self, writers: int, each: int) -> Timing:
+        self._group = GroupCommit[bytes](self._sink, self, deadline_s=30)
+        try:
+            return await closed_loop(self._append, writers, each)
+        finally:
+            await self._group.close()
+
+    async def _append(self, writer: int, number: int) -> None:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(done)
+        self._group.submit(self._head + codec.encode_draft(draft(number)))
+        await done
+
+    def committed(self, group: list[bytes], refused: list[bytes]) -> None:
+        done, self._waiting = self._waiting[: len(group)], self._waiting[len(group) :]
+        for waiter in done:
+            waiter.set_result(None)
+
+    def failed(self, failure: Exception) -> None:
+        raise failure
+
+    def late(self) -> None:
+        raise TimeoutError
+
+
+def bare_file(folder: Path) -> Callable[[list[bytes]], None]:
+    """One gathered write and one sync of a growing file for each group."""
+    fd = os.open(folder / "bare", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def commit(group: list[bytes]) -> None:
+        os.write(fd, b"".join(group))
+        os.fsync(fd)
+
+    return commit
+
+
+def bare_sqlite(folder: Path) -> Callable[[list[bytes]], None]:
+    """One transaction for each group into a table with nothing but a rowid, a number and the bytes."""
+    db = connect(folder / "bare.db", apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, None)
+    for setting in ("journal_mode = WAL", "synchronous = FULL"):
+        db.execute(f"PRAGMA {setting}").fetchall()
+    db.execute("CREATE TABLE bare (id INTEGER PRIMARY KEY, seq INTEGER, body BLOB)")
+
+    def commit(group: list[bytes]) -> None:
+        db.execute("BEGIN IMMEDIATE")
+        db.executemany("INSERT INTO bare (seq, body) VALUES (?, ?)", enumerate(group))
+        db.execute("COMMIT")
+
+    return commit
+
+
+def measure(name: str, load: Callable[[Path], Awaitable[Timing]]) -> Result:
+    """Run `load` in a fresh folder `ROUNDS` times; medians."""
+    rates: list[float] = []
+    p50s: list[float] = []
+    p99s: list[float] = []
+    for _ in range(ROUNDS):
+        with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR"), prefix="journal-bench-") as folder:
+            gc.collect()
+            timing = asyncio.run(_awaited(load(Path(folder))))
+        latencies = sorted(timing.latencies)
+        rates.append(len(latencies) / timing.total_s)
+        p50s.append(latencies[len(latencies) // 2] * 1e6)
+        p99s.append(latencies[int(len(latencies) * 0.99)] * 1e6)
+    return Result(name, *(statistics.median(values) for values in (rates, p50s, p99s)))
+
+
+async def _awaited(load: Awaitable[Timing]) -> Timing:
+    return await load
+
+
+def show(title: str, results: Sequence[Result]) -> None:
+    """The table, with a bar for each rate."""
+    print(f"\n{title}\n{'':44}{'per s':>10}{'p50 us':>9}{'p99 us':>9}")
+    most = max(result.rate for result in results)
+    for result in results:
+        bar = "█" * max(1, round(30 * result.rate / most))
+        print(f"{result.name:44}{result.rate:>10,.0f}{result.p50_us:>9,.0f}{result.p99_us:>9,.0f}  {bar}")
+
+
+def show_ratio(what: str, ratio: float, bar: str, *, met: bool) -> None:
+    print(f"{what:72}{ratio:>8.2f}  bar {bar:8} {'met' if met else 'NOT met'}")

@@ -1,0 +1,110 @@
+"""Journals as data: figures, JSON lines, Parquet. Payloads are decoded; content stays behind its refs."""
+
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+
+import msgspec
+
+from agentfield_journal.engine import StoreJournal
+from agentfield_journal.envelope import Envelope
+from agentfield_journal.errors import JournalUnavailable
+
+_PAGE_RECORDS = 2_000
+
+Progress = Callable[[int], None]
+
+
+class Stats(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures of a journal; `kinds` counts records by kind, `payload_bytes` sums their payloads."""
+
+    runs: int
+    records: int
+    payload_bytes: int
+    kinds: dict[str, int]
+    open_operations: int
+
+
+async def measure(journal: StoreJournal, *, progress: Progress | None = None) -> Stats:
+    """Count what a journal holds. An operation is open when its opener has no closer."""
+    kinds: Counter[str] = Counter()
+    openers: dict[tuple[str, str], int] = {}
+    payload_bytes = 0
+    run_ids = await journal.run_ids()
+    async for record in _all_records(journal, run_ids, progress):
+        kinds[record.kind] += 1
+        payload_bytes += len(record.payload)
+        if record.op_id is not None:
+            if record.request_record_id is None:
+                openers[record.run_id, record.op_id] = record.seq
+            else:
+                openers.pop((record.run_id, record.op_id), None)
+    return Stats(
+        runs=len(run_ids),
+        records=kinds.total(),
+        payload_bytes=payload_bytes,
+        kinds=dict(kinds.most_common()),
+        open_operations=len(openers),
+    )
+
+
+async def _all_records(
+    journal: StoreJournal, run_ids: Sequence[str], progress: Progress | None
+) -> AsyncIterator[Envelope]:
+    done = 0
+    for run_id in run_ids:
+        after = 0
+        while page := await journal.read(run_id, after=after, limit=_PAGE_RECORDS):
+            for record in page:
+                yield record
+            after = page[-1].seq
+            done += len(page)
+            if progress is not None:
+                progress(done)
+
+
+def as_plain(record: Envelope) -> dict[str, object]:
+    """A record as JSON types: the payload decoded, bytes and hashes in hex."""
+    plain: dict[str, object] = msgspec.to_builtins(record, builtin_types=(bytes,))
+    plain["payload"] = msgspec.msgpack.decode(record.payload)
+    return {name: value.hex() if isinstance(value, bytes) else value for name, value in plain.items()}
+
+
+async def export_json_lines(
+    journal: StoreJournal,
+    path: Path,
+    *,
+    run_ids: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Write records as JSON, one a line, and return their number. `path` must not exist."""
+    chosen = run_ids if run_ids is not None else await journal.run_ids()
+    count = 0
+    with path.open("x", encoding="utf-8") as file:
+        async for record in _all_records(journal, chosen, progress):
+            file.write(json.dumps(as_plain(record), default=bytes.hex) + "\n")
+            count += 1
+    return count
+
+
+async def export_parquet(
+    journal: StoreJournal,
+    path: Path,
+    *,
+    run_ids: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Write records as one Parquet table, payloads as JSON text; needs `pip install pyarrow`."""
+    try:
+        arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise JournalUnavailable("Parquet needs `pip install pyarrow`; or export JSON lines") from error
+    chosen = run_ids if run_ids is not None else await journal.run_ids()
+    rows: list[Mapping[str, object]] = []
+    async for record in _all_records(journal, chosen, progress):
+        plain = as_plain(record)
+        rows.append(plain | {"payload": json.dumps(plain["payload"], default=bytes.hex)})
+    parquet.write_table(arrow.Table.from_pylist(rows), path)
+    return len(rows)
