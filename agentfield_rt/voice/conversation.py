@@ -80,6 +80,14 @@ class Conversation:
             case _:
                 pass
 
+    def connection_lost(self) -> None:
+        """What the user was saying is lost with it; nobody will report its end."""
+        self._partial.clear()
+        self._spoken_until_ns = None
+        self._user = "listening"
+        self._utterances.hold(while_user_speaks=False)
+        self._publish_state()
+
     def set_agent(self, state: str) -> None:
         """Say what the agent is doing: idle, thinking or speaking."""
         if self._agent != state:
@@ -149,7 +157,10 @@ class Conversation:
         if utterance is None:
             return
         if cleared:
-            self._utterances.interrupted(utterance, self.heard_ms(utterance, None))
+            heard_ms = utterance.heard_ms  # known where we play; the provider's playback is timed
+            self._utterances.interrupted(
+                utterance, self.heard_ms(utterance, None) if heard_ms is None else heard_ms
+            )
         else:
             self._utterances.played(utterance)
         self._audio_bytes.pop(response_id, None)
@@ -165,6 +176,8 @@ class Conversation:
         if status is ResponseStatus.FAILED:
             self._utterances.failed(utterance, Reason.UNAVAILABLE)
         elif status is ResponseStatus.CANCELLED:
+            if player is not None:
+                player.refuse(response_id)  # nobody wants to hear what came of it
             self._utterances.interrupted(utterance, 0)
         elif not self._spec.provider_plays and (player is None or response_id not in self._audio_bytes):
             self._utterances.played(utterance)  # there is nothing to play, or nobody to play it to

@@ -15,6 +15,7 @@ LEAD_MS = 120
 """How far ahead of playback frames are handed over: covers a stall of the loop, costs as much at a cut."""
 
 BUFFER_MAX_MS = 120_000
+REFUSED_MAX = 16
 
 
 class Caller(Protocol):
@@ -51,13 +52,23 @@ class Player:
         self._report = report
         self._items: deque[_Item] = deque()
         self._wake = asyncio.Event()
+        self._refused: deque[str] = deque(maxlen=REFUSED_MAX)
 
     def give(self, response_id: str, pcm: bytes) -> None:
         """Queue audio of a response. What exceeds `BUFFER_MAX_MS` is dropped: no answer is that long."""
+        if response_id in self._refused:
+            return
         item = self._item(response_id)
         if len(item.pcm) < BUFFER_MAX_MS // FRAME_MS * FRAME_BYTES:
             item.pcm += pcm
         self._wake.set()
+
+    def refuse(self, response_id: str) -> None:
+        """Take no more audio of this response, and forget what of it was never begun."""
+        self._refused.append(response_id)
+        self._items = deque(
+            item for item in self._items if item.response_id != response_id or item.started_at is not None
+        )
 
     def finish(self, response_id: str) -> None:
         """No more audio comes for this response."""

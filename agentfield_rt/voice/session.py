@@ -16,6 +16,7 @@ from agentfield_journal import ContentStore
 from agentfield_journal.envelope import Retention
 from agentfield_rt.controller import RealtimeSessionController
 from agentfield_rt.core import records
+from agentfield_rt.core.lifecycle import Phase
 from agentfield_rt.core.records import Decision, Record, TurnSource
 from agentfield_rt.errors import (
     CloseReason,
@@ -24,12 +25,14 @@ from agentfield_rt.errors import (
     ProviderError,
     RealtimeError,
     Reason,
+    RepairNeeded,
     SessionClosed,
 )
-from agentfield_rt.frames import AudioFrame, CallEnded, SpeechFrame, TextFrame
+from agentfield_rt.frames import AudioFrame, CallEnded, InputFrame, ProviderEvent, SpeechFrame, TextFrame
 from agentfield_rt.ports import Clock, Connection, system_clock
 from agentfield_rt.run import Context, Run
 from agentfield_rt.voice.conversation import Conversation
+from agentfield_rt.voice.handling import run_handler
 from agentfield_rt.voice.link import ExecutionRequest, Executor, Handler, Turn
 from agentfield_rt.voice.live import LiveFeed
 from agentfield_rt.voice.player import Caller, Player
@@ -42,7 +45,7 @@ log = logging.getLogger(__name__)
 
 EVENTS_PER_RECEIVE_MAX = 64
 RESTARTS_MAX = 3
-HANDLER_FAILURES_MAX = 3
+STOP_MAX_S = 3.0
 SILENCE_MAX_S = 2.0
 
 
@@ -86,7 +89,7 @@ class VoiceSession:
         self._handler = handler
         self._turns = Turns(self._record, self._keep)
         self._utterances = Utterances(self._speak, self._record, self._keep)
-        self._tools = ToolCalls(spec.tools, controller.send, self.call, self._record, self._keep)
+        self._tools = ToolCalls(spec.tools, self._send, self.call, self._record, self._keep)
         self._player: Player | None = None
         self._conversation = Conversation(
             turns=self._turns, utterances=self._utterances, live=self.live, clock=services.clock, spec=spec
@@ -94,6 +97,7 @@ class VoiceSession:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
+        self._restarts = 0
         self._close_reason: CloseReason | None = None
 
     @property
@@ -163,7 +167,8 @@ class VoiceSession:
         self._spawn(self._listen(), "listen")
         self._spawn(self._utterances.run(), "utterances")
         if self._handler is not None:
-            self._spawn(self._handle_turns(self._handler), "handler")
+            running = run_handler(self._handler, self, turns=self._turns, apology=self.spec.apology)
+            self._spawn(running, "handler")
         return connection
 
     async def hear_audio(self, pcm: bytes) -> None:
@@ -172,7 +177,7 @@ class VoiceSession:
         Raises:
             IllegalCommand, GateOverflow, ProviderError: see `RealtimeSessionController.send`.
         """
-        await self._controller.send(AudioFrame(f"frm_{secrets.token_hex(8)}", pcm))
+        await self._send(AudioFrame(f"frm_{secrets.token_hex(8)}", pcm))
 
     async def hear_text(self, text: str) -> str:
         """The user typed a turn; returns its id.
@@ -185,8 +190,10 @@ class VoiceSession:
         if self.is_over:
             raise SessionClosed(f"session {self.session_id} is over; start a new one")
         turn = Turn(id=_new_id("turn"), text=text, source=TurnSource.TEXT)
-        await self._controller.send(TextFrame(turn.id, text))
+        await self._send(TextFrame(turn.id, text))
         await self.interrupt()
+        if self.is_over:
+            raise SessionClosed(f"session {self.session_id} ended before the turn was taken")
         self._turns.commit(turn, spoken_until_ns=None)
         return turn.id
 
@@ -218,10 +225,15 @@ class VoiceSession:
     async def interrupt(self) -> None:
         self._utterances.skip_queued(Reason.SUPERSEDED)
         utterance = self._utterances.current
-        if utterance is None or utterance.response_id is None:
+        if utterance is None:
             return
         await self._cut(utterance)
-        await utterance.wait()
+        # The provider says when it has stopped; silence is not waited for without end.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SILENCE_MAX_S):
+                await utterance.wait()
+        if utterance.response_id is not None:
+            self._utterances.interrupted(utterance, self._conversation.heard_ms(utterance, None))
 
     async def close(self, reason: CloseReason = CloseReason.NORMAL) -> None:
         """End the session; all callers wait for the same end. The record is sealed last."""
@@ -236,16 +248,11 @@ class VoiceSession:
 
     async def _listen(self) -> None:
         """Take what the provider sends until the session ends."""
-        restarts = 0
         while not self.is_over:
             try:
                 events = await self._controller.receive(demand=EVENTS_PER_RECEIVE_MAX)
             except ConnectionLost as lost:
-                if not (lost.retryable and self._player is not None and restarts < RESTARTS_MAX):
-                    await self.close(CloseReason.PROVIDER_FAILURE)
-                    return
-                restarts += 1
-                await self._reconnect(lost.reason)
+                await self._recover(lost)
                 continue
             except ProviderError as error:
                 if error.reason is Reason.SUPERSEDED:
@@ -253,50 +260,45 @@ class VoiceSession:
                 await self.close(CloseReason.PROVIDER_FAILURE)
                 return
             except IllegalCommand:
-                return  # the session was closed in between
-            for event in events:
-                if isinstance(event, CallEnded):
-                    await self.close(CloseReason.CALLER_GONE)
-                    return
-                self._conversation.handle(event, self._player)
-                self._tools.handle(event)
-            if self._conversation.user_cut_in and (utterance := self._utterances.current) is not None:
-                await self._cut(utterance)
+                if self._controller.state.phase is not Phase.DEGRADED:
+                    return  # the session was closed in between
+                await self._recover(ConnectionLost("the connection was lost while something was sent"))
+                continue
+            await self._take(events)
+
+    async def _take(self, events: tuple[ProviderEvent, ...]) -> None:
+        for event in events:
+            if isinstance(event, CallEnded):
+                await self.close(CloseReason.CALLER_GONE)
+                return
+            self._conversation.handle(event, self._player)
+            self._tools.handle(event)
+        cut_in, self._conversation.user_cut_in = self._conversation.user_cut_in, False
+        utterance = self._utterances.current
+        if utterance is not None and (cut_in or utterance.unwanted):
+            await self._cut(utterance)
+
+    async def _recover(self, lost: ConnectionLost) -> None:
+        """Where media flows browser ↔ provider, only the browser could make a new connection."""
+        if not lost.retryable or self.spec.transport == "webrtc" or self._restarts >= RESTARTS_MAX:
+            await self.close(CloseReason.PROVIDER_FAILURE)
+            return
+        self._restarts += 1
+        await self._reconnect(lost.reason)
 
     async def _reconnect(self, reason: Reason) -> None:
         """What was being said is lost; what the user says meanwhile waits behind the gate."""
         if (utterance := self._utterances.current) is not None:
             self._utterances.failed(utterance, Reason.CONNECTION_LOST)
+        self._conversation.connection_lost()
         if self._player is not None:
             await self._player.clear()
+        self._abandon_unknown()
         try:
             await self._controller.restart(reason)
-        except ProviderError:
-            self._abandon_unknown()
+        except (IllegalCommand, ProviderError):
             await self.close(CloseReason.PROVIDER_FAILURE)
-
-    async def _handle_turns(self, handler: Handler) -> None:
-        """Run the handler. One that returns is run again for the next turn; one that raises fails it."""
-        failures = 0
-        while not self.is_over:
-            answered_before = self._turns.answered_total
-            try:
-                await handler(self)
-            except SessionClosed:
-                return
-            except Exception:
-                # Its text may hold what the user said: the traceback is for hosts that ask for it.
-                in_detail = log.isEnabledFor(logging.DEBUG)
-                log.warning("the handler of session %s raised", self.session_id, exc_info=in_detail)
-                failures = 1 if self._turns.answered_total > answered_before else failures + 1
-                self._turns.fail(Reason.HANDLER_ERROR)
-                if failures >= HANDLER_FAILURES_MAX:
-                    await self.close(CloseReason.HANDLER_FAILURE)
-                elif self.spec.apology and not self.is_over:
-                    self.say(self.spec.apology)
-            else:
-                self._turns.complete()
-            await self._turns.waiting()
+        self._abandon_unknown()
 
     async def _close(self, reason: CloseReason) -> None:
         try:
@@ -309,7 +311,8 @@ class VoiceSession:
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:  # a handler that will not stop does not keep the microphone open
+            await asyncio.wait(tasks, timeout=STOP_MAX_S)
         await self._tools.close()
         utterance = self._utterances.current
         self._utterances.end(self._conversation.heard_ms(utterance, self._player) if utterance else 0)
@@ -329,33 +332,37 @@ class VoiceSession:
         frame_id = f"say_{utterance.utterance_id.removeprefix('utt_')}"
         frame = SpeechFrame(frame_id, utterance.utterance_id, utterance.text, utterance.instructions)
         self._conversation.set_agent("thinking")
+        await self._send(frame)
+
+    async def _send(self, frame: InputFrame) -> None:
+        """What may have arrived is not sent again: saying it twice would be worse than not at all."""
+        self._abandon_unknown()  # of a frame that waited for a restart nobody else hears
         try:
             await self._controller.send(frame)
         except ProviderError as error:
             if not error.not_done:
-                self._abandon_unknown()  # saying it twice would be worse than not at all
+                self._abandon_unknown()
             raise
 
     async def _cut(self, utterance: Utterance) -> None:
-        """Stop an utterance that the caller is hearing; returns when it is silent."""
-        self._conversation.user_cut_in = False
+        """Stop an utterance; one whose answer has not begun is stopped when it does."""
+        utterance.unwanted = True
         response_id = utterance.response_id
         if response_id is None:
             return
-        heard_ms = self._player.heard_ms(response_id) if self._player else None
+        utterance.unwanted = False
+        heard_ms = None
         if self._player is not None:
+            heard_ms = utterance.heard_ms = self._player.heard_ms(response_id)
+            self._player.refuse(response_id)
             await self._player.clear()
         try:
             await self._controller.interrupt(response_id, heard_ms=heard_ms)
-        except (IllegalCommand, ProviderError):
+        except (IllegalCommand, RepairNeeded, ProviderError):
             # It ended by itself in between, or the provider did not answer: we play nothing more of it.
             log.info("a response of session %s could not be interrupted", self.session_id)
-        if self._player is None:
-            # The provider plays and says when it has stopped; silence is not waited for without end.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SILENCE_MAX_S):
-                    await utterance.wait()
-        self._utterances.interrupted(utterance, self._conversation.heard_ms(utterance, None))
+        if heard_ms is not None:
+            self._utterances.interrupted(utterance, heard_ms)
 
     def _abandon_unknown(self) -> None:
         """Doubt about what reached the provider ends here: it is not tried again."""

@@ -1,6 +1,7 @@
 """Tools that the provider's model calls by itself: on the session's list or refused, each answered once."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -8,8 +9,10 @@ import msgspec
 
 from agentfield_rt.core import records
 from agentfield_rt.core.records import Record
-from agentfield_rt.errors import ExecutionFailed, Reason
+from agentfield_rt.errors import ExecutionFailed, RealtimeError, Reason
 from agentfield_rt.frames import ProviderEvent, ToolCalled, ToolResultFrame
+
+log = logging.getLogger(__name__)
 
 ARGUMENTS_BYTES_MAX = 64 * 1024
 CALLS_AT_ONCE_MAX = 16
@@ -45,7 +48,8 @@ class ToolCalls:
         if not isinstance(event, ToolCalled) or event.call_id in self._seen:
             return
         self._seen.add(event.call_id)
-        task = asyncio.create_task(self._run(event), name=f"tool {event.call_id}")
+        target = self._allowed.get(event.name) if len(self._running) < CALLS_AT_ONCE_MAX else None
+        task = asyncio.create_task(self._run(event, target), name=f"tool {event.call_id}")
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
@@ -56,9 +60,8 @@ class ToolCalls:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _run(self, call: ToolCalled) -> None:
-        target = self._allowed.get(call.name)
-        if target is None or len(self._running) > CALLS_AT_ONCE_MAX:
+    async def _run(self, call: ToolCalled, target: str | None) -> None:
+        if target is None:
             self._record(records.PolicyDenied(subject_ref=self._keep(call.name)))
             await self._answer_with(call, {"error": f"tool {call.name!r} is not available in this session"})
             return
@@ -70,13 +73,20 @@ class ToolCalls:
         except ExecutionFailed as error:
             reason = error.reason
             output = {"error": f"{target} failed: {error.reason}"}
+        except Exception as error:
+            log.error("tool %s raised %s", target, type(error).__name__)
+            reason = Reason.INTERNAL
+            output = {"error": f"{target} failed: {reason}"}
         finally:
             self._record(records.ToolResultRecorded(op_id=call.call_id, reason=reason))
         await self._answer_with(call, output)
 
     async def _answer_with(self, call: ToolCalled, output: Any) -> None:
         text = msgspec.json.encode(output).decode()
-        await self._answer(ToolResultFrame(f"tool_{call.call_id}"[:32], call.call_id, text))
+        try:
+            await self._answer(ToolResultFrame(f"tool_{call.call_id}"[:32], call.call_id, text))
+        except RealtimeError as error:
+            log.info("the model did not get the result of a tool: %s", type(error).__name__)
 
 
 def _arguments(text: str) -> Mapping[str, Any]:

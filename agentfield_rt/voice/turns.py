@@ -28,12 +28,23 @@ class Turns:
         self._current: Turn | None = None
         self._ended = False
         self.answered_total = 0
+        self.taken_total = 0
         self._wake = asyncio.Event()
 
     @property
     def current(self) -> Turn | None:
         """The turn the handler is answering."""
         return self._current
+
+    @property
+    def any_waiting(self) -> bool:
+        """Whether a turn waits that nobody has asked for."""
+        return bool(self._waiting)
+
+    @property
+    def ended(self) -> bool:
+        """Whether no further turn will come."""
+        return self._ended
 
     def commit(self, turn: Turn, *, spoken_until_ns: int | None) -> None:
         """The user has finished saying `turn`."""
@@ -60,6 +71,7 @@ class Turns:
         if not self._waiting:
             return None
         self._current = self._waiting.popleft()
+        self.taken_total += 1
         return self._current
 
     async def waiting(self) -> None:
@@ -78,6 +90,12 @@ class Turns:
         """The handler did not answer."""
         if (turn := self._take_current()) is not None:
             self._record(records.TurnFailed(op_id=turn.id, reason=reason), turn.id)
+
+    def pass_over(self) -> None:
+        """The handler was run for the turn that waits and did not ask for it."""
+        if self._waiting:
+            self._current = self._waiting.popleft()
+            self.fail(Reason.HANDLER_ERROR)
 
     def end(self) -> None:
         """No further turns. Those that nobody answered failed."""

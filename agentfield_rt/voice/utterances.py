@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from agentfield_rt.core import records
 from agentfield_rt.core.records import Record
-from agentfield_rt.errors import ProviderError, Reason
+from agentfield_rt.errors import ProviderError, RealtimeError, Reason
 from agentfield_rt.voice.heard import HeardText
 from agentfield_rt.voice.link import FINAL_STATES, UtteranceState
 
@@ -33,6 +33,7 @@ class Utterance:
     transcript: HeardText = field(default_factory=HeardText)
     started_at: float | None = None
     heard_ms: int | None = None
+    unwanted: bool = False
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     final: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -116,6 +117,8 @@ class Utterances:
                 await utterance.final.wait()
         except ProviderError as error:
             self.failed(utterance, error.reason)
+        except RealtimeError:  # the session is closing, or more waits for the connection than may
+            self.failed(utterance, Reason.UNAVAILABLE)
         except TimeoutError:
             self.failed(utterance, Reason.TIMEOUT)
 
@@ -137,6 +140,8 @@ class Utterances:
 
     def interrupted(self, utterance: Utterance, heard_ms: int) -> None:
         """The caller heard only the beginning; what waits behind it is stale as well."""
+        if utterance.state in FINAL_STATES:
+            return  # what was queued since is no longer stale
         utterance.heard_ms = heard_ms
         self._finish(utterance, UtteranceState.INTERRUPTED)
         self.skip_queued(Reason.SUPERSEDED)
