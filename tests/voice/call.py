@@ -1,0 +1,247 @@
+"""A voice call on a stage: a session over the scripted adapter, a caller who listens, an honest end."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from agentfield_adapters.scripted import Answer, ScriptedAdapter
+from agentfield_journal import QueuedContentStore, StoreJournal, verify
+from agentfield_journal.content.store import MemoryContent
+from agentfield_journal.stores.memory import MemoryStore
+from agentfield_rt.agent import RealtimeSession
+from agentfield_rt.controller import RealtimeSessionController
+from agentfield_rt.core import records
+from agentfield_rt.core.evolve import replay
+from agentfield_rt.core.lifecycle import CLOSES, OPENERS
+from agentfield_rt.core.records import Record
+from agentfield_rt.errors import ExecutionFailed, Reason
+from agentfield_rt.frames import (
+    FRAME_BYTES,
+    InputFrame,
+    InputTranscript,
+    OutputAudio,
+    OutputTranscript,
+    PlaybackStarted,
+    PlaybackStopped,
+    ProviderEvent,
+    ResponseEnded,
+    ResponseStarted,
+    ResponseStatus,
+    SpeechFrame,
+    SpeechStarted,
+    SpeechStopped,
+)
+from agentfield_rt.ports import SessionConfig
+from agentfield_rt.run import Run, decode, realtime_records
+from agentfield_rt.voice.link import ExecutionRequest, SessionLink
+from agentfield_rt.voice.session import SessionServices, VoiceSession
+from agentfield_rt.voice.spec import SessionSpec
+
+SESSION_ID = "sess_voice_0001"
+RUN_ID = "run_voice_0001"
+Function = Callable[[RealtimeSession], Awaitable[None]]
+
+OUTCOMES = (
+    *CLOSES,
+    records.TurnCompleted,
+    records.TurnFailed,
+    records.UtterancePlayed,
+    records.UtteranceInterrupted,
+    records.UtteranceFailed,
+    records.UtteranceSkipped,
+    records.ToolResultRecorded,
+)
+
+
+class Desk:
+    """An executor over plain functions, which notes what it was asked."""
+
+    def __init__(self, **functions: Callable[..., Any]) -> None:
+        self._functions = functions
+        self.requests: list[ExecutionRequest] = []
+
+    async def execute(self, request: ExecutionRequest) -> Any:
+        self.requests.append(request)
+        function = self._functions.get(request.target.partition(".")[2])
+        if function is None:
+            raise ExecutionFailed("no such reasoner", execution_id=None, reason=Reason.NOT_FOUND)
+        result = function(**request.arguments)
+        return await result if asyncio.iscoroutine(result) else result
+
+
+class Listener:
+    """The caller's ear: what was played to it, and how often it was told to drop what it has."""
+
+    def __init__(self) -> None:
+        self.played_bytes = 0
+        self.cleared = 0
+
+    async def play(self, pcm: bytes) -> None:
+        self.played_bytes += len(pcm)
+
+    async def clear(self) -> None:
+        self.cleared += 1
+
+
+def speaks(*, audio_ms: int = 400) -> Answer:
+    """A provider that says what it is told to, word by word, with so much audio."""
+
+    def answer(frame: InputFrame, response_id: str) -> Iterable[ProviderEvent]:
+        if isinstance(frame, SpeechFrame):
+            yield from speech(frame, response_id, audio_ms=audio_ms)
+            yield ResponseEnded(response_id, ResponseStatus.COMPLETED)
+
+    return answer
+
+
+def speech(frame: SpeechFrame, response_id: str, *, audio_ms: int) -> Iterable[ProviderEvent]:
+    """A response to `frame`, from its start to the last of its audio."""
+    item_id, words = f"item_{response_id}", (frame.text or frame.instructions or "").split()
+    yield ResponseStarted(response_id, frame.utterance_id)
+    frames = audio_ms // 20
+    for number in range(frames):
+        if number * len(words) % frames < len(words):
+            yield OutputTranscript(response_id, item_id, f"{words[number * len(words) // frames]} ")
+        yield OutputAudio(response_id, item_id, bytes(FRAME_BYTES))
+
+
+def plays_at_the_provider(frame: InputFrame, response_id: str) -> Iterable[ProviderEvent]:
+    """A provider over WebRTC: it reports that the caller begins to hear, and the test says when that ends."""
+    if isinstance(frame, SpeechFrame):
+        yield ResponseStarted(response_id, frame.utterance_id)
+        yield OutputTranscript(response_id, f"item_{response_id}", frame.text or "")
+        yield PlaybackStarted(response_id)
+        yield ResponseEnded(response_id, ResponseStatus.COMPLETED)
+
+
+@dataclass
+class VoiceCall:
+    """A running call."""
+
+    session: VoiceSession
+    adapter: ScriptedAdapter
+    journal: StoreJournal
+    content: QueuedContentStore
+    listener: Listener
+    desk: Desk
+    numbers: "count[int]" = field(default_factory=lambda: count(1))
+
+    async def settle(self) -> None:
+        """Let everything happen that waits for nothing but its turn."""
+        for _ in range(200):
+            await asyncio.sleep(0)
+
+    async def user_says(self, text: str) -> None:
+        """The user speaks a whole turn."""
+        await self.user_starts()
+        await self.user_stops(text)
+
+    async def user_starts(self) -> None:
+        self.adapter.give(SpeechStarted("item_user"))
+        await self.settle()
+
+    async def user_stops(self, text: str) -> None:
+        self.adapter.give(SpeechStopped("item_user"), InputTranscript("item_user", text, final=True))
+        await self.settle()
+
+    async def playback_ends(self, *, cleared: bool = False) -> None:
+        """Over WebRTC the provider reports that the caller hears no more of the last response."""
+        started = [call for call in self.adapter.calls if call.method == "send" and call.acted]
+        self.adapter.give(PlaybackStopped(f"resp_{len(started)}", cleared=cleared))
+        await self.settle()
+
+    async def records(self) -> list[Record]:
+        await self.session._run.durable()  # pyright: ignore[reportPrivateUsage]
+        return [decode(envelope) for envelope in await self.journal.read(RUN_ID)]
+
+    async def of_kind(self, *record_types: type[Record]) -> list[Any]:
+        return [record for record in await self.records() if isinstance(record, record_types)]
+
+    async def story(self) -> list[str]:
+        """The kinds of the conversation's own records, without the provider boundary."""
+        kinds = [record.kind for record in await self.records()]
+        return [kind for kind in kinds if not kind.startswith("realtime_")]
+
+    async def text_of(self, ref: str | None) -> str:
+        assert ref is not None
+        return (await self.content.get(ref)).decode()
+
+
+def handler_of(function: Function | None) -> Any:
+    """`function` as the session runs it."""
+    if function is None:
+        return None
+
+    async def handle(link: SessionLink) -> None:
+        await function(RealtimeSession(link))
+
+    return handle
+
+
+@asynccontextmanager
+async def voice_call(
+    function: Function | None = None,
+    *,
+    transport: str = "websocket",
+    answer: Answer | None = None,
+    tools: Mapping[str, str] | None = None,
+    desk: Desk | None = None,
+    apology: str | None = None,
+    connect: bool = True,
+    listens: bool = True,
+) -> AsyncGenerator[VoiceCall]:
+    """A call from its first record to its last; afterwards nothing of it may be left anywhere."""
+    before = asyncio.all_tasks()
+    journal, content = StoreJournal(MemoryStore()), QueuedContentStore(MemoryContent())
+    adapter, desk = ScriptedAdapter(answer=answer or speaks()), desk or Desk()
+    run = await Run.open(journal, RUN_ID)
+    spec = SessionSpec(
+        session_id=SESSION_ID,
+        target="node.voice",
+        provider="local",
+        transport=transport,
+        config=SessionConfig(turn_detection={"type": "server_vad", "silence_duration_ms": 320}),
+        tools=tools or {},
+        apology=apology,
+    )
+    session = VoiceSession(
+        spec,
+        run,
+        controller=RealtimeSessionController(adapter, run, session_id=SESSION_ID),
+        services=SessionServices(content=content, executor=desk),
+        handler=handler_of(function),
+    )
+    session.start()
+    call = VoiceCall(session, adapter, journal, content, Listener(), desk)
+    try:
+        if connect:
+            await session.connect(caller=call.listener if listens and transport == "websocket" else None)
+            await call.settle()
+        yield call
+        await session.close()
+        await session.ended()
+        await _check_the_end(call)
+        assert asyncio.all_tasks() == before, "tasks of the session are left"
+    finally:
+        await journal.close()
+        await content.close()
+
+
+async def _check_the_end(call: VoiceCall) -> None:
+    history = await call.records()
+    assert isinstance(history[-1], records.SessionEnded), "the record is sealed last"
+    opened = [_op_id(record) for record in history if type(record) in OPENERS]
+    closed = [_op_id(record) for record in history if type(record) in OUTCOMES]
+    assert sorted(opened) == sorted(closed), "an opener has not exactly one outcome"
+    state = replay(SESSION_ID, realtime_records(await call.journal.read(RUN_ID), SESSION_ID))
+    assert not state.open_operations
+    assert not state.unknown
+    assert not state.gated
+    assert (await verify(call.journal, run_id=RUN_ID)).sound
+
+
+def _op_id(record: Any) -> str:
+    return str(record.op_id)

@@ -1,0 +1,193 @@
+"""When the connection to the provider is lost: the call goes on where it can, and else ends cleanly."""
+
+import asyncio
+
+import pytest
+
+from agentfield_rt.agent import RealtimeSession, UtteranceHandle
+from agentfield_rt.core import records
+from agentfield_rt.errors import CloseReason, ConnectionLost, ProviderError, Reason
+from agentfield_rt.frames import CallEnded, SpeechFrame, TextFrame
+from agentfield_rt.voice.link import UtteranceState
+from tests.virtual_time import in_virtual_time
+from tests.voice.call import plays_at_the_provider, speaks, voice_call
+
+
+async def repeats(session: RealtimeSession) -> None:
+    async for turn in session.turns():
+        await session.say(turn.text)
+
+
+@in_virtual_time
+async def test_over_a_websocket_the_call_goes_on_with_a_new_connection() -> None:
+    async with voice_call(repeats, answer=speaks(audio_ms=2_000)) as call:
+        said = UtteranceHandle(call.session.say("a long story", None))
+        await asyncio.sleep(0.5)
+        call.adapter.drop()
+        await call.settle()
+        assert said.state is UtteranceState.FAILED
+        assert said.reason is Reason.CONNECTION_LOST
+        assert not call.session.is_over
+        await call.user_says("are you there")
+        await asyncio.sleep(3)
+        assert len(await call.of_kind(records.UtterancePlayed)) == 1
+        assert len(await call.of_kind(records.RestartCompleted)) == 1
+
+
+@in_virtual_time
+async def test_what_the_user_says_during_the_restart_follows_in_order_afterwards() -> None:
+    async with voice_call(repeats) as call:
+        held = call.adapter.hold("restart")
+        call.adapter.drop()
+        await held.wait_reached()
+        for number in range(5):
+            await call.session.hear_audio(bytes([number]) * 960)
+        held.release()
+        await call.settle()
+        first_bytes = [frame.pcm[0] for frame in call.adapter.sent if hasattr(frame, "pcm")]
+        assert first_bytes == [0, 1, 2, 3, 4]
+
+
+@in_virtual_time
+async def test_a_user_who_was_speaking_when_the_connection_broke_does_not_silence_the_agent_for_ever() -> (
+    None
+):
+    async with voice_call(repeats) as call:
+        await call.user_starts()
+        call.adapter.drop()
+        await call.settle()
+        said = UtteranceHandle(call.session.say("pardon?", None))
+        await asyncio.sleep(2)
+        assert said.state is UtteranceState.PLAYED
+
+
+@in_virtual_time
+async def test_a_loss_that_a_send_finds_first_is_not_overlooked() -> None:
+    """The listener is busy cutting an utterance off when the connection breaks under it."""
+    async with voice_call(repeats, answer=speaks(audio_ms=3_000)) as call:
+        call.session.say("a long story", None)
+        await asyncio.sleep(0.5)
+        held = call.adapter.hold("interrupt")
+        await call.user_starts()
+        await held.wait_reached()
+        held.lose()
+        await call.settle()
+        assert len(await call.of_kind(records.RestartCompleted)) == 1
+        await call.user_says("hello?")
+        await asyncio.sleep(4)
+        assert len(await call.of_kind(records.UtterancePlayed)) == 1
+
+
+@in_virtual_time
+@pytest.mark.parametrize("acted", [True, False])
+async def test_text_whose_arrival_is_unknown_is_not_typed_again_and_blocks_nothing(acted: bool) -> None:
+    async with voice_call(repeats) as call:
+        held = call.adapter.hold("send")
+        typing = asyncio.create_task(call.session.hear_text("hello"))
+        await held.wait_reached()
+        held.lose(acted=acted)
+        with pytest.raises(ConnectionLost):
+            await typing
+        await call.settle()
+        await call.session.hear_text("hello again")
+        texts = [frame.text for frame in call.adapter.sent if isinstance(frame, TextFrame)]
+        assert texts == ["hello"] * acted + ["hello again"]
+
+
+@in_virtual_time
+async def test_speech_in_flight_at_a_restart_fails_and_the_next_is_said() -> None:
+    async with voice_call(repeats) as call:
+        held = call.adapter.hold("send")
+        lost = UtteranceHandle(call.session.say("lost", None))
+        await held.wait_reached()
+        call.adapter.drop()
+        await call.settle()
+        heard = UtteranceHandle(call.session.say("heard", None))
+        await asyncio.sleep(2)
+        assert [lost.state, heard.state] == [UtteranceState.FAILED, UtteranceState.PLAYED]
+        spoken = [frame.text for frame in call.adapter.sent if isinstance(frame, SpeechFrame)]
+        assert spoken == ["heard"]
+
+
+@in_virtual_time
+async def test_more_audio_than_may_wait_fails_what_is_said_meanwhile_and_not_the_call() -> None:
+    async with voice_call(repeats) as call:
+        held = call.adapter.hold("restart")
+        call.adapter.drop()
+        await held.wait_reached()
+        for _ in range(512):
+            await call.session.hear_audio(bytes(960))
+        said = UtteranceHandle(call.session.say("hello", None))
+        await call.settle()
+        assert (said.state, said.reason) == (UtteranceState.FAILED, Reason.UNAVAILABLE)
+        held.release()
+        for _ in range(20):
+            await call.settle()
+        assert not call.session.is_over
+
+
+@in_virtual_time
+async def test_over_webrtc_only_the_browser_could_reconnect_so_the_call_ends() -> None:
+    async with voice_call(repeats, transport="webrtc", answer=plays_at_the_provider) as call:
+        call.adapter.drop()
+        await call.session.ended()
+        assert call.session.close_reason is CloseReason.PROVIDER_FAILURE
+        assert "restart" not in [c.method for c in call.adapter.calls]
+
+
+@in_virtual_time
+async def test_a_caller_who_hangs_up_at_the_provider_has_gone() -> None:
+    async with voice_call(repeats, transport="webrtc", answer=plays_at_the_provider) as call:
+        call.adapter.give(CallEnded())
+        call.adapter.drop(ConnectionLost("the caller hung up", retryable=False))
+        await call.session.ended()
+        assert call.session.close_reason is CloseReason.CALLER_GONE
+
+
+@in_virtual_time
+@pytest.mark.parametrize("retryable", [True, False])
+async def test_a_connection_that_will_not_come_back_ends_the_call(retryable: bool) -> None:
+    async with voice_call(repeats) as call:
+        if retryable:
+            held = call.adapter.hold("restart")
+            held.fail(ProviderError("no", reason=Reason.UNAVAILABLE))
+        call.adapter.drop(ConnectionLost("gone", retryable=retryable))
+        await call.session.ended()
+        assert call.session.close_reason is CloseReason.PROVIDER_FAILURE
+
+
+@in_virtual_time
+async def test_a_connection_that_breaks_again_and_again_is_given_up() -> None:
+    async with voice_call(repeats) as call:
+        for _ in range(4):
+            assert not call.session.is_over
+            call.adapter.drop()
+            await call.settle()
+        await call.session.ended()
+        assert len(await call.of_kind(records.RestartCompleted)) == 3
+
+
+@in_virtual_time
+async def test_a_provider_that_cannot_be_told_does_not_keep_the_call_open() -> None:
+    async with voice_call(repeats) as call:
+        call.adapter.hold("close").fail(ProviderError("no", reason=Reason.UNAVAILABLE))
+        await call.session.close()
+        assert call.session.phase == "failed"
+        assert len(await call.of_kind(records.SessionFailed)) == 1
+
+
+@in_virtual_time
+async def test_a_call_that_ends_before_it_was_connected_says_so() -> None:
+    async with voice_call(repeats, connect=False) as call:
+        await call.session.close(CloseReason.CALLER_GONE)
+        assert await call.story() == ["session_started", "session_ended"]
+
+
+@in_virtual_time
+async def test_a_refused_connection_may_be_tried_again() -> None:
+    async with voice_call(repeats, connect=False) as call:
+        call.adapter.hold("connect").fail(ProviderError("busy", reason=Reason.RATE_LIMITED, retryable=True))
+        with pytest.raises(ProviderError):
+            await call.session.connect()
+        await call.session.connect()
+        assert call.session.phase == "open"
