@@ -27,6 +27,9 @@ _ENVELOPE_HEADER = _MAP16 + (_DRAFT_FIELDS + 5).to_bytes(2, "big")
 _PREV_HASH_FIELD = _encode("prev_hash") + b"\xc4\x20"
 _HASH_FIELD = _encode("hash") + b"\xc4\x20"
 
+_SMALL_BYTES = 1_024
+_LENGTH_PREFIXES = [b"\x00" + size.to_bytes(8, "big") for size in range(_SMALL_BYTES)]
+
 
 class _Format(msgspec.Struct):
     format: int = 0
@@ -56,7 +59,12 @@ def genesis(run_id: str) -> bytes:
 
 def link(body: bytes, prev_hash: bytes) -> bytes:
     """The hash of a record: SHA-256 over 0x00, the length of the stored bytes, the bytes, the hash before."""
-    return sha256(b"\x00" + len(body).to_bytes(8, "big") + body + prev_hash).digest()
+    return sha256(b"".join((_length_prefix(body), body, prev_hash))).digest()
+
+
+def _length_prefix(body: bytes) -> bytes:
+    size = len(body)
+    return _LENGTH_PREFIXES[size] if size < _SMALL_BYTES else b"\x00" + size.to_bytes(8, "big")
 
 
 def record_head(run_id: str, epoch: int) -> bytes:
@@ -114,18 +122,34 @@ def check(
         UnknownVersion: a record's format is newer than this package.
     """
     records: list[Envelope] = []
+    keep = records.append
     expected = after
     try:
         for seq, body, digest in rows:
             expected += 1
             if seq != expected:
                 raise _corrupt(run_id, expected, f"is missing, the next one is {seq}")
-            if sha256(b"\x00" + len(body).to_bytes(8, "big") + body + prev_hash).digest() != digest:
+            # `link` and `decode`, written out: two calls less are a tenth of a replay.
+            if sha256(b"".join((_length_prefix(body), body, prev_hash))).digest() != digest:
                 raise _corrupt(run_id, seq, "does not match its hash")
-            record = decode(body, prev_hash, digest)
+            if body.startswith(_RECORD_HEADER):
+                record = _decode_envelope(
+                    b"".join(
+                        (
+                            _ENVELOPE_HEADER,
+                            body[_HEADER_BYTES:],
+                            _PREV_HASH_FIELD,
+                            prev_hash,
+                            _HASH_FIELD,
+                            digest,
+                        )
+                    )
+                )
+            else:
+                record = decode(body, prev_hash, digest)
             if record.seq != seq or record.run_id != run_id:
                 raise _corrupt(run_id, seq, "says in its bytes that it is another one")
-            records.append(record)
+            keep(record)
             prev_hash = digest
     except (msgspec.MsgspecError, TypeError) as error:
         raise _corrupt(run_id, expected, "cannot be decoded") from error
