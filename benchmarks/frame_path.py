@@ -7,18 +7,41 @@ import asyncio
 import statistics
 import time
 
-from agentfield_adapters.scripted import ScriptedAdapter
 from agentfield_journal import open_journal
 from agentfield_rt import RealtimeSessionController, Run
-from agentfield_rt.frames import FRAME_BYTES, AudioFrame
+from agentfield_rt.errors import CloseReason
+from agentfield_rt.frames import FRAME_BYTES, AudioFrame, InputFrame, ProviderEvent
+from agentfield_rt.ports import Connection, ConnectRequest
 
 FRAMES = 5_000
 ROUNDS = 7
 
 
+class BareAdapter:
+    """Takes everything and does nothing, so that only controller and journal are measured."""
+
+    async def connect(self, request: ConnectRequest) -> Connection:
+        return Connection(session_id=request.session_id, connection_id="connection-1")
+
+    async def send(self, frame: InputFrame) -> None:
+        pass
+
+    async def receive(self, *, demand: int) -> tuple[ProviderEvent, ...]:
+        return ()
+
+    async def interrupt(self, response_id: str, *, heard_ms: int | None) -> None:
+        pass
+
+    async def restart(self, request: ConnectRequest) -> Connection:
+        return await self.connect(request)
+
+    async def close(self, reason: CloseReason) -> None:
+        pass
+
+
 async def frame_us(run: Run, round_number: int) -> float:
     """Microseconds for one frame through controller and journal."""
-    controller = RealtimeSessionController(ScriptedAdapter(), run, session_id=f"session-{round_number}")
+    controller = RealtimeSessionController(BareAdapter(), run, session_id=f"session-{round_number}")
     await controller.connect()
     pcm = bytes(FRAME_BYTES)
     started = time.perf_counter()

@@ -30,7 +30,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[AgentProcess]:
 def speak(tmp_path: Path) -> Callable[..., Awaitable[Path]]:
     """Make a recording: texts are spoken, numbers are seconds of a quiet room."""
 
-    async def make(*parts: str | float, voice: str = "en-us+f3") -> Path:
+    async def make(*parts: str | float, voice: str = "en-us+f5") -> Path:
         pieces: list[Samples] = []
         for part in parts:
             if isinstance(part, str):
