@@ -5,9 +5,12 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from agentfield_rt.errors import RealtimeError
+
+_PREFIX = "parameter_"
+"""Fields get names of our own: pydantic keeps some, like `json` and `copy`, for itself."""
 
 
 class InvalidInput(RealtimeError):
@@ -45,7 +48,7 @@ class Reasoner:
                 for problem in error.errors(include_input=False, include_url=False)
             )
             raise InvalidInput(f"{self.name} does not take these arguments: {problems}") from None
-        values = {name: getattr(checked, name) for name in type(checked).model_fields}
+        values = {name.removeprefix(_PREFIX): getattr(checked, name) for name in type(checked).model_fields}
         if inspect.iscoroutinefunction(self._function):
             return await self._function(**values)
         return await asyncio.to_thread(self._function, **values)
@@ -54,9 +57,9 @@ class Reasoner:
 def _input_model(function: Callable[..., Any], name: str) -> type[BaseModel]:
     fields: dict[str, Any] = {}
     for parameter in inspect.signature(function, eval_str=True).parameters.values():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise TypeError(f"reasoner {name} must name its parameters; *args and **kwargs have no schema")
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise TypeError(f"reasoner {name} must name its parameters: no *args, no **kwargs, no '/'")
         annotation = Any if parameter.annotation is parameter.empty else parameter.annotation
         default = ... if parameter.default is parameter.empty else parameter.default
-        fields[parameter.name] = (annotation, default)
+        fields[_PREFIX + parameter.name] = (annotation, Field(default, alias=parameter.name))
     return create_model(f"{name}_input", __config__=ConfigDict(extra="forbid"), **fields)
