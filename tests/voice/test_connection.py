@@ -7,7 +7,7 @@ import pytest
 from agentfield_rt.agent import RealtimeSession, UtteranceHandle
 from agentfield_rt.core import records
 from agentfield_rt.errors import CloseReason, ConnectionLost, ProviderError, Reason
-from agentfield_rt.frames import CallEnded, SpeechFrame, TextFrame
+from agentfield_rt.frames import AudioFrame, CallEnded, SpeechFrame, TextFrame
 from agentfield_rt.voice.link import UtteranceState
 from tests.virtual_time import in_virtual_time
 from tests.voice.call import plays_at_the_provider, speaks, voice_call
@@ -44,7 +44,7 @@ async def test_what_the_user_says_during_the_restart_follows_in_order_afterwards
             await call.session.hear_audio(bytes([number]) * 960)
         held.release()
         await call.settle()
-        first_bytes = [frame.pcm[0] for frame in call.adapter.sent if hasattr(frame, "pcm")]
+        first_bytes = [frame.pcm[0] for frame in call.adapter.sent if isinstance(frame, AudioFrame)]
         assert first_bytes == [0, 1, 2, 3, 4]
 
 
