@@ -7,6 +7,7 @@ python examples/http_client.py "Where is order four?"
 import json
 import os
 import sys
+from typing import Any
 
 import httpx
 
@@ -20,7 +21,7 @@ with httpx.Client(base_url=f"{SERVER}/api/v1", timeout=30) as plane:
     with plane.stream("GET", f"{session}/events") as events:
         for line in events.iter_lines():
             field, _, value = line.partition(": ")
-            record = json.loads(value) if field == "data" else {}
+            record: dict[str, Any] = json.loads(value) if field == "data" else {}
             kind = record.get("kind", "realtime")
             if not kind.startswith("realtime"):  # those are about the provider
                 print(f"{kind:20}", *record.get("content", {}).values())

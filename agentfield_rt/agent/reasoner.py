@@ -48,7 +48,9 @@ class Reasoner:
                 for problem in error.errors(include_input=False, include_url=False)
             )
             raise InvalidInput(f"{self.name} does not take these arguments: {problems}") from None
-        values = {name.removeprefix(_PREFIX): getattr(checked, name) for name in type(checked).model_fields}
+        values: dict[str, Any] = {
+            name.removeprefix(_PREFIX): getattr(checked, name) for name in type(checked).model_fields
+        }
         if inspect.iscoroutinefunction(self._function):
             return await self._function(**values)
         return await asyncio.to_thread(self._function, **values)

@@ -1,6 +1,6 @@
 """The HTTP face of a control plane: a FastAPI application over it, page included."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
 
@@ -41,7 +41,7 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
     settings = settings or Settings()
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
         async with open_control_plane(agents, settings=settings) as plane:
             app.state.plane = plane
             yield

@@ -1,6 +1,6 @@
 """The control plane without HTTP: journal, content, agents, executions and sessions, opened as one."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +37,7 @@ def journal_path(data: Path) -> Path:
 @asynccontextmanager
 async def open_control_plane(
     agents: Sequence[Agent] = (), *, settings: Settings | None = None
-) -> AsyncIterator[ControlPlane]:
+) -> AsyncGenerator[ControlPlane, None]:
     """A control plane that hosts `agents`; at the end it hangs up, cancels and records all of it.
 
     Raises:

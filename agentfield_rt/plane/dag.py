@@ -35,7 +35,7 @@ def workflow_dag(run_id: str, envelopes: Iterable[Envelope]) -> dict[str, Any] |
         if node is not root:
             nodes[node["parent_execution_id"]]["children"].append(node)
     depth = _set_depths(root, 0)
-    timeline = [{**node, "children": []} for node in nodes.values()]
+    timeline: list[Node] = [{**node, "children": []} for node in nodes.values()]
     return {
         "root_workflow_id": run_id,
         "workflow_status": _status(nodes.values()),

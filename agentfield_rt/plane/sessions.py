@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -138,7 +138,7 @@ class Sessions:
         )
 
     @contextlib.asynccontextmanager
-    async def presence(self, session: VoiceSession) -> AsyncIterator[None]:
+    async def presence(self, session: VoiceSession) -> AsyncGenerator[None, None]:
         """The caller is there while one of these is entered; the session ends soon after the last."""
         session_id = session.session_id
         self._presence[session_id] = self._presence.get(session_id, 0) + 1

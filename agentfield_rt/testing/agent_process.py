@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +39,7 @@ class AgentProcess:
 
 
 @asynccontextmanager
-async def agent_process(script: Path, data: Path) -> AsyncIterator[AgentProcess]:
+async def agent_process(script: Path, data: Path) -> AsyncGenerator[AgentProcess, None]:
     """Run `script`, which ends in `app.run()`, on a free port with its journal in `data`.
 
     Raises:

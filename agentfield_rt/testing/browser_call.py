@@ -9,7 +9,7 @@ import base64
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,7 +108,7 @@ class BrowserCall:
 @asynccontextmanager
 async def browser_page(
     *, microphone: Path | None = None, flags: Sequence[str] = (), viewport: tuple[int, int] = (1280, 800)
-) -> AsyncIterator[Page]:
+) -> AsyncGenerator[Page, None]:
     """An empty page; its microphone plays the WAV file `microphone` once, from the moment it is asked for."""
     arguments = [*_FLAGS, *flags]
     if os.geteuid() == 0:
@@ -134,7 +134,7 @@ async def browser_page(
 @asynccontextmanager
 async def browser_call(
     url: str, *, microphone: Path | None = None, query: str = "", flags: Sequence[str] = ()
-) -> AsyncIterator[BrowserCall]:
+) -> AsyncGenerator[BrowserCall, None]:
     """A call on the page at `url`, connected when this is entered.
 
     Args:

@@ -4,13 +4,17 @@ Needs pocketsphinx and soxr. Free recognition of a synthetic voice is a toy; tel
 apart is not.
 """
 
+import importlib
 import re
+from typing import Any, Final
 
 import numpy as np
 import soxr
-from pocketsphinx import Config, Decoder
 
 from agentfield_rt.testing.hearing import Recording, Sound
+
+# It publishes no types; they are confined to this module.
+_pocketsphinx: Final[Any] = importlib.import_module("pocketsphinx")
 
 DECODER_RATE_HZ = 16_000
 MARGIN_S = 0.2
@@ -25,7 +29,8 @@ def heard_sentence(recording: Recording, sound: Sound, choices: list[str]) -> st
     normal = {_words(choice): choice for choice in choices}
     alternatives = " | ".join(normal)
     grammar = f"#JSGF V1.0;\ngrammar replies;\npublic <reply> = {alternatives};\n"
-    decoder = Decoder(Config(lm=None, loglevel="FATAL", beam=1e-60, samprate=DECODER_RATE_HZ))
+    config = _pocketsphinx.Config(lm=None, loglevel="FATAL", beam=1e-60, samprate=DECODER_RATE_HZ)
+    decoder = _pocketsphinx.Decoder(config)
     for word in {word for words in normal for word in words.split()}:
         if decoder.lookup_word(word) is None:
             raise ValueError(f"{word!r} is not in the dictionary; choose sentences without it")
