@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+import threading
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,9 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
         """Stop when signalled; raising the signal again afterwards would cut the plane's own end short."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only the main thread is signalled; whoever started this one cancels it
+            return
         kept = {name: signal.signal(name, self.handle_exit) for name in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
