@@ -74,7 +74,7 @@ def check_workload(workload: Workload, folder: Path, *, states_max: int) -> int:
 def check_state(state: CrashState, path: Path, ledger: Ledger, *, goes_on: bool) -> None:
     lay_out(state.image, path)
     try:
-        store = SqliteStore(path)
+        store = SqliteStore(path, reserve_bytes=0)
         ledger.check(store, cast(Promise, state.promise or {}))
         if goes_on:
             after = Ledger()

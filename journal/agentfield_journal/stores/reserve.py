@@ -9,7 +9,7 @@ RESERVE_BYTES = 4 << 20
 class Reserve:
     """Holds `<path>.reserve`, a file of real blocks, until the room is needed."""
 
-    def __init__(self, path: Path, size_bytes: int = RESERVE_BYTES) -> None:
+    def __init__(self, path: Path, size_bytes: int) -> None:
         self._path = path.with_name(path.name + ".reserve")
         self._size_bytes = size_bytes
 

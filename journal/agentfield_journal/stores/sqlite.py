@@ -9,7 +9,7 @@ from agentfield_journal.codec import genesis
 from agentfield_journal.envelope import FORMAT_VERSION
 from agentfield_journal.errors import JournalConflict, JournalFull
 from agentfield_journal.stores.port import Batch, Claim, Page, Row, StoredRow
-from agentfield_journal.stores.reserve import Reserve
+from agentfield_journal.stores.reserve import RESERVE_BYTES, Reserve
 from agentfield_journal.stores.sqlite_archive import Archives, ArchiveStore
 from agentfield_journal.stores.sqlite_connection import Database
 from agentfield_journal.stores.sqlite_file import FileKind, SqliteFile, whole_number
@@ -55,18 +55,30 @@ JOURNAL_FILE = FileKind(application_id=0x41464A31, format_version=FORMAT_VERSION
 
 
 class SqliteStore:
-    """A journal file. See `SqliteFile` for the arguments and what opening raises."""
+    """A journal file. See `SqliteFile` for the other arguments and what opening raises.
+
+    Args:
+        reserve_bytes: Room on the disk kept back for closing records; 0 keeps none.
+    """
 
     blocking = True
 
-    def __init__(self, path: Path, *, read_only: bool = False, vfs: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        read_only: bool = False,
+        vfs: str | None = None,
+        reserve_bytes: int = RESERVE_BYTES,
+    ) -> None:
         self.file = SqliteFile(path, JOURNAL_FILE, read_only=read_only, vfs=vfs)
         self._archives = Archives(self.file, partial(_open_archive, vfs=vfs))
         self._claims: dict[str, Claim] = {}
         self._next_seq: dict[str, int] = {}
         self._last_block: dict[str, int] = {}
         self.full = False
-        self._reserve = Reserve(path) if vfs is None and not read_only else None
+        keeps_room = vfs is None and not read_only and reserve_bytes > 0
+        self._reserve = Reserve(path, reserve_bytes) if keeps_room else None
         self._block = 0
         self._block_records = 0
         if not read_only:
@@ -235,4 +247,4 @@ class SqliteStore:
 
 
 def _open_archive(path: Path, read_only: bool, *, vfs: str | None) -> ArchiveStore:
-    return SqliteStore(path, read_only=read_only, vfs=vfs)
+    return SqliteStore(path, read_only=read_only, vfs=vfs, reserve_bytes=0)
