@@ -67,13 +67,15 @@ export class Call {
       this.model.update({ call: "idle", microphone: "off" });
       return;
     }
-    line.closeMedia();
     try {
+      // Before the media goes: the server would take its loss for a caller who is gone.
       await plane.closeSession(line.session.session_id);
       // The rest of the journal comes before the end.
       setTimeout(() => this.#end(line), FAREWELL_MS);
     } catch (error) {
       this.#fail(line, error);
+    } finally {
+      line.closeMedia();
     }
   }
 
