@@ -22,6 +22,9 @@ async def session_events(
     plane: ControlPlane, session: VoiceSession, *, after: int, presence: bool
 ) -> AsyncIterator[ServerSentEvent]:
     """Everything from `after` on, until the session is over."""
+    if session.has_ended and not await _end_follows(plane, session, after):
+        yield _end()
+        return
     queue: asyncio.Queue[Envelope | dict[str, Any]] = asyncio.Queue(WAITING_MAX)
     async with AsyncExitStack() as stack:
         if presence:
@@ -60,8 +63,17 @@ async def _render(
         view = await record_view(item, plane.content)
         yield ServerSentEvent(event="record", id=str(item.seq), data=_json(view))
         if item.kind == SessionEnded.kind:
-            yield ServerSentEvent(event="end", data="{}")
+            yield _end()
             return
+
+
+async def _end_follows(plane: ControlPlane, session: VoiceSession, after: int) -> bool:
+    rest = await plane.journal.read(session.run_id, after=after)
+    return any(envelope.kind == SessionEnded.kind for envelope in rest)
+
+
+def _end() -> ServerSentEvent:
+    return ServerSentEvent(event="end", data="{}")
 
 
 def _json(value: Any) -> str:

@@ -1,7 +1,9 @@
 """Audio of a caller over a websocket: 16 kHz up, 24 kHz down. Closing it ends the session."""
 
+import asyncio
 import contextlib
 import logging
+from urllib.parse import urlsplit
 
 import numpy as np
 import soxr
@@ -54,6 +56,9 @@ class Upsampler:
 
 async def carry_media(plane: ControlPlane, socket: WebSocket, session_id: str) -> None:
     """Connect the session to this socket and carry audio until one of them ends."""
+    if not _is_same_origin(socket):
+        await socket.close()  # before it is accepted: the browser is told 403
+        return
     await socket.accept()
     try:
         session = plane.sessions.get(session_id)
@@ -63,6 +68,7 @@ async def carry_media(plane: ControlPlane, socket: WebSocket, session_id: str) -
     except (PlaneError, RealtimeError) as error:
         await _refuse(socket, error)
         return
+    ending = asyncio.create_task(_hang_up_with(session, socket), name=f"media {session_id}")
     try:
         await socket.send_json({"type": "ready"})
         await _carry(socket, session)
@@ -70,19 +76,36 @@ async def carry_media(plane: ControlPlane, socket: WebSocket, session_id: str) -
         pass
     finally:
         await session.close(CloseReason.CALLER_GONE)
+        await ending
+
+
+def _is_same_origin(socket: WebSocket) -> bool:
+    """A page of another origin must not listen in; whoever is no browser sends no origin."""
+    origin = socket.headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == socket.headers.get("host")
+
+
+async def _hang_up_with(session: VoiceSession, socket: WebSocket) -> None:
+    """A caller who sends nothing learns of the end as well."""
+    await session.ended()
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # it hung up first
+        await socket.close()
 
 
 async def _carry(socket: WebSocket, session: VoiceSession) -> None:
     upsampler = Upsampler()
     while not session.is_over:
-        pcm = await socket.receive_bytes()
-        if len(pcm) > MESSAGE_BYTES_MAX:
-            await socket.close(CALLERS_FAULT, f"a message is at most {MESSAGE_BYTES_MAX} bytes")
+        message = await socket.receive()
+        if message["type"] == "websocket.disconnect":
+            return
+        pcm = message.get("bytes")
+        if pcm is None or len(pcm) > MESSAGE_BYTES_MAX:
+            await socket.close(CALLERS_FAULT, f"a message is at most {MESSAGE_BYTES_MAX} bytes of audio")
             return
         for frame in upsampler.push(pcm):
             try:
                 await session.hear_audio(frame)
-            except (ProviderError, RealtimeError):
+            except RealtimeError:
                 if session.is_over:
                     return
                 log.info("a frame of session %s was not sent", session.session_id)

@@ -125,6 +125,11 @@ class VoiceSession:
     def is_over(self) -> bool:
         return self._closing is not None
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is over and all of it is recorded."""
+        return self._ended.is_set()
+
     async def ended(self) -> None:
         """Return once the session is over and all of it is recorded."""
         await self._ended.wait()
