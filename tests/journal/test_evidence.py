@@ -1,19 +1,24 @@
 """Checkpoints prove what a journal was: against rewriting, truncation and older copies."""
 
 import shutil
+import threading
+from collections.abc import Generator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import apsw
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentfield_journal import StoreJournal, codec, open_journal, verify
+from agentfield_journal import JournalUnavailable, StoreJournal, codec, open_journal, verify
 from agentfield_journal.evidence import merkle
 from agentfield_journal.evidence.checkpoints import (
     Checkpoint,
     Checkpointer,
     CheckpointFile,
+    CheckpointWebhook,
     read_history,
 )
 from agentfield_journal.evidence.notes import Signer, VerifierKey, load_or_make_signer, open_note
@@ -207,3 +212,42 @@ async def test_what_the_chain_cannot_see_the_checkpoint_does(
         found = [(finding.run_id, finding.seq) for finding in report.findings]
         assert ("run-1", 5) in found
         assert {run_id for run_id, _ in found} <= {"run-1", ""}
+
+
+class Witness(BaseHTTPRequestHandler):
+    """Takes notes until told to refuse."""
+
+    notes: ClassVar[list[str]] = []
+    status: ClassVar[int] = 204
+
+    def do_POST(self) -> None:
+        self.notes.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        self.send_response(self.status)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Silent."""
+
+
+@pytest.fixture
+def witness_url() -> Generator[str]:
+    with HTTPServer(("127.0.0.1", 0), Witness) as http:
+        thread = threading.Thread(target=http.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{http.server_port}/"
+        http.shutdown()
+        thread.join()
+
+
+@pytest.mark.asyncio
+async def test_a_webhook_that_refuses_a_checkpoint_is_heard(witness_url: str, signer: Signer) -> None:
+    async with open_journal("memory:") as journal:
+        await fill(journal, "run-1", range(5))
+        checkpointer = await Checkpointer.open(journal, signer, places=[CheckpointWebhook(witness_url)])
+        assert Witness.notes == [await checkpointer.checkpoint()]
+        await fill(journal, "run-2", range(5))
+        Witness.status = 500
+        with pytest.raises(JournalUnavailable, match="webhook"):
+            await checkpointer.checkpoint()
+        # The journal has it all the same, and the next checkpoint covers what this one did.
+        assert len(read_history(await journal.read("journal/checkpoints")).notes) == 2

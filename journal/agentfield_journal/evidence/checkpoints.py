@@ -7,6 +7,7 @@ rotations are records of a run of the journal itself; the notes also go to a sec
 import asyncio
 import base64
 import time
+import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -93,6 +94,28 @@ class CheckpointFile:
             await asyncio.to_thread(append_synced, self._path, note.encode() + b"\n")
         except OSError as error:
             raise JournalUnavailable(f"the checkpoint could not be written to {self._path}") from error
+
+
+class CheckpointWebhook:
+    """Posts notes as plain text; any answer but 2xx, or none within `timeout_s`, is a failure."""
+
+    def __init__(self, url: str, *, timeout_s: float = 5.0) -> None:
+        if not url.startswith(("https://", "http://")):
+            raise ValueError("a checkpoint webhook is an http: or https: URL")
+        self._url = url
+        self._timeout_s = timeout_s
+
+    async def publish(self, note: str) -> None:
+        try:
+            await asyncio.to_thread(self._post, note.encode())
+        except OSError as error:
+            raise JournalUnavailable("the checkpoint webhook did not take the checkpoint") from error
+
+    def _post(self, note: bytes) -> None:
+        headers = {"Content-Type": "text/plain; charset=utf-8"}
+        request = urllib.request.Request(self._url, data=note, headers=headers, method="POST")
+        with urllib.request.urlopen(request, timeout=self._timeout_s):
+            """Anything but 2xx has been raised as an error."""
 
 
 class History(msgspec.Struct, frozen=True):
