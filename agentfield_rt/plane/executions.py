@@ -1,18 +1,20 @@
 """Executions: accepted when durable, run once, their outcome recorded. Satisfies `Executor`."""
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 import msgspec
+from pydantic import BaseModel
 
-from agentfield_journal import ContentStore
+from agentfield_journal import ContentStore, JournalError
 from agentfield_journal.envelope import Retention
 from agentfield_rt.agent import ExecutionContext, InvalidInput
 from agentfield_rt.core import records
@@ -28,6 +30,9 @@ log = logging.getLogger(__name__)
 
 REMEMBERED_MAX = 10_000
 """Executions whose status is kept in memory; the journal has them all."""
+
+
+STOP_MAX_S = 5.0
 
 
 class ExecutionStatus(StrEnum):
@@ -65,6 +70,7 @@ class Executions:
         self._nodes = nodes
         self._content = content
         self._known: OrderedDict[str, Execution] = OrderedDict()
+        self._invocations: set[asyncio.Task[Record]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def get(self, execution_id: str) -> Execution:
@@ -85,25 +91,47 @@ class Executions:
             BadRequest, NotFound: the target is none of ours.
         """
         self._nodes.reasoner(request.target)
+        input_ref = self._keep_arguments(request)
         run_id = request.run_id or new_run_id()
         run = await self._runs.hold(run_id)
         execution = Execution(f"exec_{stamp()}_{secrets.token_hex(8)}", run_id, request, time.time())
-        self._remember(execution)
         queued = records.ExecutionQueued(
             op_id=execution.execution_id,
             target=request.target,
-            input_ref=self._keep(request.arguments, request),
+            input_ref=input_ref,
             parent_execution_id=request.parent_execution_id,
         )
+        accepted = False
         try:
-            await run.durable(self._record(run, execution, queued))
+            cursor = self._record(run, execution, queued)
+            accepted = True
+            await run.durable(cursor)
         except BaseException:
-            await self._runs.let_go(run_id)
+            if accepted:
+                self._withdraw(run, execution)
+            self._spawn(self._let_go(run_id), f"let go {run_id}")
             raise
-        task = asyncio.create_task(self._run(execution, run), name=execution.execution_id)
+        self._remember(execution)
+        invocation = asyncio.create_task(self._invoke(execution), name=execution.execution_id)
+        self._invocations.add(invocation)
+        self._spawn(self._finish(execution, run, invocation), f"finish {execution.execution_id}")
+        return execution
+
+    def _withdraw(self, run: Run, execution: Execution) -> None:
+        """Whoever submitted it never learned that it was accepted; it does not run."""
+        with contextlib.suppress(JournalError):
+            self._record(run, execution, records.ExecutionCancelled(op_id=execution.execution_id))
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return execution
+
+    async def _let_go(self, run_id: str) -> None:
+        try:
+            await self._runs.let_go(run_id)
+        except JournalError as error:
+            log.error("run %s could not be sealed: %s", run_id, type(error).__name__)
 
     async def execute(self, request: ExecutionRequest) -> Any:
         """See `Executor.execute`."""
@@ -122,29 +150,33 @@ class Executions:
         return execution.result
 
     async def close(self) -> None:
-        """Cancel what still runs and record it."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Cancel what still runs and record it. A reasoner that will not stop is left behind."""
+        for invocation in self._invocations:
+            invocation.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=STOP_MAX_S)
 
-    async def _run(self, execution: Execution, run: Run) -> None:
-        execution.status = ExecutionStatus.RUNNING
-        execution.started_at = time.time()
-        try:
-            outcome = await self._invoke(execution)
-        except asyncio.CancelledError:
+    async def _finish(self, execution: Execution, run: Run, invocation: asyncio.Task[Record]) -> None:
+        await asyncio.wait([invocation])
+        self._invocations.discard(invocation)
+        if invocation.cancelled():
             execution.status, execution.reason = ExecutionStatus.CANCELLED, Reason.CANCELLED
-            outcome = records.ExecutionCancelled(op_id=execution.execution_id)
+            outcome: Record = records.ExecutionCancelled(op_id=execution.execution_id)
+        else:
+            outcome = invocation.result()
         execution.completed_at = time.time()
         try:
             self._record(run, execution, outcome)
+        except JournalError as error:
+            log.error("the outcome of %s is not recorded: %s", execution.execution_id, type(error).__name__)
         finally:
             execution.finished.set()
-            await self._runs.let_go(execution.run_id)
+            await self._let_go(execution.run_id)
 
     async def _invoke(self, execution: Execution) -> Record:
         """Run the reasoner; whatever it raises is its own failure, not the process's."""
+        execution.status = ExecutionStatus.RUNNING
+        execution.started_at = time.time()
         request = execution.request
         agent, reasoner = self._nodes.reasoner(request.target)
         context = ExecutionContext(
@@ -152,7 +184,7 @@ class Executions:
         )
         try:
             result = await agent.invoke(reasoner.name, request.arguments, context)
-            execution.result = msgspec.to_builtins(result, builtin_types=())
+            execution.result = msgspec.to_builtins(result, builtin_types=(), enc_hook=_as_json)
             result_ref = self._keep(execution.result, request)
         except InvalidInput as error:
             return self._failed(execution, Reason.INVALID_REQUEST, str(error))
@@ -176,15 +208,27 @@ class Executions:
 
     def _keep(self, value: Mapping[str, Any] | Any, request: ExecutionRequest) -> str:
         return self._content.put(
-            msgspec.json.encode(value),
+            msgspec.json.encode(value, enc_hook=_as_json),
             subject=request.session_id or request.target,
             retention=Retention.SESSION,
         )
+
+    def _keep_arguments(self, request: ExecutionRequest) -> str:
+        try:
+            return self._keep(request.arguments, request)
+        except (TypeError, ValueError) as error:
+            raise BadRequest(f"the arguments of {request.target} cannot be written as JSON") from error
 
     def _remember(self, execution: Execution) -> None:
         self._known[execution.execution_id] = execution
         if len(self._known) > REMEMBERED_MAX:
             self._known.popitem(last=False)
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
 def stamp() -> str:

@@ -1,0 +1,173 @@
+"""Executions without HTTP: accepted when durable, one outcome each, runs sealed when nobody holds them."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from agentfield_journal import Cursor, JournalUnavailable, QueuedContentStore, StoreJournal
+from agentfield_journal.content.store import MemoryContent
+from agentfield_journal.stores.memory import MemoryStore
+from agentfield_rt import Agent, ExecutionFailed
+from agentfield_rt.errors import Reason
+from agentfield_rt.plane.errors import Conflict
+from agentfield_rt.plane.executions import Executions, ExecutionStatus
+from agentfield_rt.plane.nodes import Nodes
+from agentfield_rt.plane.runs import Runs
+from agentfield_rt.run import Run
+from agentfield_rt.voice.link import ExecutionRequest
+
+RUN = "run_1"
+
+
+class Report(BaseModel):
+    lines: list[str]
+
+
+@dataclass
+class Office:
+    """Executions over a journal in memory."""
+
+    executions: Executions
+    runs: Runs
+    journal: StoreJournal
+
+    async def kinds(self, run_id: str = RUN) -> list[str]:
+        return [envelope.kind for envelope in await self.journal.read(run_id)]
+
+
+def request(name: str, **arguments: Any) -> ExecutionRequest:
+    return ExecutionRequest(target=f"desk.{name}", arguments=arguments, run_id=RUN)
+
+
+@asynccontextmanager
+async def office() -> AsyncGenerator[Office]:
+    app = Agent("desk")
+
+    @app.reasoner()
+    async def double(number: int) -> int:
+        return number * 2
+
+    @app.reasoner()
+    async def report() -> Report:
+        return Report(lines=["a", "b"])
+
+    @app.reasoner()
+    async def strange() -> object:
+        return object()
+
+    @app.reasoner()
+    async def waits() -> None:
+        await asyncio.Event().wait()
+
+    journal, content = StoreJournal(MemoryStore()), QueuedContentStore(MemoryContent())
+    runs = Runs(journal)
+    executions = Executions(runs, Nodes([app]), content)
+    app.bind(executions)
+    try:
+        yield Office(executions, runs, journal)
+    finally:
+        await executions.close()
+        await journal.close()
+        await content.close()
+
+
+async def sealed(office: Office) -> None:
+    """Return once the run has its last record."""
+    async for envelope in office.journal.subscribe(RUN):
+        if envelope.kind in ("run_completed", "run_failed"):
+            return
+
+
+@pytest.mark.asyncio
+async def test_an_execution_has_one_outcome_and_its_run_is_sealed_after_it() -> None:
+    async with office() as desk:
+        assert await desk.executions.execute(request("double", number=4)) == 8
+        await sealed(desk)
+        assert await desk.kinds() == ["execution_queued", "execution_succeeded", "run_completed"]
+        with pytest.raises(Conflict):
+            await desk.executions.submit(request("double", number=4))
+
+
+@pytest.mark.asyncio
+async def test_a_model_is_a_result_like_any_other() -> None:
+    async with office() as desk:
+        assert await desk.executions.execute(request("report")) == {"lines": ["a", "b"]}
+
+
+@pytest.mark.asyncio
+async def test_a_result_that_is_no_json_fails_the_execution() -> None:
+    async with office() as desk:
+        with pytest.raises(ExecutionFailed) as caught:
+            await desk.executions.execute(request("strange"))
+        assert caught.value.reason is Reason.HANDLER_ERROR
+
+
+@pytest.mark.asyncio
+async def test_arguments_that_are_no_json_are_refused_and_leave_no_run_behind() -> None:
+    async with office() as desk:
+        with pytest.raises(ExecutionFailed) as caught:
+            await desk.executions.execute(request("double", number=object()))
+        assert caught.value.reason is Reason.INVALID_REQUEST
+        assert await desk.kinds() == []
+        assert await desk.executions.execute(request("double", number=1)) == 2
+
+
+@pytest.mark.asyncio
+async def test_a_caller_who_gives_up_at_any_moment_leaves_one_outcome_and_a_sealed_run() -> None:
+    for turns in range(12):
+        async with office() as desk:
+            calling = asyncio.create_task(desk.executions.execute(request("double", number=4)))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            calling.cancel()
+            await asyncio.gather(calling, return_exceptions=True)
+            if not await desk.kinds() and turns < 3:
+                continue  # nothing was accepted yet
+            await asyncio.wait_for(sealed(desk), 5)
+            kinds = await desk.kinds()
+            assert kinds[0] == "execution_queued"
+            assert len(kinds) == 3
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("turns", [0, 1, 5])
+async def test_closing_cancels_what_runs_and_records_it(turns: int) -> None:
+    async with office() as desk:
+        execution = await desk.executions.submit(request("waits"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await desk.executions.close()
+        assert execution.status is ExecutionStatus.CANCELLED
+        assert await desk.kinds() == ["execution_queued", "execution_cancelled", "run_completed"]
+
+
+@pytest.mark.asyncio
+async def test_nobody_waits_for_ever_when_the_journal_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with office() as desk:
+        waiting = asyncio.create_task(desk.executions.execute(request("waits")))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await desk.journal.close()
+        await desk.executions.close()
+        with pytest.raises(ExecutionFailed):
+            await asyncio.wait_for(waiting, 5)
+
+
+@pytest.mark.asyncio
+async def test_an_execution_that_could_not_be_made_durable_was_never_accepted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fails(self: Run, cursor: Cursor | None = None) -> None:
+        raise JournalUnavailable("the disk does not answer")
+
+    async with office() as desk:
+        monkeypatch.setattr(Run, "durable", fails)
+        with pytest.raises(JournalUnavailable):
+            await desk.executions.submit(request("double", number=4))
+        await asyncio.wait_for(sealed(desk), 5)
+        assert await desk.kinds() == ["execution_queued", "execution_cancelled", "run_completed"]
