@@ -28,8 +28,8 @@ _IDENTITY = "CREATE TABLE file (origin TEXT NOT NULL, generation INTEGER NOT NUL
 _OPEN_WRITER = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 # The log is moved into the main file when it has this many pages: early when idle, and even when busy
 # before it outgrows what the disk has given it already, for a sync of a file that grows costs twice.
-_CHECKPOINT_PAGES = 500
-_CHECKPOINT_PAGES_MAX = 1_500
+_CHECKPOINT_PAGES = 300
+_CHECKPOINT_PAGES_MAX = 500
 _SETTINGS = (
     "journal_mode = WAL",
     "synchronous = FULL",
