@@ -55,3 +55,9 @@ def in_virtual_time(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P,
             runner.run(test(*args, **kwargs))
 
     return run
+
+
+async def time_passes(seconds: float) -> None:
+    """Let so much virtual time pass, and all that is due in it happen."""
+    assert isinstance(asyncio.get_running_loop(), VirtualTimeLoop), "this would really wait"
+    await asyncio.sleep(seconds)

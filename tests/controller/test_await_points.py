@@ -7,7 +7,8 @@ import pytest
 from agentfield_adapters.scripted import Method
 from agentfield_journal import Cursor, Draft, JournalFull, JournalUnavailable
 from agentfield_rt.frames import Media
-from tests.controller.stage import Request, Stage
+from tests.controller.rig import Request
+from tests.controller.stage import Stage
 
 TURNS_MAX = 40
 Scenario = Callable[[Stage], Request]

@@ -1,7 +1,6 @@
 """Single promises of the controller, each in one short story."""
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 
@@ -19,19 +18,6 @@ from agentfield_rt.errors import (
 from agentfield_rt.frames import AudioFrame, InputFrame, Media, TextFrame
 from agentfield_rt.run import Run
 from tests.controller.stage import Stage
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    """A stage whose controller is connected; at the end everything is brought to rest and checked."""
-    stage = Stage()
-    stage.connect()
-    stage.settle()
-    try:
-        yield stage
-        stage.finish()
-    finally:
-        stage.dispose()
 
 
 def kinds(stage: Stage) -> list[str]:
@@ -256,102 +242,6 @@ def test_output_of_an_interrupted_response_is_late_and_not_delivered(stage: Stag
     stage.settle()
     assert stage.delivered == []
     assert kinds(stage)[-2:] == ["output_receive_empty", "output_late"]
-
-
-def test_all_closers_wait_for_one_hang_up(stage: Stage) -> None:
-    stage.hold("close")
-    closes = [stage.close() for _ in range(3)]
-    stage.settle()
-    assert not any(close.task.done() for close in closes)
-    stage.decide(stage.undecided[0], "release")
-    stage.settle()
-    assert [error_of(close.task) for close in closes] == [None, None, None]
-    assert [call.method for call in stage.scripted.calls].count("close") == 1
-
-
-def test_a_cancelled_closer_does_not_stop_the_hang_up(stage: Stage) -> None:
-    stage.hold("close")
-    close = stage.close()
-    stage.settle()
-    stage.cancel(close)
-    stage.decide(stage.undecided[0], "release")
-    stage.settle()
-    assert stage.controller.state.phase is Phase.CLOSED
-
-
-def test_a_refused_hang_up_may_be_asked_for_again(stage: Stage) -> None:
-    stage.hold("close")
-    close = stage.close()
-    stage.settle()
-    stage.decide(stage.undecided[0], "refuse")
-    stage.settle()
-    assert isinstance(error_of(close.task), ProviderError)
-    assert kinds(stage)[-1] == "close_failed"
-    again = stage.close()
-    stage.settle()
-    assert error_of(again.task) is None
-    assert stage.controller.state.phase is Phase.CLOSED
-
-
-def test_closing_while_it_connects_hangs_up_what_may_have_been_connected() -> None:
-    stage = Stage()
-    stage.hold("connect")
-    connect = stage.connect()
-    stage.settle()
-    stage.close()
-    stage.settle()
-    assert isinstance(error_of(connect.task), ProviderError)
-    assert kinds(stage) == ["connect_requested", "connect_unknown", "close_requested", "reconciled", "closed"]
-    stage.dispose()
-
-
-def test_failing_makes_no_call_and_leaves_nothing_open(stage: Stage) -> None:
-    stage.hold("send")
-    send = stage.send()
-    receive = stage.receive()
-    stage.settle()
-    stage.fail()
-    stage.settle()
-    assert isinstance(error_of(send.task), ProviderError)
-    assert isinstance(error_of(receive.task), ProviderError)
-    assert stage.controller.state.phase is Phase.FAILED
-    assert "close" not in [call.method for call in stage.scripted.calls]
-
-
-def test_a_close_that_meets_a_failed_session_calls_nobody_without_an_intent(stage: Stage) -> None:
-    close = stage.close()
-    stage.fail()
-    stage.settle()
-    assert error_of(close.task) is None
-    assert "close" not in [call.method for call in stage.scripted.calls]
-
-
-@pytest.mark.parametrize(("raises", "reason"), [(False, "normal"), (True, "cancel")])
-def test_leaving_the_scope_hangs_up(stage: Stage, raises: bool, reason: str) -> None:
-    async def scope() -> None:
-        async with stage.controller:
-            if raises:
-                raise LookupError
-
-    request = stage.request("receive", scope())
-    stage.settle()
-    assert isinstance(request.task.exception(), LookupError) is raises
-    request.checked = True
-    assert stage.controller.state.close_reason == reason
-
-
-def test_leaving_the_scope_ends_the_session_even_if_the_provider_refuses_to_hang_up(stage: Stage) -> None:
-    async def scope() -> None:
-        async with stage.controller:
-            pass
-
-    stage.hold("close")
-    request = stage.request("close", scope())
-    stage.settle()
-    stage.decide(stage.undecided[0], "refuse")
-    stage.settle()
-    assert error_of(request.task) is None
-    assert stage.controller.state.phase is Phase.FAILED
 
 
 def test_no_call_is_made_when_its_intent_cannot_be_written(stage: Stage) -> None:

@@ -9,7 +9,7 @@ from agentfield_rt.core import records
 from agentfield_rt.errors import CloseReason, ConnectionLost, ProviderError, Reason
 from agentfield_rt.frames import AudioFrame, CallEnded, SpeechFrame, TextFrame
 from agentfield_rt.voice.link import UtteranceState
-from tests.virtual_time import in_virtual_time
+from tests.virtual_time import in_virtual_time, time_passes
 from tests.voice.call import plays_at_the_provider, speaks, voice_call
 
 
@@ -22,14 +22,14 @@ async def repeats(session: RealtimeSession) -> None:
 async def test_over_a_websocket_the_call_goes_on_with_a_new_connection() -> None:
     async with voice_call(repeats, answer=speaks(audio_ms=2_000)) as call:
         said = UtteranceHandle(call.session.say("a long story", None))
-        await asyncio.sleep(0.5)
+        await time_passes(0.5)
         call.adapter.drop()
         await call.settle()
         assert said.state is UtteranceState.FAILED
         assert said.reason is Reason.CONNECTION_LOST
         assert not call.session.is_over
         await call.user_says("are you there")
-        await asyncio.sleep(3)
+        await time_passes(3)
         assert len(await call.of_kind(records.UtterancePlayed)) == 1
         assert len(await call.of_kind(records.RestartCompleted)) == 1
 
@@ -57,7 +57,7 @@ async def test_a_user_who_was_speaking_when_the_connection_broke_does_not_silenc
         call.adapter.drop()
         await call.settle()
         said = UtteranceHandle(call.session.say("pardon?", None))
-        await asyncio.sleep(2)
+        await time_passes(2)
         assert said.state is UtteranceState.PLAYED
 
 
@@ -66,7 +66,7 @@ async def test_a_loss_that_a_send_finds_first_is_not_overlooked() -> None:
     """The listener is busy cutting an utterance off when the connection breaks under it."""
     async with voice_call(repeats, answer=speaks(audio_ms=3_000)) as call:
         call.session.say("a long story", None)
-        await asyncio.sleep(0.5)
+        await time_passes(0.5)
         held = call.adapter.hold("interrupt")
         await call.user_starts()
         await held.wait_reached()
@@ -74,7 +74,7 @@ async def test_a_loss_that_a_send_finds_first_is_not_overlooked() -> None:
         await call.settle()
         assert len(await call.of_kind(records.RestartCompleted)) == 1
         await call.user_says("hello?")
-        await asyncio.sleep(4)
+        await time_passes(4)
         assert len(await call.of_kind(records.UtterancePlayed)) == 1
 
 
@@ -103,7 +103,7 @@ async def test_speech_in_flight_at_a_restart_fails_and_the_next_is_said() -> Non
         call.adapter.drop()
         await call.settle()
         heard = UtteranceHandle(call.session.say("heard", None))
-        await asyncio.sleep(2)
+        await time_passes(2)
         assert [lost.state, heard.state] == [UtteranceState.FAILED, UtteranceState.PLAYED]
         spoken = [frame.text for frame in call.adapter.sent if isinstance(frame, SpeechFrame)]
         assert spoken == ["heard"]

@@ -21,7 +21,7 @@ from agentfield_rt.frames import (
     SpeechStarted,
 )
 from agentfield_rt.voice.link import UtteranceState
-from tests.virtual_time import in_virtual_time
+from tests.virtual_time import in_virtual_time, time_passes
 from tests.voice.call import VoiceCall, plays_at_the_provider, speaks, speech, voice_call
 
 STORY = "one two three four five six seven eight nine ten"
@@ -40,7 +40,7 @@ def handle(call: VoiceCall, text: str | None, instructions: str | None = None) -
 async def test_utterances_are_said_one_after_the_other_each_to_its_end() -> None:
     async with voice_call(keeps_quiet) as call:
         handles = [handle(call, text) for text in ("one", "two", "three")]
-        await asyncio.sleep(0.2)
+        await time_passes(0.2)
         assert [h.state for h in handles] == [
             UtteranceState.PLAYING,
             UtteranceState.PLANNED,
@@ -65,7 +65,7 @@ async def test_playing_takes_as_long_as_the_audio_lasts() -> None:
 async def test_a_user_who_speaks_cuts_the_agent_off_and_the_journal_knows_what_was_heard() -> None:
     async with voice_call(keeps_quiet, answer=speaks(audio_ms=5_000)) as call:
         said, waits = handle(call, STORY), handle(call, "and more")
-        await asyncio.sleep(2.0)
+        await time_passes(2.0)
         await call.user_starts()
         assert said.state is UtteranceState.INTERRUPTED
         assert waits.state is UtteranceState.SKIPPED
@@ -79,7 +79,7 @@ async def test_a_user_who_speaks_cuts_the_agent_off_and_the_journal_knows_what_w
         asked = [c.argument for c in call.adapter.calls if c.method == "interrupt"]
         assert asked == [Interruption("resp_1", interrupted.heard_ms)]
         played = call.listener.played_bytes
-        await asyncio.sleep(1)
+        await time_passes(1)
         assert call.listener.played_bytes == played
 
 
@@ -88,7 +88,7 @@ async def test_while_the_user_speaks_nothing_new_is_begun() -> None:
     async with voice_call(keeps_quiet) as call:
         await call.user_starts()
         waiting = handle(call, "hello")
-        await asyncio.sleep(1)
+        await time_passes(1)
         assert call.adapter.sent == []
         await call.user_stops("done")
         await waiting
@@ -118,7 +118,7 @@ async def test_a_cut_that_the_provider_made_itself_does_not_hit_the_next_answer(
         assert first.state is UtteranceState.INTERRUPTED
         await call.user_stops("what I wanted to say")
         second = handle(call, "second")
-        await asyncio.sleep(2)
+        await time_passes(2)
         assert second.state is UtteranceState.PLAYED
         assert call.listener.played_bytes == 20 * FRAME_BYTES
 
@@ -146,13 +146,13 @@ async def test_interrupting_before_the_answer_has_begun_stops_it_when_it_does() 
 async def test_audio_that_arrives_while_a_response_is_being_cut_is_not_played_after_all() -> None:
     async with voice_call(keeps_quiet, answer=speaks(audio_ms=2_000)) as call:
         handle(call, STORY)
-        await asyncio.sleep(0.5)
+        await time_passes(0.5)
         held = call.adapter.hold("interrupt")
         interrupting = asyncio.create_task(call.session.interrupt())
         call.adapter.give(*(OutputAudio("resp_1", "item_resp_1", bytes(FRAME_BYTES)) for _ in range(20)))
         await held.wait_reached()
         played = call.listener.played_bytes
-        await asyncio.sleep(1)
+        await time_passes(1)
         held.release()
         await interrupting
         after = handle(call, "next")
@@ -164,12 +164,12 @@ async def test_audio_that_arrives_while_a_response_is_being_cut_is_not_played_af
 async def test_over_webrtc_the_provider_says_what_was_heard() -> None:
     async with voice_call(keeps_quiet, transport="webrtc", answer=plays_at_the_provider) as call:
         played = handle(call, "hello there")
-        await asyncio.sleep(0.5)
+        await time_passes(0.5)
         assert played.state is UtteranceState.PLAYING
         await call.playback_ends()
         await played
         cut = handle(call, STORY)
-        await asyncio.sleep(1.0)
+        await time_passes(1.0)
         await call.user_starts()
         await call.playback_ends(cleared=True)
         await cut
@@ -183,14 +183,14 @@ async def test_over_webrtc_the_provider_says_what_was_heard() -> None:
 async def test_over_webrtc_interrupt_returns_when_it_is_silent_or_after_two_seconds() -> None:
     async with voice_call(keeps_quiet, transport="webrtc", answer=plays_at_the_provider) as call:
         said = handle(call, STORY)
-        await asyncio.sleep(0.5)
+        await time_passes(0.5)
         interrupting = asyncio.create_task(call.session.interrupt())
         await call.settle()
         assert not interrupting.done()
         await call.playback_ends(cleared=True)
         await interrupting
         silent_provider = handle(call, STORY)
-        await asyncio.sleep(0.5)
+        await time_passes(0.5)
         began = asyncio.get_running_loop().time()
         await call.session.interrupt()
         assert asyncio.get_running_loop().time() - began == pytest.approx(2.0, abs=0.1)
@@ -207,7 +207,7 @@ async def test_what_is_said_after_an_interruption_is_not_skipped_with_it() -> No
         await asyncio.Event().wait()
 
     async with voice_call(handler, transport="webrtc", answer=plays_at_the_provider) as call:
-        await asyncio.sleep(0.5)
+        await time_passes(0.5)
         interrupting = asyncio.create_task(call.session.interrupt())
         await call.settle()
         await call.playback_ends(cleared=True)
@@ -220,10 +220,10 @@ async def test_what_is_said_after_an_interruption_is_not_skipped_with_it() -> No
 async def test_an_outcome_is_written_once_and_what_was_heard_stays() -> None:
     async with voice_call(keeps_quiet, answer=speaks(audio_ms=5_000)) as call:
         said = handle(call, STORY)
-        await asyncio.sleep(1)
+        await time_passes(1)
         await call.session.interrupt()
         heard = said.heard
-        await asyncio.sleep(5)
+        await time_passes(5)
         await call.session.interrupt()
         assert said.heard == heard
         assert len(await call.of_kind(records.UtteranceInterrupted)) == 1
@@ -248,7 +248,7 @@ async def test_cancelling_one_who_waits_for_an_utterance_touches_neither_it_nor_
 async def test_an_answer_that_never_begins_fails_after_fifteen_seconds() -> None:
     async with voice_call(keeps_quiet, answer=silent) as call:
         said = handle(call, "hello")
-        await asyncio.sleep(14)
+        await time_passes(14)
         assert said.state is UtteranceState.SYNTHESISING
         await said
         assert (said.state, said.reason) == (UtteranceState.FAILED, Reason.TIMEOUT)
@@ -287,7 +287,7 @@ async def test_a_response_without_audio_is_over_when_it_ends() -> None:
 async def test_a_caller_who_only_types_does_not_wait_for_audio_that_nobody_plays() -> None:
     async with voice_call(keeps_quiet, listens=False) as call:
         said = handle(call, "hello")
-        await asyncio.sleep(0.1)
+        await time_passes(0.1)
         assert said.state is UtteranceState.PLAYED
 
 
@@ -314,7 +314,7 @@ async def test_a_reply_follows_instructions_and_is_marked_as_not_verbatim() -> N
 async def test_hanging_up_while_the_agent_speaks_records_what_was_heard() -> None:
     async with voice_call(keeps_quiet, answer=speaks(audio_ms=5_000)) as call:
         said, waits = handle(call, STORY), handle(call, "more")
-        await asyncio.sleep(2)
+        await time_passes(2)
         await call.session.close()
         assert [said.state, waits.state] == [UtteranceState.INTERRUPTED, UtteranceState.SKIPPED]
         assert [r.heard_ms for r in await call.of_kind(records.UtteranceInterrupted)] == [

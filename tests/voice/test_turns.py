@@ -13,7 +13,7 @@ from agentfield_rt.core.records import TurnSource
 from agentfield_rt.errors import CloseReason, ExecutionFailed, IllegalCommand, Reason, SessionClosed
 from agentfield_rt.frames import InputRejected, InputTranscript
 from agentfield_rt.voice.link import Turn, UtteranceState
-from tests.virtual_time import in_virtual_time
+from tests.virtual_time import in_virtual_time, time_passes
 from tests.voice.call import Desk, VoiceCall, voice_call
 
 
@@ -32,7 +32,7 @@ async def test_a_turn_goes_to_the_handler_to_a_reasoner_and_back_to_the_ear() ->
     desk = Desk(answer=lambda turn: {"spoken": f"about {turn['text']}: yes"})
     async with voice_call(handler, desk=desk) as call:
         await call.user_says("my order")
-        await asyncio.sleep(1)
+        await time_passes(1)
         assert desk.requests[0].arguments["turn"]["text"] == "my order"
         assert (desk.requests[0].run_id, desk.requests[0].session_id) == (
             call.session.run_id,
@@ -67,7 +67,7 @@ async def test_the_guides_one_shot_handler_answers_every_turn() -> None:
     async with voice_call(voice, desk=desk) as call:
         for text in ("one", "two", "three"):
             await call.user_says(text)
-            await asyncio.sleep(1)
+            await time_passes(1)
         assert [request.arguments["turn"]["text"] for request in desk.requests] == ["one", "two", "three"]
         assert len(await call.of_kind(records.TurnCompleted)) == 3
 
@@ -84,7 +84,7 @@ async def test_a_handler_that_never_asks_for_a_turn_neither_spins_nor_hangs_the_
     async with voice_call(greets) as call:
         for number in range(3):
             await call.user_says(f"turn {number}")
-            await asyncio.sleep(1)
+            await time_passes(1)
         assert runs <= 4
         assert len(await call.of_kind(records.TurnFailed)) == 3
 
@@ -148,7 +148,7 @@ async def test_a_typed_turn_interrupts_what_is_being_said() -> None:
             sources.append(turn.source)
 
     async with voice_call(handler) as call:
-        await asyncio.sleep(0.2)
+        await time_passes(0.2)
         assert [handle.state for handle in handles] == [UtteranceState.PLAYING]
         turn_id = await call.session.hear_text("stop")
         await call.settle()
@@ -176,9 +176,9 @@ async def test_a_handler_that_raises_fails_its_turn_and_apologises_and_takes_the
 
     async with voice_call(fragile, apology="sorry") as call:
         await call.user_says("bad")
-        await asyncio.sleep(1)
+        await time_passes(1)
         await call.user_says("good")
-        await asyncio.sleep(1)
+        await time_passes(1)
         assert not call.session.is_over
         assert [record.reason for record in await call.of_kind(records.TurnFailed)] == [Reason.HANDLER_ERROR]
         said = await call.of_kind(records.UtterancePlayed)
@@ -305,9 +305,9 @@ async def test_nothing_that_was_said_typed_or_played_is_in_the_journal() -> None
     desk = Desk(echo=lambda text: text)
     async with voice_call(handler, desk=desk, apology="SENTINEL-apology") as call:
         await call.user_says("SENTINEL-heard")
-        await asyncio.sleep(2)
+        await time_passes(2)
         await call.session.hear_text("SENTINEL-typed")
-        await asyncio.sleep(2)
+        await time_passes(2)
     stored = b"".join(stored_bytes(call))
     assert len(stored) > 1_000
     assert b"SENTINEL" not in stored
