@@ -20,8 +20,8 @@ from agentfield_rt.plane.runs import Runs
 from agentfield_rt.ports import ToolSpec
 from agentfield_rt.registry import validate_pair
 from agentfield_rt.voice.link import ExecutionRequest
-from agentfield_rt.voice.session import SessionServices, VoiceSession
-from agentfield_rt.voice.spec import SessionSpec
+from agentfield_rt.voice.session import VoiceSession
+from agentfield_rt.voice.spec import SessionServices, SessionSpec
 
 log = logging.getLogger(__name__)
 

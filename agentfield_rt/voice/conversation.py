@@ -51,7 +51,7 @@ class Conversation:
         self._user = "listening"
         self._agent = "idle"
         self._audio_bytes: defaultdict[str, int] = defaultdict(int)
-        self.user_cut_in = False
+        self._cut_in = False
 
     def handle(self, event: ProviderEvent, player: Player | None = None) -> None:
         """Take one provider event; `player` is there when we carry the agent's audio."""
@@ -79,6 +79,11 @@ class Conversation:
                 self._response_ended(response_id, status, player)
             case _:
                 pass
+
+    def take_cut_in(self) -> bool:
+        """Whether the user began to speak over the agent since this was last asked."""
+        cut_in, self._cut_in = self._cut_in, False
+        return cut_in
 
     def connection_lost(self) -> None:
         """What the user was saying is lost with it; nobody will report its end."""
@@ -108,7 +113,7 @@ class Conversation:
         if speaking:
             current = self._utterances.current
             # Where the provider plays, it stops by itself and reports it.
-            self.user_cut_in = player is not None and current is not None
+            self._cut_in = player is not None and current is not None
         else:
             self._spoken_until_ns = self._clock() - self._spec.silence_ms * 1_000_000
         self._utterances.hold(while_user_speaks=speaking)

@@ -9,10 +9,8 @@ import contextlib
 import logging
 import secrets
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from agentfield_journal import ContentStore
 from agentfield_journal.envelope import Retention
 from agentfield_rt.controller import RealtimeSessionController
 from agentfield_rt.core import records
@@ -29,14 +27,14 @@ from agentfield_rt.errors import (
     SessionClosed,
 )
 from agentfield_rt.frames import AudioFrame, CallEnded, InputFrame, ProviderEvent, SpeechFrame, TextFrame
-from agentfield_rt.ports import Clock, Connection, system_clock
+from agentfield_rt.ports import Connection
 from agentfield_rt.run import Context, Run
 from agentfield_rt.voice.conversation import Conversation
 from agentfield_rt.voice.handling import run_handler
-from agentfield_rt.voice.link import ExecutionRequest, Executor, Handler, Turn
+from agentfield_rt.voice.link import ExecutionRequest, Handler, Turn
 from agentfield_rt.voice.live import LiveFeed
 from agentfield_rt.voice.player import Caller, Player
-from agentfield_rt.voice.spec import SessionSpec
+from agentfield_rt.voice.spec import SessionServices, SessionSpec
 from agentfield_rt.voice.tools import ToolCalls
 from agentfield_rt.voice.turns import Turns
 from agentfield_rt.voice.utterances import Utterance, Utterances
@@ -47,20 +45,6 @@ EVENTS_PER_RECEIVE_MAX = 64
 RESTARTS_MAX = 3
 STOP_MAX_S = 3.0
 SILENCE_MAX_S = 2.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionServices:
-    """What every session of a process shares.
-
-    Attributes:
-        content: Keeps what was said; the journal gets references.
-        executor: Runs reasoners for `call` and for the model's tool calls.
-    """
-
-    content: ContentStore
-    executor: Executor
-    clock: Clock = system_clock
 
 
 class VoiceSession:
@@ -160,7 +144,8 @@ class VoiceSession:
             caller: Takes the agent's audio where media flows through us.
 
         Raises:
-            IllegalCommand: the session is connected already, or over.
+            SessionClosed: the session is over.
+            IllegalCommand: it is connected already.
             ProviderError: the provider is not to be had.
         """
         if self.is_over:
@@ -174,6 +159,7 @@ class VoiceSession:
         if self._handler is not None:
             running = run_handler(self._handler, self, turns=self._turns, apology=self.spec.apology)
             self._spawn(running, "handler")
+        await self._run.durable()  # the caller is told of a connection that no crash can undo
         return connection
 
     async def hear_audio(self, pcm: bytes) -> None:
@@ -185,7 +171,7 @@ class VoiceSession:
         await self._send(AudioFrame(f"frm_{secrets.token_hex(8)}", pcm))
 
     async def hear_text(self, text: str) -> str:
-        """The user typed a turn; returns its id.
+        """The user typed a turn; returns its id once the turn is durable.
 
         Raises:
             SessionClosed: the session is over.
@@ -200,6 +186,7 @@ class VoiceSession:
         if self.is_over:
             raise SessionClosed(f"session {self.session_id} ended before the turn was taken")
         self._turns.commit(turn, spoken_until_ns=None)
+        await self._run.durable()
         return turn.id
 
     # The handler's side.
@@ -278,7 +265,7 @@ class VoiceSession:
                 return
             self._conversation.handle(event, self._player)
             self._tools.handle(event)
-        cut_in, self._conversation.user_cut_in = self._conversation.user_cut_in, False
+        cut_in = self._conversation.take_cut_in()
         utterance = self._utterances.current
         if utterance is not None and (cut_in or utterance.unwanted):
             await self._cut(utterance)
@@ -389,7 +376,9 @@ class VoiceSession:
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("task %s failed: %s", task.get_name(), type(error).__name__, exc_info=error)
+            # Its text may hold what was said: the traceback is for hosts that ask for it.
+            in_detail = error if log.isEnabledFor(logging.DEBUG) else None
+            log.error("task %s failed: %s", task.get_name(), type(error).__name__, exc_info=in_detail)
             if self._closing is None:
                 self._close_reason = CloseReason.INTERNAL
                 self._closing = asyncio.create_task(self._close(CloseReason.INTERNAL))

@@ -1,10 +1,12 @@
-"""What a session is and may do, decided before it starts."""
+"""What a session is and may do, and what it shares with all others; decided before it starts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from agentfield_rt.ports import SessionConfig
+from agentfield_journal import ContentStore
+from agentfield_rt.ports import Clock, SessionConfig, system_clock
+from agentfield_rt.voice.link import Executor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,3 +37,17 @@ class SessionSpec:
     def provider_plays(self) -> bool:
         """Media flows browser ↔ provider, so the provider reports what the caller hears."""
         return self.transport == "webrtc" and "audio" in self.config.modalities
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionServices:
+    """What every session of a process shares.
+
+    Attributes:
+        content: Keeps what was said; the journal gets references.
+        executor: Runs reasoners for `call` and for the model's tool calls.
+    """
+
+    content: ContentStore
+    executor: Executor
+    clock: Clock = system_clock

@@ -37,8 +37,8 @@ from agentfield_rt.frames import (
 from agentfield_rt.ports import SessionConfig
 from agentfield_rt.run import Run, decode, realtime_records
 from agentfield_rt.voice.link import ExecutionRequest, SessionLink
-from agentfield_rt.voice.session import SessionServices, VoiceSession
-from agentfield_rt.voice.spec import SessionSpec
+from agentfield_rt.voice.session import VoiceSession
+from agentfield_rt.voice.spec import SessionServices, SessionSpec
 
 SESSION_ID = "sess_voice_0001"
 RUN_ID = "run_voice_0001"
