@@ -14,7 +14,7 @@ from agentfield_rt.errors import CloseReason, ExecutionFailed, IllegalCommand, R
 from agentfield_rt.frames import InputRejected, InputTranscript
 from agentfield_rt.voice.link import Turn, UtteranceState
 from tests.virtual_time import in_virtual_time, time_passes
-from tests.voice.call import Desk, VoiceCall, voice_call
+from tests.voice.call import RUN_ID, Desk, VoiceCall, voice_call
 
 
 async def repeats(session: RealtimeSession) -> None:
@@ -155,6 +155,14 @@ async def test_a_typed_turn_interrupts_what_is_being_said() -> None:
         assert handles[0].state is UtteranceState.INTERRUPTED
         assert sources == [TurnSource.TEXT]
         assert turn_id in [record.op_id for record in await call.of_kind(records.TurnStarted)]
+
+
+@in_virtual_time
+async def test_a_typed_turn_is_stored_by_the_time_its_id_is_known() -> None:
+    async with voice_call(None) as call:
+        turn_id = await call.session.hear_text("hello")
+        stored = [envelope.op_id for envelope in await call.journal.read(RUN_ID)]
+        assert turn_id in stored
 
 
 @in_virtual_time
