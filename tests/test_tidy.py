@@ -1,76 +1,118 @@
-"""Sizes and names of the source, held by a ratchet: what is long is listed with a reason and may not grow."""
+"""How large things are and what they are called.
+
+What was larger when a rule came is listed in `tidy_ratchet.json` with its size; it may shrink, and then its
+entry shrinks with it, but not grow.
+"""
 
 import ast
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("agentfield_rt", "journal/agentfield_journal", "adapters/agentfield_adapters")
-MODULE_LINES_MAX = 250
-FUNCTION_LINES_MAX = 50
-NAMES_OF_NOTHING = {"utils", "util", "common", "helpers", "base", "types", "misc"}
+EVERYTHING = (*PACKAGES, "tests", "benchmarks", "examples")
+RATCHET: dict[str, dict[str, int]] = json.loads(Path(__file__).with_name("tidy_ratchet.json").read_text())
+NAMES_FOR_NOTHING = {"utils", "util", "common", "helpers", "helper", "base", "types", "misc"}
+FRAMEWORK = (".get(", ".post(", ".websocket(", ".command(", ".callback(")
+"""Functions declared to a web framework or a command line take what a request or a shell gives."""
 
-# Lines that a longer module may have, and why it is one module all the same.
-LONG_MODULES = {
-    "agentfield_rt/controller.py": (
-        375,
-        "one object owns the provider boundary; its operations share one order",
-    ),
-    "agentfield_rt/core/decide.py": (280, "one decider for each command, side by side with the others"),
-    "agentfield_rt/core/records/realtime.py": (290, "a vocabulary: one short struct after another"),
-    "agentfield_rt/timeline/model.py": (275, "the picture's vocabulary and the one fold that fills it"),
-    "agentfield_rt/timeline/svg.py": (280, "one picture, from its axis to its legend"),
-    "agentfield_rt/voice/session.py": (
-        400,
-        "one object owns a call's tasks; what has a rule of its own is beside it",
-    ),
-    "journal/agentfield_journal/engine.py": (325, "readers and the one writer share what is durable"),
-    "journal/agentfield_journal/stores/nats.py": (325, "one store: a stream, its bucket and its lease"),
-    "journal/agentfield_journal/stores/sqlite_file.py": (300, "one file format, written and read"),
-    "journal/agentfield_journal/testing/conformance.py": (
-        350,
-        "one check after another, each of a few lines",
-    ),
-    "adapters/agentfield_adapters/local/conversation/answer.py": (255, "an answer's ways to end must agree"),
-    "adapters/agentfield_adapters/local/ears/listener.py": (255, "one stream of audio in one order"),
-    "adapters/agentfield_adapters/local/protocol/server_events.py": (
-        400,
-        "a vocabulary, as the vendor has it",
-    ),
-    "adapters/agentfield_adapters/openai/server_events.py": (265, "a vocabulary, as the vendor has it"),
-}
-LONG_FUNCTIONS = {
-    ("agentfield_rt/agent/agent.py", "session"): (75, "AgentField's signature, and what it means")
-}
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+def modules(*folders: str) -> Iterator[tuple[str, ast.Module, int]]:
+    """(path, syntax, lines) of every module."""
+    for folder in folders:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            text = path.read_text()
+            yield path.relative_to(ROOT).as_posix(), ast.parse(text), len(text.splitlines())
 
 
-def name_of(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
+def functions(*folders: str) -> Iterator[tuple[str, Function]]:
+    """(path:name, syntax) of every function."""
+    for path, tree, _ in modules(*folders):
+        for node in ast.walk(tree):
+            if isinstance(node, Function):
+                yield f"{path}:{node.name}", node
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_a_module_is_short_says_what_it_is_and_has_a_telling_name(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    lines_max, _ = LONG_MODULES.get(name_of(path), (MODULE_LINES_MAX, ""))
-    assert text.count("\n") <= lines_max, "split it where it has two subjects"
-    assert not text or ast.get_docstring(ast.parse(text)), "say in one sentence what it is"
-    assert not NAMES_OF_NOTHING.intersection((path.stem, *path.relative_to(ROOT).parts))
+def module_lines() -> Iterator[tuple[str, int]]:
+    return ((path, lines) for path, _, lines in modules(*EVERYTHING))
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_a_function_fits_on_a_screen(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            lines = (node.end_lineno or 0) - node.lineno + 1
-            lines_max, _ = LONG_FUNCTIONS.get((name_of(path), node.name), (FUNCTION_LINES_MAX, ""))
-            assert lines <= lines_max, f"{node.name} has {lines} lines"
+def function_lines() -> Iterator[tuple[str, int]]:
+    return ((name, (node.end_lineno or 0) - node.lineno + 1) for name, node in functions(*EVERYTHING))
 
 
-def test_nothing_is_listed_as_long_that_is_short_or_gone() -> None:
-    present = {name_of(path): path.read_text(encoding="utf-8").count("\n") for path in SOURCES}
-    stale = [name for name in LONG_MODULES if present.get(name, 0) <= MODULE_LINES_MAX]
-    assert not stale, "take it off the list, so that it stays short"
+def parameters() -> Iterator[tuple[str, int]]:
+    for name, node in functions(*PACKAGES):
+        if not _is_declared_to_a_framework(node):
+            yield name, len(_positional(node)) + len(node.args.kwonlyargs)
+
+
+def positional_parameters() -> Iterator[tuple[str, int]]:
+    """Of what others call; inside a module the order is in sight."""
+    for name, node in functions(*PACKAGES):
+        if not node.name.startswith("_") and not _is_declared_to_a_framework(node):
+            yield name, len(_positional(node))
+
+
+def sleeps_in_tests() -> Iterator[tuple[str, int]]:
+    """Waits of a length that somebody guessed: an event can be awaited instead."""
+    for path, tree, _ in modules("tests"):
+        if path != "tests/virtual_time.py":
+            yield path, sum(_really_waits(node) for node in ast.walk(tree))
+
+
+def _positional(node: Function) -> list[str]:
+    named = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)]
+    return [name for name in named if name not in ("self", "cls")]
+
+
+def _is_declared_to_a_framework(node: Function) -> bool:
+    declared = [ast.unparse(decorator) for decorator in node.decorator_list]
+    return any(word in decorator for decorator in declared for word in FRAMEWORK)
+
+
+def _really_waits(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Call) or ast.unparse(node.func) not in ("time.sleep", "asyncio.sleep"):
+        return False
+    return not (node.args and isinstance(node.args[0], ast.Constant) and node.args[0].value == 0)
+
+
+@pytest.mark.parametrize(
+    ("measure", "limit"),
+    [
+        (module_lines, 400),
+        (function_lines, 70),
+        (parameters, 5),
+        (positional_parameters, 3),
+        (sleeps_in_tests, 0),
+    ],
+    ids=lambda value: getattr(value, "__name__", "") or str(value),
+)
+def test_nothing_is_larger_than_agreed(measure: Callable[[], Iterator[tuple[str, int]]], limit: int) -> None:
+    listed = RATCHET.get(measure.__name__, {})
+    too_large = {name: size for name, size in measure() if size > limit}
+    grown = {name: size for name, size in too_large.items() if size > listed.get(name, limit)}
+    assert not grown, f"larger than {limit}, or larger than listed: {grown}"
+    shrunk = {name: too_large.get(name, 0) for name, size in listed.items() if too_large.get(name, 0) < size}
+    assert not shrunk, f"smaller than listed, well done; tidy_ratchet.json may follow: {shrunk}"
+
+
+def test_every_module_says_what_it_is() -> None:
+    silent = [path for path, tree, lines in modules(*EVERYTHING) if lines and ast.get_docstring(tree) is None]
+    assert silent == []
+
+
+def test_no_folder_or_module_is_named_after_nothing() -> None:
+    paths = (Path(path) for path, _, _ in modules(*EVERYTHING))
+    assert [path for path in paths if NAMES_FOR_NOTHING & {*path.parent.parts, path.stem}] == []
+
+
+def test_a_test_s_name_is_a_sentence() -> None:
+    """At least three words: `test_close` says nothing that its file does not."""
+    names = [name for name, node in functions("tests") if node.name.startswith("test_")]
+    assert [name for name in names if name.count("_", name.index(":")) < 3] == []
