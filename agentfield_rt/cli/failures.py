@@ -6,6 +6,7 @@ import msgspec
 
 from agentfield_journal import JournalConflict, JournalError, UnknownVersion
 from agentfield_rt.errors import IllegalCommand, RealtimeError, UnsupportedTransport
+from agentfield_rt.plane.errors import PlaneError
 
 
 class ExitCode(IntEnum):
@@ -43,9 +44,9 @@ def as_failure(error: Exception) -> Failure | None:
             return error
         case IllegalCommand() | UnsupportedTransport() | JournalConflict() | UnknownVersion():
             return Failure(str(error))
-        case RealtimeError():
-            return Failure(str(error), exit_code_of_status(getattr(error, "status", 500)))
-        case JournalError() | OSError() | msgspec.MsgspecError():
+        case PlaneError():
+            return Failure(str(error), exit_code_of_status(error.status))
+        case RealtimeError() | JournalError() | OSError() | msgspec.MsgspecError():
             return Failure(str(error), ExitCode.SERVER)
         case _:
             return None

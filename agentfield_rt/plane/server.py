@@ -5,7 +5,7 @@ import contextlib
 import signal
 import socket
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import uvicorn
 from agentfield_rt.agent import Agent
 from agentfield_rt.config import Settings
 from agentfield_rt.plane.app import create_app
-from agentfield_rt.plane.control_plane import journal_path
+from agentfield_rt.plane.control_plane import ControlPlane, journal_path
 from agentfield_rt.plane.errors import PlaneError
 
 GRACE_S = 3
@@ -29,9 +29,16 @@ class PortInUse(PlaneError):
 class _Server(uvicorn.Server):
     """Hangs up before it waits for connections: an event stream ends with its session."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        *,
+        on_ready: Callable[[str], None],
+        hang_up: Callable[[], Awaitable[None]],
+    ) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._hang_up = hang_up
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -40,9 +47,7 @@ class _Server(uvicorn.Server):
             self._on_ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        plane = getattr(self.config.app.state, "plane", None)  # type: ignore[union-attr]
-        if plane is not None:
-            await plane.sessions.close()
+        await self._hang_up()
         await super().shutdown(sockets)
 
     @contextlib.contextmanager
@@ -99,7 +104,9 @@ async def serve_async(
     )
     with contextlib.closing(sock):
         async with app.router.lifespan_context(app):
-            await _serve_gracefully(_Server(config, on_ready), sock)
+            plane: ControlPlane = app.state.plane
+            server = _Server(config, on_ready=on_ready, hang_up=plane.sessions.close)
+            await _serve_gracefully(server, sock)
 
 
 async def _serve_gracefully(server: _Server, sock: socket.socket) -> None:
