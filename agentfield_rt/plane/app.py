@@ -53,6 +53,7 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
     app.add_exception_handler(RealtimeError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_body)
     app.add_exception_handler(HTTPException, _refuse_plainly)
+    app.add_exception_handler(Exception, _admit)
     app.include_router(http_sessions.router, prefix="/api/v1")
     app.include_router(http_executions.router, prefix="/api/v1")
     app.include_router(http_executions.workflows)
@@ -89,3 +90,8 @@ async def _refuse_body(request: Request, error: Exception) -> JSONResponse:
 async def _refuse_plainly(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
+
+
+async def _admit(request: Request, error: Exception) -> JSONResponse:
+    """An error nobody foresaw; the log has it, the caller gets none of it."""
+    return JSONResponse({"error": "internal error; the server's log says more"}, 500)

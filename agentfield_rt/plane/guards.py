@@ -1,10 +1,12 @@
 """What every request and answer passes: a bound on bodies, and headers that keep a browser safe."""
 
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BODY_BYTES_MAX = 256 * 1024
+_TOO_LARGE = f"the body is larger than {BODY_BYTES_MAX} bytes"
 
 _HEADERS = {
     "Content-Security-Policy": (
@@ -52,17 +54,24 @@ class BodyLimit:
             return
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if not declared.isdigit() or int(declared) > BODY_BYTES_MAX:
-            answer = JSONResponse({"error": f"the body is larger than {BODY_BYTES_MAX} bytes"}, 413)
+            answer = JSONResponse({"error": _TOO_LARGE}, 413)
             await answer(scope, receive, send)
             return
-        read_bytes = 0
+        read_bytes, has_begun = 0, False
 
         async def receive_bounded() -> Message:
             nonlocal read_bytes
             message = await receive()
             read_bytes += len(message.get("body", b""))
-            if read_bytes > BODY_BYTES_MAX:
+            if read_bytes <= BODY_BYTES_MAX:
+                return message
+            if has_begun:  # too late for another answer
                 return {"type": "http.disconnect"}
-            return message
+            raise HTTPException(413, _TOO_LARGE)
 
-        await self._app(scope, receive_bounded, send)
+        async def send_noted(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        await self._app(scope, receive_bounded, send_noted)

@@ -21,6 +21,7 @@ from agentfield_rt.timeline import timeline_svg
 from agentfield_rt.voice.session import VoiceSession
 
 TEXT_CHARS_MAX = 4_000
+CURSOR_MAX = 2**63 - 1  # a journal's sequence numbers are 64 bit
 
 router = APIRouter(tags=["sessions"])
 
@@ -208,13 +209,13 @@ async def show(session_id: str, plane: Plane) -> dict[str, Any]:
 async def events(
     session_id: str,
     plane: Plane,
-    after: Annotated[int, Query(ge=0)] = 0,
+    after: Annotated[int, Query(ge=0, le=CURSOR_MAX)] = 0,
     presence: bool = False,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> EventSourceResponse:
     """Server-sent events: records from any cursor on, live events in between."""
     session = plane.sessions.get(session_id)
-    if last_event_id is not None and last_event_id.isdecimal():
+    if last_event_id is not None and last_event_id.isdecimal() and len(last_event_id) < len(str(CURSOR_MAX)):
         after = int(last_event_id)
     return EventSourceResponse(
         session_events(plane, session, after=after, presence=presence), ping=15, send_timeout=30

@@ -44,6 +44,10 @@ class ProviderProcess:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        return self._process.returncode is None
+
     @classmethod
     async def start(cls, provider: str, *, seed: int | None = None) -> "ProviderProcess":
         """Start it on a free loopback port and wait until it listens.

@@ -28,7 +28,7 @@ class Providers:
         return factory(await self._provider_settings(provider, transport))
 
     async def start_local(self) -> str:
-        """The local provider's address; started if it does not run yet.
+        """The local provider's address; started if it does not run yet, or not any more.
 
         Raises:
             ProviderUnavailable: it does not start.
@@ -36,14 +36,14 @@ class Providers:
         if self.settings.local_url is not None:
             return self.settings.local_url
         async with self._lock:
-            if self._local is None:
+            if self._local is None or not self._local.is_running:
                 self._local = await ProviderProcess.start("local")
             return self._local.url
 
     @property
     def local_pid(self) -> int | None:
-        """The local provider's process, if this plane started one."""
-        return self._local.pid if self._local is not None else None
+        """The local provider's process, if this plane started one and it lives."""
+        return self._local.pid if self._local is not None and self._local.is_running else None
 
     async def close(self) -> None:
         if self._local is not None:

@@ -129,10 +129,21 @@ def test_a_reader_without_presence_may_come_and_go(server: Served) -> None:
     assert server.get("/health").status_code == 200
 
 
-@pytest.mark.parametrize(("query", "status"), [({"after": -1}, 400), ({"after": "x"}, 400)])
+@pytest.mark.parametrize(
+    ("query", "status"), [({"after": -1}, 400), ({"after": "x"}, 400), ({"after": 2**63}, 400)]
+)
 def test_a_cursor_that_is_none_is_refused(server: Served, query: dict[str, str], status: int) -> None:
     path = f"/api/v1/session-instances/{server.start()}/events"
     assert server.get(path, params=query).status_code == status
+
+
+@pytest.mark.parametrize("cursor", ["9" * 30, "9" * 5_000, "x"])
+def test_a_last_event_id_that_is_none_of_ours_is_ignored(server: Served, cursor: str) -> None:
+    session_id = server.start()
+    _close(server, session_id)
+    path = f"/api/v1/session-instances/{session_id}/events"
+    answer = server.get(path, headers={"Last-Event-ID": cursor})
+    assert (answer.status_code, "session_started" in answer.text) == (200, True)
 
 
 def test_records_show_their_content_beside_them_and_verify_checks_the_chain(server: Served) -> None:

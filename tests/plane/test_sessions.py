@@ -1,10 +1,13 @@
 """Sessions over HTTP: start, offer, input, tools, close, and every refusal."""
 
 import secrets
+from pathlib import Path
 
 import pytest
 
 from agentfield_journal import open_journal, verify
+from agentfield_rt.plane import providers
+from agentfield_rt.ports import AdapterFactory
 from tests.plane.serving import OFFER, Served, served
 
 UNKNOWN = "sess_nobody"
@@ -190,8 +193,20 @@ def test_a_body_that_is_too_large_is_refused_whether_it_says_so_or_not(server: S
         return [huge[at : at + 10_000] for at in range(0, len(huge), 10_000)]
 
     answer = server.client.post(path, content=iter(in_pieces()), headers={"Content-Type": "application/json"})
-    assert answer.status_code in (400, 413)
+    assert (answer.status_code, "larger than" in answer.json()["error"]) == (413, True)
+    assert server.client.post(f"{path[:-5]}close", content=iter(in_pieces())).status_code == 413
     assert server.get("/health").status_code == 200
+
+
+def test_an_error_nobody_foresaw_is_answered_as_json_and_says_nothing_of_itself(tmp_path: Path) -> None:
+    def broken(provider: str, transport: str) -> AdapterFactory:
+        raise RuntimeError("SECRET")
+
+    with pytest.MonkeyPatch.context() as patch, served(tmp_path, patch) as server:
+        patch.setattr(providers, "adapter_factory", broken)
+        answer = server.post("/api/v1/session-targets/desk.phone/start")
+    assert (answer.status_code, "SECRET" in answer.text) == (500, False)
+    assert "internal error" in answer.json()["error"]
 
 
 def test_another_host_name_is_refused(server: Served) -> None:
