@@ -24,8 +24,13 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
     data: Path = Path(".agentfield")
-    hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]", "testserver")
+    hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
     local_url: str | None = None
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
     openai_base_url: str | None = Field(default=None, validation_alias="OPENAI_BASE_URL")
     sessions_max: int = Field(default=200, ge=1)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """`hosts` and the address listened on, as a Host header writes them."""
+        return (*self.hosts, f"[{self.host}]" if ":" in self.host else self.host)

@@ -17,8 +17,7 @@ def read_settings(*, host: str | None, port: int | None, data: Path | None) -> S
     """
     given: dict[str, Any] = {"host": host, "port": port, "data": data}
     try:
-        settings = Settings(**{name: value for name, value in given.items() if value is not None})
+        return Settings(**{name: value for name, value in given.items() if value is not None})
     except pydantic.ValidationError as error:
         names = ", ".join(f"AGENTFIELD_RT_{str(problem['loc'][0]).upper()}" for problem in error.errors())
         raise Failure(f"the environment has no usable value for {names}") from None
-    return settings.model_copy(update={"hosts": (*settings.hosts, settings.host)})

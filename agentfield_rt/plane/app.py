@@ -47,7 +47,7 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
             yield
 
     app = FastAPI(title="AgentField RT", version=__version__, lifespan=lifespan)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(settings.hosts), www_redirect=False)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.names, www_redirect=False)
     app.add_middleware(BodyLimit)
     app.add_middleware(SecurityHeaders)
     app.add_exception_handler(RealtimeError, _refuse)

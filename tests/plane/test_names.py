@@ -1,0 +1,31 @@
+"""Which names a server answers to: a page of another origin must not reach it by a name of its own."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from agentfield_rt.config import Settings
+from agentfield_rt.plane.app import create_app
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("listens_on", "called", "status"),
+    [
+        ("127.0.0.1", "localhost:8080", 200),
+        ("127.0.0.1", "[::1]:8080", 200),
+        ("192.0.2.7", "192.0.2.7:8080", 200),
+        ("2001:db8::7", "[2001:db8::7]:8080", 200),
+        ("127.0.0.1", "192.0.2.7:8080", 400),
+        ("127.0.0.1", "rebound.example", 400),
+        ("127.0.0.1", "testserver", 400),
+    ],
+)
+async def test_a_server_answers_to_loopback_and_to_the_address_it_listens_on(
+    tmp_path: Path, listens_on: str, called: str, status: int
+) -> None:
+    app = create_app(settings=Settings(host=listens_on, data=tmp_path))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url=f"http://{called}") as client:
+        assert (await client.get("/health")).status_code == status
