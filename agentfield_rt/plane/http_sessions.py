@@ -92,11 +92,12 @@ async def start(target: str, request: Request, plane: Plane) -> dict[str, Any]:
         voice=body.voice or None,
         metadata=body.metadata,
     )
-    return _started(await plane.sessions.start(target, wish))
+    return _started(await plane.sessions.start(target, wish), mounted_at=request.scope["root_path"])
 
 
-def _started(session: VoiceSession) -> dict[str, Any]:
-    spec, base = session.spec, f"/api/v1/session-instances/{session.session_id}"
+def _started(session: VoiceSession, *, mounted_at: str) -> dict[str, Any]:
+    """The 201 body. Its addresses hold wherever a host application has put the plane."""
+    spec, base = session.spec, f"{mounted_at}/api/v1/session-instances/{session.session_id}"
     query = {
         "model": spec.config.model or "",
         "provider": spec.provider,
