@@ -39,7 +39,11 @@ class ControllerMachine(RuleBasedStateMachine):
             self.stage.send(media)
         self.stage.turn(turns)
 
-    @rule(method=st.sampled_from(HELD), verdict=st.sampled_from([*VERDICTS, "cancel"]), turns=TURNS)
+    @rule(
+        method=st.sampled_from(HELD),
+        verdict=st.sampled_from([*VERDICTS, "cancel", "cancel", "cancel"]),
+        turns=TURNS,
+    )
     def answer_late(self, method: Method, verdict: str, turns: int) -> None:
         stage = self.stage
         stage.hold(method)
@@ -51,7 +55,7 @@ class ControllerMachine(RuleBasedStateMachine):
                 request = stage.receive()
             case _:
                 request = stage.restart()
-        stage.turn(max(turns, 2))
+        stage.turn(max(turns, 6))  # the call has reached the provider
         if verdict == "cancel":
             stage.cancel(request)
         else:
@@ -189,15 +193,19 @@ class ControllerMachine(RuleBasedStateMachine):
     def the_rules_hold(self) -> None:
         self.stage.check()
         if self.stage.controller.state.phase in TERMINAL:  # the show goes on with another session
-            self.teardown()
-            self.stage = Stage()
+            ended, self.stage = self.stage, Stage()
+            _end(ended)
             self.begin(connected=True)
 
     def teardown(self) -> None:
-        try:
-            self.stage.finish()
-        finally:
-            self.stage.dispose()
+        _end(self.stage)
+
+
+def _end(stage: Stage) -> None:
+    try:
+        stage.finish()
+    finally:
+        stage.dispose()
 
 
 class BrokenJournalMachine(ControllerMachine):
