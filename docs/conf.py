@@ -12,4 +12,5 @@ autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 # Signatures name types that have no page of their own: internal ones, and the standard library's.
 nitpick_ignore_regex = [("py:.*", r".*")]
-suppress_warnings = ["misc.highlighting_failure", "myst.xref_missing"]  # links from included README files lead to source files
+# Links from included README files lead to source files.
+suppress_warnings = ["misc.highlighting_failure", "myst.xref_missing"]

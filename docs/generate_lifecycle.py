@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from agentfield_rt.core.lifecycle import COMMANDS, OPERATIONS, TRANSITIONS, Phase, Reaction
+from agentfield_rt.core.lifecycle import COMMANDS, OPERATIONS, REPAIRABLE, TRANSITIONS, Phase, Reaction
 
 PAGE = Path(__file__).parent / "reference" / "lifecycle.md"
 
@@ -11,13 +11,18 @@ _HEAD = """# Life of a session
 Generated from `agentfield_rt/core/lifecycle.py` by `docs/generate_lifecycle.py`.
 
 The *phase* says where a session is in its life. While an operation's outcome is unknown, a session also
-*needs repair*: then only receive, close and reconcile are possible.
+*needs repair*: then only {repairable} are possible.
 """
 
 
 def page() -> str:
     """The whole page."""
-    return "\n".join([_HEAD, _diagram(), _commands(), _operations(), _records()])
+    return "\n".join([_head(), _diagram(), _commands(), _operations(), _records()])
+
+
+def _head() -> str:
+    repairable = [command.__name__ for command in COMMANDS if command in REPAIRABLE]
+    return _HEAD.format(repairable=", ".join(repairable))
 
 
 def _diagram() -> str:
