@@ -21,6 +21,12 @@ _DECODERS: dict[str, msgspec.msgpack.Decoder[Record]] = {
     kind: msgspec.msgpack.Decoder(record_type) for kind, record_type in RECORD_TYPES.items()
 }
 _HAS_OPERATION = frozenset(t for t in RECORD_TYPES.values() if "op_id" in t.__struct_fields__)
+_ENDS_OPERATION = frozenset(
+    record_type
+    for record_type in _HAS_OPERATION - OPENERS
+    # Of an operation whose outcome is unknown a reconciliation will speak.
+    if record_type not in CLOSES or CLOSES[record_type][1] is not Outcome.UNKNOWN
+)
 _REF_FIELDS: dict[type[Record], tuple[str, ...]] = {
     record_type: tuple(name for name in record_type.__struct_fields__ if name.endswith("_ref"))
     for record_type in RECORD_TYPES.values()
@@ -67,7 +73,8 @@ class Run:
         at_ns = self._clock()
         cursor = self._writer.append([self._draft(record, context, at_ns) for record in records])
         for record in records:
-            self._forget(record)  # only now: what was not taken may be said again
+            if type(record) in _ENDS_OPERATION:  # only now: what was not taken may be said again
+                self._openers.pop(_op_id(record), None)
         return cursor
 
     async def durable(self, cursor: Cursor | None = None) -> None:
@@ -103,14 +110,6 @@ class Run:
             self._openers[op_id] = record_id
             return op_id, None
         return op_id, self._openers.get(op_id)
-
-    def _forget(self, record: Record) -> None:
-        record_type = type(record)
-        if record_type not in _HAS_OPERATION or record_type in OPENERS:
-            return
-        closing = CLOSES.get(record_type)
-        if closing is None or closing[1] is not Outcome.UNKNOWN:
-            self._openers.pop(_op_id(record), None)  # of an unknown one a reconciliation will speak
 
 
 def _op_id(record: Any) -> str:

@@ -21,6 +21,8 @@ from agentfield_rt.frames import Media
 
 Records = tuple[Record, ...]
 
+_DONE = frozenset(record_type for record_type, (_, outcome) in CLOSES.items() if outcome is Outcome.DONE)
+
 GATED_FRAMES_MAX = 512
 """Frames that may wait for a restart: ten seconds of 20 ms audio."""
 
@@ -56,10 +58,12 @@ def decide(state: State, command: commands.Command) -> Records:
 
 def succeeds(op_id: str, decided: Records) -> bool:
     """Whether `decided` says that the operation was done; it may have been given up meanwhile."""
-    return any(
-        CLOSES.get(type(record), (None, None))[1] is Outcome.DONE and getattr(record, "op_id", None) == op_id
-        for record in decided
-    )
+    return any(type(record) in _DONE and _op_id(record) == op_id for record in decided)
+
+
+def _op_id(record: Any) -> str:
+    op_id: str = record.op_id
+    return op_id
 
 
 def next_op_id(state: State) -> str:
