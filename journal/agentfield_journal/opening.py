@@ -91,7 +91,7 @@ def open_content(
 
     Raises:
         ValueError: no store is known by that URL.
-        JournalConflict: another process writes to it, or the key file can be read by others.
+        JournalConflict: another process writes to it, or its key file is lost or others can read it.
         JournalUnavailable: it cannot be reached or created.
     """
     make_place = _content_maker(url, master_key, read_only=read_only)
@@ -108,7 +108,8 @@ def _content_maker(url: str, master_key: bytes | None, *, read_only: bool) -> Ca
     path = _sqlite_path(url)
 
     def make() -> ContentPlace:
-        master = MasterKey(master_key) if master_key else read_or_make_key(path.with_name(path.name + ".key"))
+        key_path = path.with_name(path.name + ".key")
+        master = MasterKey(master_key) if master_key else read_or_make_key(key_path, store=path)
         return SqliteContent(path, master, read_only=read_only)
 
     return make

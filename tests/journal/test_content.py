@@ -78,6 +78,18 @@ async def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path) -> Non
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("read_only", [False, True])
+async def test_a_store_whose_key_is_lost_is_not_given_another_one(tmp_path: Path, read_only: bool) -> None:
+    url = f"sqlite:///{tmp_path}/content.db"
+    async with open_content(url):
+        pass
+    (tmp_path / "content.db.key").unlink()
+    with pytest.raises(JournalConflict, match=r"content\.db\.key is gone"):
+        await open_content(url, read_only=read_only)
+    assert not (tmp_path / "content.db.key").exists()
+
+
+@pytest.mark.asyncio
 async def test_a_closed_store_refuses(tmp_path: Path) -> None:
     store = await open_content(f"sqlite:///{tmp_path}/content.db")
     await store.close()

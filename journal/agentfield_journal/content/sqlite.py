@@ -125,12 +125,17 @@ def _context(ref: str, retention: str) -> bytes:
     return f"{ref}\n{retention}".encode()
 
 
-def read_or_make_key(path: Path) -> MasterKey:
-    """The master key in `path`, made at first use; only its owner may read the file.
+def read_or_make_key(path: Path, *, store: Path) -> MasterKey:
+    """The master key in `path`, made before `store` is; only its owner may read the file.
 
     Raises:
-        JournalConflict: others can read the file, or it is not a key.
+        JournalConflict: others can read the file, it is not a key, or it was lost.
     """
+    if store.exists() and not path.exists():
+        raise JournalConflict(
+            f"{path} is gone, and nothing in {store} can be read without it; "
+            f"put the key back, or move {store.name} away to begin anew"
+        )
     secret = new_key()
     try:
         create_private(path, secret)
