@@ -11,6 +11,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from agentfield_journal import JournalConflict, JournalError, JournalFull, JournalUnavailable
 from agentfield_rt import __version__
 from agentfield_rt.agent import Agent
 from agentfield_rt.config import Settings
@@ -27,12 +28,15 @@ from agentfield_rt.plane.control_plane import open_control_plane
 from agentfield_rt.plane.errors import PlaneError
 from agentfield_rt.plane.guards import BodyLimit, SecurityHeaders
 
-_STATUS: tuple[tuple[type[RealtimeError], int], ...] = (
+_STATUS: tuple[tuple[type[Exception], int], ...] = (
     (UnsupportedTransport, 400),
     (SessionClosed, 410),
     (IllegalCommand, 409),
     (GateOverflow, 503),
     (ProviderError, 502),
+    (JournalConflict, 409),
+    (JournalFull, 507),
+    (JournalUnavailable, 503),
 )
 
 
@@ -51,6 +55,7 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
     app.add_middleware(BodyLimit)
     app.add_middleware(SecurityHeaders)
     app.add_exception_handler(RealtimeError, _refuse)
+    app.add_exception_handler(JournalError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_body)
     app.add_exception_handler(HTTPException, _refuse_plainly)
     app.add_exception_handler(Exception, _admit)

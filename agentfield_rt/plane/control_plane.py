@@ -1,5 +1,6 @@
 """The control plane without HTTP: journal, content, agents, executions and sessions, opened as one."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 from agentfield_journal import ContentStore, JournalConflict, StoreJournal, open_content, open_journal
 from agentfield_rt.agent import Agent
 from agentfield_rt.config import Settings
-from agentfield_rt.plane.errors import DataDirectoryInUse
+from agentfield_rt.plane.errors import DataDirectoryInUse, DataDirectoryUnusable
 from agentfield_rt.plane.executions import Executions
 from agentfield_rt.plane.nodes import Nodes
 from agentfield_rt.plane.providers import Providers
@@ -34,6 +35,26 @@ def journal_path(data: Path) -> Path:
     return data / "journal.db"
 
 
+async def _open_data(data: Path, stack: AsyncExitStack) -> tuple[StoreJournal, ContentStore]:
+    """The journal first: whoever has its lock has the whole directory."""
+    try:
+        await asyncio.to_thread(data.mkdir, parents=True, exist_ok=True)
+        try:
+            journal = await stack.enter_async_context(open_journal(f"sqlite:///{journal_path(data)}"))
+        except JournalConflict as error:
+            raise DataDirectoryInUse(
+                f"{data} is in use by another server ({error}); stop it or choose another --data"
+            ) from error
+        content = await stack.enter_async_context(open_content(f"sqlite:///{data / 'content.db'}"))
+    except OSError as error:
+        raise DataDirectoryUnusable(
+            f"{data} cannot be used as a data directory ({error.strerror}); choose another with --data"
+        ) from error
+    except JournalConflict as error:
+        raise DataDirectoryUnusable(f"{data} cannot be used as a data directory: {error}") from error
+    return journal, content
+
+
 @asynccontextmanager
 async def open_control_plane(
     agents: Sequence[Agent] = (), *, settings: Settings | None = None
@@ -42,21 +63,11 @@ async def open_control_plane(
 
     Raises:
         DataDirectoryInUse: another process has the journal open.
+        DataDirectoryUnusable: nothing can be written there, or the key of the content is lost.
     """
     settings = settings or Settings()
     async with AsyncExitStack() as stack:
-        settings.data.mkdir(parents=True, exist_ok=True)
-        try:
-            journal = await stack.enter_async_context(
-                open_journal(f"sqlite:///{journal_path(settings.data)}")
-            )
-            content = await stack.enter_async_context(
-                open_content(f"sqlite:///{settings.data / 'content.db'}")
-            )
-        except JournalConflict as error:
-            raise DataDirectoryInUse(
-                f"{settings.data} is in use by another server ({error}); stop it or choose another --data"
-            ) from error
+        journal, content = await _open_data(settings.data, stack)
         nodes = Nodes(agents)
         runs = Runs(journal)
         providers = Providers(settings)

@@ -49,3 +49,9 @@ class DataDirectoryInUse(PlaneError):
     """Another server has the journal open."""
 
     status = 409
+
+
+class DataDirectoryUnusable(PlaneError):
+    """Nothing can be kept there."""
+
+    status = 400

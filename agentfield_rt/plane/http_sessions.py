@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sse_starlette import EventSourceResponse
 
 from agentfield_journal import verify
-from agentfield_rt.errors import CloseReason, SessionClosed
+from agentfield_rt.errors import CloseReason, ProviderError, Reason, SessionClosed
 from agentfield_rt.plane.dependencies import Plane
 from agentfield_rt.plane.errors import BadRequest, Conflict
 from agentfield_rt.plane.events import session_events
@@ -137,7 +137,15 @@ async def realtime_offer(session_id: str, request: Request, plane: Plane) -> Res
         raise SessionClosed(f"session {session_id} is over; start a new one")
     if session.phase != "idle":
         raise Conflict(f"session {session_id} has had its offer; start a new session for another call")
-    connection = await session.connect(offer_sdp=offer)
+    try:
+        connection = await session.connect(offer_sdp=offer)
+    except ProviderError as error:
+        if error.reason is not Reason.INVALID_REQUEST:
+            raise
+        raise BadRequest(
+            "the provider refuses this SDP offer, or the model or voice that was asked for; "
+            "send an offer that a WebRTC peer made for sending and receiving audio"
+        ) from error
     return Response(connection.answer_sdp, media_type="application/sdp")
 
 

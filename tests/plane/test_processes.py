@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 
 from agentfield_journal import Envelope, open_journal, verify
 from agentfield_rt.core.evolve import replay
-from agentfield_rt.plane.errors import DataDirectoryInUse
+from agentfield_rt.plane.errors import DataDirectoryInUse, DataDirectoryUnusable
 from agentfield_rt.plane.server import PortInUse, listen
 from agentfield_rt.run import decode, realtime_records
 from tests.plane.serving import Served, served
@@ -90,6 +90,30 @@ def test_a_data_directory_has_one_server(tmp_path: Path) -> None:
         with pytest.raises(DataDirectoryInUse, match="in use by another server"), served(tmp_path, patch):
             pass
         assert first.get("/health").status_code == 200
+
+
+def test_a_data_directory_that_is_a_file_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a directory")
+    for data in (tmp_path / "file", tmp_path / "file" / "below"):
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            pytest.raises(DataDirectoryUnusable, match=f"{data} cannot be used .*choose another with --data"),
+            served(data, patch),
+        ):
+            pass
+
+
+def test_a_data_directory_that_lost_its_key_is_refused_and_says_so(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        with served(tmp_path, patch):
+            pass
+        (tmp_path / "content.db.key").unlink()
+        with (
+            pytest.raises(DataDirectoryUnusable, match=r"content\.db\.key is gone.*put the key back"),
+            served(tmp_path, patch),
+        ):
+            pass
+        assert not (tmp_path / "content.db.key").exists()
 
 
 def test_a_port_has_one_listener_and_the_second_is_told_what_to_do() -> None:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from agentfield_journal import open_journal, verify
+from agentfield_journal import JournalFull, open_journal, verify
+from agentfield_rt.errors import ProviderError, Reason
 from agentfield_rt.plane import providers
-from agentfield_rt.ports import AdapterFactory
+from agentfield_rt.plane.runs import Runs
+from agentfield_rt.ports import AdapterFactory, Connection, ConnectRequest
 from tests.plane.serving import OFFER, Served, served
 
 UNKNOWN = "sess_nobody"
@@ -104,6 +106,29 @@ def test_an_offer_that_is_none_is_refused_and_leaves_the_session_usable(
     assert answer.status_code == 400
     assert says in answer.json()["error"]
     assert server.client.post(path, content=OFFER).status_code == 200
+
+
+def test_an_offer_that_the_provider_refuses_is_the_callers_fault(server: Served) -> None:
+    session_id = server.start("desk.page")
+    path = f"/api/v1/session-instances/{session_id}/realtime-offer"
+
+    async def refuse(request: ConnectRequest) -> Connection:
+        raise ProviderError("the provider answered HTTP 400", reason=Reason.INVALID_REQUEST)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(server.adapters[-1], "connect", refuse)
+        answer = server.client.post(path, content=OFFER)
+    assert (answer.status_code, "refuses this SDP offer" in answer.json()["error"]) == (400, True)
+    assert server.client.post(path, content=OFFER).status_code == 200
+
+
+def test_a_full_disk_is_said_to_be_full(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(runs: Runs, run_id: str) -> None:
+        raise JournalFull("the disk is full; free some room")
+
+    monkeypatch.setattr(Runs, "hold", full)
+    answer = server.post("/api/v1/session-targets/desk.phone/start")
+    assert (answer.status_code, answer.json()["error"]) == (507, "the disk is full; free some room")
 
 
 def test_an_offer_is_for_webrtc_only(server: Served) -> None:
