@@ -32,7 +32,7 @@ check: $(BUILT_DEV)  ## Format, lint, types and import contracts
 	$(BIN)/lint-imports
 
 bench: $(BUILT_DEV)  ## Measure reply time, barge-in, the frame path and CPU per call (BENCH=name: one)
-	@set -e; for bench in benchmarks/$(or $(BENCH),[a-z]*).py; do \
+	@set -e; for bench in $$(grep -l __main__ benchmarks/$(or $(BENCH),*).py); do \
 	  echo "== $$bench"; $(BIN)/python $$bench; \
 	done
 

@@ -46,6 +46,8 @@ def as_failure(error: Exception) -> Failure | None:
             return Failure(str(error))
         case PlaneError():
             return Failure(str(error), exit_code_of_status(error.status))
+        case ModuleNotFoundError(name=str(module)) if not module.startswith("agentfield"):
+            return Failure(f"this command needs {module}; pip install 'agentfield-rt[all]'")
         case RealtimeError() | JournalError() | OSError() | msgspec.MsgspecError():
             return Failure(str(error), ExitCode.SERVER)
         case _:
