@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import pytest
@@ -17,7 +17,7 @@ PIECE_20_MS = bytes(640)
 
 
 @contextmanager
-def media(server: Served, session_id: str) -> Iterator[ClientConnection]:
+def media(server: Served, session_id: str) -> Generator[ClientConnection]:
     url = server.url.replace("http", "ws", 1)
     with connect(f"{url}/api/v1/session-instances/{session_id}/media") as socket:
         yield socket
