@@ -1,7 +1,8 @@
 """A session's events for one reader: records as they become durable, live events in between."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -12,51 +13,61 @@ from agentfield_journal.envelope import Envelope
 from agentfield_rt.core.records import SessionEnded
 from agentfield_rt.plane.control_plane import ControlPlane
 from agentfield_rt.plane.record_views import record_view
+from agentfield_rt.voice.live import LiveEvent
 from agentfield_rt.voice.session import VoiceSession
+
+log = logging.getLogger(__name__)
 
 WAITING_MAX = 64
 """Events prepared ahead of a reader; the journal waits, live events are dropped by their feed."""
 
+_Item = Envelope | LiveEvent | None
+"""None: no record follows, so the reader may come back and ask for the rest."""
+
 
 async def session_events(
     plane: ControlPlane, session: VoiceSession, *, after: int, presence: bool
-) -> AsyncIterator[ServerSentEvent]:
+) -> AsyncGenerator[ServerSentEvent]:
     """Everything from `after` on, until the session is over."""
     if session.has_ended and not await _end_follows(plane, session, after):
         yield _end()
         return
-    queue: asyncio.Queue[Envelope | dict[str, Any]] = asyncio.Queue(WAITING_MAX)
+    queue: asyncio.Queue[_Item] = asyncio.Queue(WAITING_MAX)
     async with AsyncExitStack() as stack:
         if presence:
             await stack.enter_async_context(plane.sessions.presence(session))
-        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        # No task group: a reader that leaves closes this generator from whichever task finds it.
         feeds = [
-            tasks.create_task(_records(plane, session.run_id, after, queue)),
-            tasks.create_task(_live(session, queue)),
+            asyncio.create_task(_records(plane, session.run_id, after, queue=queue)),
+            asyncio.create_task(_live(session, queue)),
         ]
-        for feed in feeds:
-            stack.callback(feed.cancel)
+        stack.push_async_callback(_stop, feeds)
         async for event in _render(plane, queue):
             yield event
 
 
-async def _records(
-    plane: ControlPlane, run_id: str, after: int, queue: asyncio.Queue[Envelope | dict[str, Any]]
-) -> None:
-    async for envelope in plane.journal.subscribe(run_id, after=after):
-        await queue.put(envelope)
+async def _stop(feeds: list[asyncio.Task[None]]) -> None:
+    for feed in feeds:
+        feed.cancel()
+    await asyncio.wait(feeds)
 
 
-async def _live(session: VoiceSession, queue: asyncio.Queue[Envelope | dict[str, Any]]) -> None:
+async def _records(plane: ControlPlane, run_id: str, after: int, *, queue: asyncio.Queue[_Item]) -> None:
+    try:
+        async for envelope in plane.journal.subscribe(run_id, after=after):
+            await queue.put(envelope)
+    except Exception as error:  # the boundary of a task: a reader must not wait for ever
+        log.error("the events of %s broke off: %s", run_id, type(error).__name__)
+    await queue.put(None)
+
+
+async def _live(session: VoiceSession, queue: asyncio.Queue[_Item]) -> None:
     async for event in session.live.subscribe():
         await queue.put(event)
 
 
-async def _render(
-    plane: ControlPlane, queue: asyncio.Queue[Envelope | dict[str, Any]]
-) -> AsyncIterator[ServerSentEvent]:
-    while True:
-        item = await queue.get()
+async def _render(plane: ControlPlane, queue: asyncio.Queue[_Item]) -> AsyncIterator[ServerSentEvent]:
+    while (item := await queue.get()) is not None:
         if not isinstance(item, Envelope):
             yield ServerSentEvent(event="live", data=_json(item))
             continue
