@@ -104,7 +104,7 @@ async def test_a_tool_that_fails_or_breaks_is_reported_to_the_model_in_our_words
 
 
 @in_virtual_time
-async def test_no_more_than_sixteen_run_at_once() -> None:
+async def test_no_more_than_sixteen_run_at_once_and_the_model_learns_which_did_not() -> None:
     go_on = asyncio.Event()
 
     async def slow() -> str:
@@ -117,6 +117,11 @@ async def test_no_more_than_sixteen_run_at_once() -> None:
             calls(call, f"call_{number}")
         await call.settle()
         assert len(desk.requests) == 16
+        refused = await call.of_kind(records.ToolResultRecorded)
+        assert [record.op_id for record in refused] == [f"call_{number}" for number in range(16, 20)]
+        assert {record.reason for record in refused} == {Reason.RATE_LIMITED}
+        assert answers(call)["call_19"] == {"error": "node.look_up failed: rate_limited"}
+        assert not await call.of_kind(records.PolicyDenied), "what is allowed is not denied"
         go_on.set()
         await call.settle()
 
