@@ -13,6 +13,7 @@ from agentfield_journal.codec import genesis
 from agentfield_journal.envelope import FORMAT_VERSION
 from agentfield_journal.errors import JournalConflict, JournalFull, JournalUnavailable, UnknownVersion
 from agentfield_journal.stores.port import Batch, Claim, Page, StoredRow
+from agentfield_journal.stores.postgres_arrays import BigintArray, ByteaArray, register
 
 _SCHEMA: LiteralString = """
 CREATE SCHEMA IF NOT EXISTS agentfield_journal;
@@ -137,11 +138,17 @@ class PostgresStore:
             # Two epochs of one run in one group: the older ones were queued before a claim.
             stale = [batch for batch in batches if epochs[batch.rows[0][0]] != batch.epoch]
             return stale + self.commit([batch for batch in batches if batch not in stale])
-        runs, numbers = list(epochs), list(epochs.values())
-        rows = [row for batch in batches for row in batch.rows]
-        columns = [list(column) for column in zip(*rows, strict=True)]
+        runs, seqs, bodies, hashes = zip(*(row for batch in batches for row in batch.rows), strict=True)
+        group = (
+            BigintArray(list(epochs)),
+            BigintArray(list(epochs.values())),
+            BigintArray(runs),
+            BigintArray(seqs),
+            ByteaArray(bodies),
+            ByteaArray(hashes),
+        )
         with _typed_errors():
-            answer = self._writer.execute(_APPEND, (runs, numbers, *columns), binary=True).fetchone()
+            answer = self._writer.execute(_APPEND, group, binary=True).fetchone()
         refused = cast(list[int], (answer and answer[0]) or [])
         return [batch for batch in batches if batch.rows[0][0] in refused]
 
@@ -193,6 +200,7 @@ class PostgresStore:
 def _connect(url: str) -> psycopg.Connection:
     connection = psycopg.connect(url, autocommit=True, connect_timeout=5, options="-c lock_timeout=5s")
     connection.prepare_threshold = 0
+    register(connection)
     return connection
 
 
