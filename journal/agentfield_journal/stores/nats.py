@@ -30,12 +30,11 @@ from nats.js.errors import APIError, NotFoundError
 
 from agentfield_journal.codec import genesis
 from agentfield_journal.errors import JournalConflict, JournalFull, JournalUnavailable
+from agentfield_journal.stores.nats_publisher import Outgoing, Publisher
 from agentfield_journal.stores.port import Batch, Claim, Page, StoredRow
 
 ResultT = TypeVar("ResultT")
 
-_EXPECTED = "Nats-Expected-Last-Subject-Sequence"
-_WRONG_LAST_SEQUENCE = 10071
 _NO_ROOM = {10023, 10047, 10077}  # insufficient resources, storage, message limits
 _FETCH_MESSAGES = 200
 _ANSWER_S = 5.0
@@ -91,7 +90,11 @@ class NatsStore:
     async def _connect(self, server: str) -> None:
         # Nothing is sent again behind our back: a lost connection poisons the journal instead.
         self._client = Client()
-        await self._client.connect(server, connect_timeout=5, allow_reconnect=False)
+        self._publisher = Publisher(self._client, self._stream, answer_s=_ANSWER_S)
+        await self._client.connect(
+            server, connect_timeout=5, allow_reconnect=False, closed_cb=self._publisher.lost
+        )
+        await self._publisher.start()
         self._js = JetStreamContext(self._client, timeout=_ANSWER_S)
         try:
             await self._js.stream_info(self._stream)
@@ -129,23 +132,12 @@ class NatsStore:
     async def _claim(self, run_id: str) -> Claim:
         place, last = await self._last(run_id) or (0, Message(0, 0, genesis(run_id), []))
         claim = Message(last.epoch + 1, last.seq, last.hash, [])
-        acknowledged = await self._publish(run_id, claim, place)
+        outgoing = Outgoing(self._subject(run_id), _encode(claim), place)
+        (acknowledged,) = await self._publisher.publish([outgoing])
         if acknowledged is None:
             raise JournalConflict(f"another process opened run {run_id} at the same moment; open it again")
         self._heads[run_id, claim.epoch] = acknowledged
         return Claim(run=0, epoch=claim.epoch, seq=last.seq, hash=last.hash)
-
-    async def _publish(self, run_id: str, message: Message, after: int) -> int | None:
-        """The message's number in the stream; None when the run's last message is not number `after`."""
-        try:
-            acknowledged = await self._js.publish(
-                self._subject(run_id), _encode(message), headers={_EXPECTED: str(after)}, stream=self._stream
-            )
-        except APIError as error:
-            if error.err_code == _WRONG_LAST_SEQUENCE:
-                return None
-            raise
-        return acknowledged.seq
 
     def commit(self, batches: list[Batch], /) -> list[Batch]:
         by_writer: dict[tuple[str, int], list[Batch]] = {}
@@ -154,18 +146,28 @@ class NatsStore:
         return self._wait(self._commit(by_writer))
 
     async def _commit(self, by_writer: dict[tuple[str, int], list[Batch]]) -> list[Batch]:
-        refused = await asyncio.gather(*(self._store(*writer, group) for writer, group in by_writer.items()))
-        return [batch for some in refused for batch in some]
+        refused: list[Batch] = []
+        waiting = {writer: list(self._messages(batches)) for writer, batches in by_writer.items()}
+        while waiting:
+            # One message of each run at a time, for the next one must name its place.
+            places = await self._publisher.publish(
+                [self._outgoing(*writer, messages[0]) for writer, messages in waiting.items()]
+            )
+            for (writer, messages), place in zip(list(waiting.items()), places, strict=True):
+                if place is None:
+                    refused += [batch for some in messages for batch in some]
+                    messages.clear()
+                else:
+                    self._heads[writer] = place
+                    del messages[0]
+                if not messages:
+                    del waiting[writer]
+        return refused
 
-    async def _store(self, run_id: str, epoch: int, batches: list[Batch]) -> list[Batch]:
-        for number, some in enumerate(self._messages(batches)):
-            rows: list[StoredRow] = [row[1:] for batch in some for row in batch.rows]
-            message = Message(epoch, rows[-1][0], rows[-1][2], rows)
-            stored = await self._publish(run_id, message, self._heads.get((run_id, epoch), 0))
-            if stored is None:
-                return [batch for group in list(self._messages(batches))[number:] for batch in group]
-            self._heads[run_id, epoch] = stored
-        return []
+    def _outgoing(self, run_id: str, epoch: int, batches: list[Batch]) -> Outgoing:
+        rows: list[StoredRow] = [row[1:] for batch in batches for row in batch.rows]
+        message = Message(epoch, rows[-1][0], rows[-1][2], rows)
+        return Outgoing(self._subject(run_id), _encode(message), self._heads.get((run_id, epoch), 0))
 
     def _messages(self, batches: list[Batch]) -> Generator[list[Batch]]:
         """Batches that fit one message together: what is queued at once may as well be stored as one."""
