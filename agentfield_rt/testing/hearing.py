@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from agentfield_rt.audibility import audible_spans, levels
+
 Signal = npt.NDArray[np.float32]
 
 WINDOW_S = 0.005
@@ -80,19 +82,14 @@ class Recording:
 def sounds(signal: Signal, rate_hz: int) -> list[Sound]:
     """Stretches that are louder than a quiet room; pauses up to `GAP_MAX_S` belong to them."""
     window = int(rate_hz * WINDOW_S)
-    whole = len(signal) // window * window
-    loudness = np.sqrt(np.mean(signal[:whole].reshape(-1, window) ** 2, axis=1))
-    found: list[list[int]] = []
-    for index in np.nonzero(loudness > LOUD_RMS)[0].tolist():
-        if found and (index - found[-1][1]) * WINDOW_S <= GAP_MAX_S:
-            found[-1][1] = index
-        else:
-            found.append([index, index])
-    return [
-        Sound(first * WINDOW_S, (last + 1) * WINDOW_S)
-        for first, last in found
-        if (last + 1 - first) * WINDOW_S >= SHORTEST_S
-    ]
+    spans = audible_spans(
+        levels(signal, window),
+        LOUD_RMS,
+        window=window,
+        pause_windows_max=round(GAP_MAX_S / WINDOW_S),
+        windows_min=round(SHORTEST_S / WINDOW_S),
+    )
+    return [Sound(span.start / rate_hz, span.end / rate_hz) for span in spans]
 
 
 def _signal(pcm: bytes) -> Signal:

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection
 
+from agentfield_rt.audibility import Span
 from agentfield_rt.cli.demo.call import reply_ms
 from agentfield_rt.cli.demo.call_log import CallLog, CallTurn
 from agentfield_rt.cli.demo.peer import BUFFER_ATTRIBUTE
 from agentfield_rt.cli.demo.recording import (
     RATE_HZ,
     Samples,
-    Span,
     first_sound,
     read_recording,
     speech_spans,

@@ -8,9 +8,10 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from agentfield_rt.audibility import Span
 from agentfield_rt.cli.demo.call_log import CallLog, CallTurn
 from agentfield_rt.cli.demo.peer import CallerPeer
-from agentfield_rt.cli.demo.recording import RATE_HZ, Samples, Span, first_sound, speech_spans
+from agentfield_rt.cli.demo.recording import RATE_HZ, Samples, first_sound, speech_spans
 from agentfield_rt.cli.failures import ExitCode, Failure
 from agentfield_rt.cli.http import PlaneClient
 

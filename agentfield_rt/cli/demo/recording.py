@@ -1,7 +1,6 @@
 """Recordings: any audio file in, one WAV out, and where in them somebody speaks. Knows no call."""
 
 import wave
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from av.error import FFmpegError
 
+from agentfield_rt.audibility import Span, audible_spans, levels
 from agentfield_rt.cli.failures import Failure
 
 Samples = npt.NDArray[np.int16]
@@ -24,14 +24,6 @@ AUDIBLE_LEVEL = 100
 _BLOCK = RATE_HZ // 100
 _PAUSE_BLOCKS_MAX = 25  # a shorter pause is part of the speech
 _SPEECH_BLOCKS_MIN = 6  # a shorter sound is a click
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Samples from `start` up to, not including, `end`."""
-
-    start: int
-    end: int
 
 
 def read_recording(path: Path) -> Samples:
@@ -85,36 +77,27 @@ def write_recording(path: Path, samples: Samples) -> None:
 
 def speech_spans(samples: Samples) -> list[Span]:
     """Where somebody speaks, to 10 ms, in a recording that may have noise in it."""
-    levels = _levels(samples)
-    if len(levels) == 0:
+    loudness = levels(samples, _BLOCK)
+    if len(loudness) == 0:
         return []
-    quiet, loud = np.percentile(levels, [10, 95])
+    quiet, loud = np.percentile(loudness, [10, 95])
     # Between the room and the voice: 10 dB above the one, but never within 10 dB of the other.
     threshold = max(AUDIBLE_LEVEL / 2, loud / 20, min(quiet * 3.2, loud / 3.2))
-    active = np.flatnonzero(levels > threshold)
-    if len(active) == 0:
-        return []
-    breaks = np.flatnonzero(np.diff(active) > _PAUSE_BLOCKS_MAX)
-    firsts = active[np.concatenate([[0], breaks + 1])]
-    lasts = active[np.concatenate([breaks, [len(active) - 1]])]
-    return [
-        Span(int(first) * _BLOCK, (int(last) + 1) * _BLOCK)
-        for first, last in zip(firsts, lasts, strict=True)
-        if last - first + 1 >= _SPEECH_BLOCKS_MIN
-    ]
+    return audible_spans(
+        loudness,
+        threshold,
+        window=_BLOCK,
+        pause_windows_max=_PAUSE_BLOCKS_MAX,
+        windows_min=_SPEECH_BLOCKS_MIN,
+    )
 
 
 def first_sound(samples: Samples, within: Span) -> int | None:
     """The first audible sample within a span of a recording without noise."""
     part = samples[max(within.start, 0) : within.end]
-    active = np.flatnonzero(_levels(part) > AUDIBLE_LEVEL)
+    active = np.flatnonzero(levels(part, _BLOCK) > AUDIBLE_LEVEL)
     if len(active) == 0:
         return None
     block = int(active[0]) * _BLOCK
     sounding = np.flatnonzero(np.abs(part[block : block + _BLOCK].astype(np.int32)) >= AUDIBLE_LEVEL)
     return max(within.start, 0) + block + (int(sounding[0]) if len(sounding) else 0)
-
-
-def _levels(samples: Samples) -> npt.NDArray[np.float64]:
-    whole = samples[: len(samples) // _BLOCK * _BLOCK].astype(np.float64).reshape(-1, _BLOCK)
-    return cast(npt.NDArray[np.float64], np.sqrt((whole**2).mean(axis=1)))
