@@ -150,7 +150,14 @@ class VoiceSession:
         """
         if self.is_over:
             raise SessionClosed(f"session {self.session_id} is over; start a new one")
-        connection = await self._controller.connect(offer_sdp=offer_sdp)
+        try:
+            connection = await self._controller.connect(offer_sdp=offer_sdp)
+        except IllegalCommand:
+            raise
+        except BaseException:
+            if self._controller.state.phase is Phase.DEGRADED:
+                self._begin_end(CloseReason.PROVIDER_FAILURE)  # there may be a connection nobody holds
+            raise
         if caller is not None:
             self._player = Player(caller, self._conversation.handle)
             self._spawn(self._player.run(), "player")
@@ -229,12 +236,15 @@ class VoiceSession:
 
     async def close(self, reason: CloseReason = CloseReason.NORMAL) -> None:
         """End the session; all callers wait for the same end. The record is sealed last."""
+        closing = self._begin_end(reason)
+        if asyncio.current_task() not in self._tasks:  # the end waits for each of these
+            await asyncio.shield(closing)
+
+    def _begin_end(self, reason: CloseReason) -> asyncio.Task[None]:
         if self._closing is None:
             self._close_reason = reason
             self._closing = asyncio.create_task(self._close(reason), name=f"end {self.session_id}")
-        if asyncio.current_task() in self._tasks:
-            return  # the end waits for this very task
-        await asyncio.shield(self._closing)
+        return self._closing
 
     # Tasks.
 
@@ -379,9 +389,7 @@ class VoiceSession:
             # Its text may hold what was said: the traceback is for hosts that ask for it.
             in_detail = error if log.isEnabledFor(logging.DEBUG) else None
             log.error("task %s failed: %s", task.get_name(), type(error).__name__, exc_info=in_detail)
-            if self._closing is None:
-                self._close_reason = CloseReason.INTERNAL
-                self._closing = asyncio.create_task(self._close(CloseReason.INTERNAL))
+            self._begin_end(CloseReason.INTERNAL)
 
 
 def _new_id(prefix: str) -> str:

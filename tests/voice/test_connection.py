@@ -191,3 +191,21 @@ async def test_a_refused_connection_may_be_tried_again() -> None:
             await call.session.connect()
         await call.session.connect()
         assert call.session.phase == "open"
+
+
+@in_virtual_time
+@pytest.mark.parametrize("gives_up", [True, False])
+async def test_a_connection_of_which_nobody_knows_is_hung_up_at_once(gives_up: bool) -> None:
+    async with voice_call(repeats, connect=False) as call:
+        held = call.adapter.hold("connect")
+        connecting = asyncio.create_task(call.session.connect())
+        await held.wait_reached()
+        if gives_up:
+            connecting.cancel()
+        else:
+            held.lose()
+        with pytest.raises((asyncio.CancelledError, ConnectionLost)):
+            await connecting
+        await call.session.ended()
+        assert [c.method for c in call.adapter.calls] == ["connect", "close"]
+        assert call.session.close_reason is CloseReason.PROVIDER_FAILURE
