@@ -125,7 +125,7 @@ class RealtimeSessionController:
         result may be empty.
 
         Raises:
-            IllegalCommand: the session is not connected, or another receive waits.
+            IllegalCommand: the session is not connected.
             ConnectionLost: the provider is gone; the session is degraded and may be restarted.
         """
         async with self._receive_turn:
