@@ -116,8 +116,14 @@ class Agent:
             name: The second half of the target, `node_id.name`.
             provider: Who runs the realtime model: `local`, `openai`, `openrouter`.
             transport: How audio and events move: `webrtc`, `websocket`, `audio_turns`.
+            model: The provider's name of it; its own choice when left out. A caller may ask for another.
+            modalities: `audio`, `text` or both: how the agent may answer.
+            voice: The provider's name of it; as `model`.
             tools: Targets that the model may call by itself; nothing else is let through.
+            tags: For whoever looks sessions up; they stand in the journal, so no personal data.
+            metadata: What the handler and the page get to know; a caller may add to it.
             turn_detection: The provider's object; server_vad with its defaults when left out.
+            instructions: What the provider's model is told, for `session.reply`.
             phrases: What callers may say, in JSGF right-hand-side syntax: a hint for the recogniser.
             rules: Named parts of `phrases`, `{"number": "one | two"}` for `<number>`.
             apology: Said when the function raises; None says nothing.

@@ -26,11 +26,15 @@ class AgentProcess:
         """Ctrl-C, and wait until it has ended.
 
         Raises:
-            TimeoutError: it did not end.
+            TimeoutError: it did not end by itself, and was killed.
         """
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGINT)
-        await asyncio.wait_for(self.process.wait(), STOP_MAX_S)
+        try:
+            await asyncio.wait_for(self.process.wait(), STOP_MAX_S)
+        except TimeoutError:
+            await self.kill()
+            raise
 
     async def kill(self) -> None:
         """SIGKILL: no chance to write anything down."""
@@ -44,11 +48,17 @@ async def agent_process(script: Path, data: Path) -> AsyncGenerator[AgentProcess
 
     Raises:
         RuntimeError: it ended before it was ready.
+        TimeoutError: it did not get ready.
     """
     environment = {**os.environ, "AGENTFIELD_RT_PORT": "0", "AGENTFIELD_RT_DATA": str(data)}
     process = await asyncio.create_subprocess_exec(sys.executable, str(script), stdout=PIPE, env=environment)
     assert process.stdout is not None
-    line = (await asyncio.wait_for(process.stdout.readline(), START_MAX_S)).decode()
+    try:
+        line = (await asyncio.wait_for(process.stdout.readline(), START_MAX_S)).decode()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise
     if " is at " not in line:
         await process.wait()
         raise RuntimeError(f"{script.name} ended with {process.returncode} before it was ready")
