@@ -31,8 +31,10 @@ log = logging.getLogger(__name__)
 REMEMBERED_MAX = 10_000
 """Executions whose status is kept in memory; the journal has them all."""
 
-
 STOP_MAX_S = 5.0
+
+DEPTH_MAX = 100
+"""Reasoners that wait for one another: one that calls itself for ever would fill the disk."""
 
 
 class ExecutionStatus(StrEnum):
@@ -47,11 +49,16 @@ class ExecutionStatus(StrEnum):
 
 @dataclass(slots=True, eq=False)
 class Execution:
-    """One run of a reasoner."""
+    """One run of a reasoner.
+
+    Attributes:
+        depth: How many executions wait for this one.
+    """
 
     execution_id: str
     run_id: str
     request: ExecutionRequest
+    depth: int
     created_at: float
     status: ExecutionStatus = ExecutionStatus.QUEUED
     result: Any = None
@@ -91,10 +98,11 @@ class Executions:
             BadRequest, NotFound: the target is none of ours.
         """
         self._nodes.reasoner(request.target)
+        depth = self._depth(request)
         input_ref = self._keep_arguments(request)
         run_id = request.run_id or new_run_id()
         run = await self._runs.hold(run_id)
-        execution = Execution(f"exec_{stamp()}_{secrets.token_hex(8)}", run_id, request, time.time())
+        execution = Execution(f"exec_{stamp()}_{secrets.token_hex(8)}", run_id, request, depth, time.time())
         queued = records.ExecutionQueued(
             op_id=execution.execution_id,
             target=request.target,
@@ -116,6 +124,15 @@ class Executions:
         self._invocations.add(invocation)
         self._spawn(self._finish(execution, run, invocation), f"finish {execution.execution_id}")
         return execution
+
+    def _depth(self, request: ExecutionRequest) -> int:
+        parent = self._known.get(request.parent_execution_id or "")
+        depth = 0 if parent is None else parent.depth + 1
+        if depth > DEPTH_MAX:
+            raise BadRequest(
+                f"{request.target} is called {depth} deep; does a reasoner call itself for ever?"
+            )
+        return depth
 
     def _withdraw(self, run: Run, execution: Execution) -> None:
         """Whoever submitted it never learned that it was accepted; it does not run."""
@@ -184,18 +201,19 @@ class Executions:
         )
         try:
             result = await agent.invoke(reasoner.name, request.arguments, context)
-            execution.result = msgspec.to_builtins(result, builtin_types=(), enc_hook=_as_json)
-            result_ref = self._keep(execution.result, request)
+            plain = msgspec.to_builtins(result, builtin_types=(), enc_hook=_as_json)
+            result_ref = self._keep(plain, request)
         except InvalidInput as error:
             return self._failed(execution, Reason.INVALID_REQUEST, str(error))
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # `sys.exit` in a library ends its caller, not the server
             log.warning("%s raised %s", request.target, type(error).__name__)
             return self._failed(execution, Reason.HANDLER_ERROR, f"{type(error).__name__}: {error}")
-        execution.status = ExecutionStatus.SUCCEEDED
+        execution.status, execution.result = ExecutionStatus.SUCCEEDED, plain
         return records.ExecutionSucceeded(op_id=execution.execution_id, result_ref=result_ref)
 
     def _failed(self, execution: Execution, reason: Reason, error: str) -> Record:
-        """What the reasoner said is content: it may hold what the user said."""
+        """What the reasoner said is content: it may hold what the user said, and half a character."""
+        error = error.encode(errors="replace").decode()
         execution.status, execution.reason, execution.error = ExecutionStatus.FAILED, reason, error
         return records.ExecutionFailed(
             op_id=execution.execution_id, reason=reason, error_ref=self._keep(error, execution.request)
@@ -216,7 +234,7 @@ class Executions:
     def _keep_arguments(self, request: ExecutionRequest) -> str:
         try:
             return self._keep(request.arguments, request)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise BadRequest(f"the arguments of {request.target} cannot be written as JSON") from error
 
     def _remember(self, execution: Execution) -> None:

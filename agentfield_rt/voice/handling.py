@@ -22,7 +22,7 @@ async def run_handler(handler: Handler, link: SessionLink, *, turns: Turns, apol
             await handler(link)
         except SessionClosed:
             return
-        except Exception:
+        except (Exception, SystemExit):  # `sys.exit` in a library ends its turn, not the server
             # Its text may hold what the user said: the traceback is for hosts that ask for it.
             in_detail = log.isEnabledFor(logging.DEBUG)
             log.warning("the handler of session %s raised", link.session_id, exc_info=in_detail)

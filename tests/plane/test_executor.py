@@ -1,11 +1,13 @@
 """Executions without HTTP: accepted when durable, one outcome each, runs sealed when nobody holds them."""
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import pytest
 from pydantic import BaseModel
 
@@ -15,7 +17,7 @@ from agentfield_journal.stores.memory import MemoryStore
 from agentfield_rt import Agent, ExecutionFailed
 from agentfield_rt.errors import Reason
 from agentfield_rt.plane.errors import Conflict
-from agentfield_rt.plane.executions import Executions, ExecutionStatus
+from agentfield_rt.plane.executions import DEPTH_MAX, Executions, ExecutionStatus
 from agentfield_rt.plane.nodes import Nodes
 from agentfield_rt.plane.runs import Runs
 from agentfield_rt.run import Run
@@ -61,6 +63,22 @@ async def office() -> AsyncGenerator[Office]:
         return object()
 
     @app.reasoner()
+    async def half_a_character() -> str:
+        return "\ud800"
+
+    @app.reasoner()
+    async def half_an_error() -> str:
+        raise ValueError("\ud800")
+
+    @app.reasoner()
+    async def leaves() -> None:
+        sys.exit(1)
+
+    @app.reasoner()
+    async def again() -> int:
+        return int(await app.call("desk.again"))
+
+    @app.reasoner()
     async def waits() -> None:
         await asyncio.Event().wait()
 
@@ -100,18 +118,33 @@ async def test_a_model_is_a_result_like_any_other() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_result_that_is_no_json_fails_the_execution() -> None:
+@pytest.mark.parametrize("name", ["strange", "half_a_character", "half_an_error", "leaves"])
+async def test_a_reasoner_without_a_result_fails_its_execution_only(name: str) -> None:
     async with office() as desk:
-        with pytest.raises(ExecutionFailed) as caught:
-            await desk.executions.execute(request("strange"))
-        assert caught.value.reason is Reason.HANDLER_ERROR
+        execution = await desk.executions.submit(request(name))
+        await execution.finished.wait()
+        assert (execution.status, execution.reason) == (ExecutionStatus.FAILED, Reason.HANDLER_ERROR)
+        assert execution.result is None
+        assert msgspec.json.encode(execution.error)
+        await sealed(desk)
 
 
 @pytest.mark.asyncio
-async def test_arguments_that_are_no_json_are_refused_and_leave_no_run_behind() -> None:
+async def test_a_reasoner_that_calls_itself_for_ever_is_stopped() -> None:
+    async with office() as desk:
+        with pytest.raises(ExecutionFailed):
+            await desk.executions.execute(request("again"))
+        await sealed(desk)
+        kinds = await desk.kinds()
+        assert kinds.count("execution_queued") == kinds.count("execution_failed") == DEPTH_MAX + 1
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("number", [object(), "\ud800"])
+async def test_arguments_that_are_no_json_are_refused_and_leave_no_run_behind(number: object) -> None:
     async with office() as desk:
         with pytest.raises(ExecutionFailed) as caught:
-            await desk.executions.execute(request("double", number=object()))
+            await desk.executions.execute(request("double", number=number))
         assert caught.value.reason is Reason.INVALID_REQUEST
         assert await desk.kinds() == []
         assert await desk.executions.execute(request("double", number=1)) == 2

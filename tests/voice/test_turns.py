@@ -175,11 +175,14 @@ async def test_typing_is_refused_before_the_call_and_after_it() -> None:
 
 
 @in_virtual_time
-async def test_a_handler_that_raises_fails_its_turn_and_apologises_and_takes_the_next() -> None:
+@pytest.mark.parametrize("error", [ValueError, SystemExit])
+async def test_a_handler_that_raises_fails_its_turn_and_apologises_and_takes_the_next(
+    error: type[BaseException],
+) -> None:
     async def fragile(session: RealtimeSession) -> None:
         async for turn in session.turns():
             if turn.text == "bad":
-                raise ValueError(turn.text)
+                raise error(turn.text)
             await session.say("fine")
 
     async with voice_call(fragile, apology="sorry") as call:
