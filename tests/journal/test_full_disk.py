@@ -11,7 +11,7 @@ import pytest
 from agentfield_journal import JournalFull, open_journal, verify
 from agentfield_journal.testing import make_draft
 
-DISK_BYTES = 12 << 20
+DISK_BYTES = 16 << 20
 
 
 @pytest.fixture

@@ -22,12 +22,8 @@ class Reserve:
         if self.held:
             return True
         try:
-            with self._path.open("wb") as file:
-                # Zeros written, not a hole: only written blocks are room.
-                for _ in range(0, self._size_bytes, 1 << 16):
-                    file.write(bytes(1 << 16))
-                file.flush()
-                os.fsync(file.fileno())
+            self._path.unlink(missing_ok=True)
+            append_zeros(self._path, self._size_bytes)
         except OSError:
             self._path.unlink(missing_ok=True)
             return False
@@ -38,3 +34,20 @@ class Reserve:
         held = self._path.exists()
         self._path.unlink(missing_ok=True)
         return held
+
+
+def append_zeros(path: Path, size_bytes: int) -> None:
+    """Make a file longer, on the disk too: only written blocks are room, a hole is not.
+
+    Raises:
+        OSError: there is no room; the file is as long as before.
+    """
+    with path.open("ab", buffering=0) as file:
+        before = file.tell()
+        try:
+            while size_bytes > 0:
+                size_bytes -= file.write(bytes(min(size_bytes, 1 << 16)))
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(before)
+            raise

@@ -84,7 +84,9 @@ class SqliteStore:
         if not read_only:
             try:
                 self._resume_block()
-                self.full = self._reserve is not None and not self._reserve.take()
+                if self._reserve is not None:
+                    self.full = not self._reserve.take()
+                    self.file.make_room_for_log()
             except BaseException:
                 self.close()
                 raise

@@ -20,6 +20,7 @@ from agentfield_journal.errors import (
     UnknownVersion,
 )
 from agentfield_journal.stores.lock import FileLock
+from agentfield_journal.stores.reserve import append_zeros
 from agentfield_journal.stores.sqlite_connection import Database, connect
 
 SQLITE_VERSION_MIN = (3, 51, 3)  # older ones can corrupt a WAL file that two connections reset at once
@@ -27,9 +28,10 @@ SQLITE_VERSION_MIN = (3, 51, 3)  # older ones can corrupt a WAL file that two co
 _IDENTITY = "CREATE TABLE file (origin TEXT NOT NULL, generation INTEGER NOT NULL) STRICT;"
 _OPEN_WRITER = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 # The log is moved into the main file when it has this many pages: early when idle, and even when busy
-# before it outgrows what the disk has given it already, for a sync of a file that grows costs twice.
+# before it outgrows the room made for it, for a sync of a file that grows costs half as much again.
 _CHECKPOINT_PAGES = 300
-_CHECKPOINT_PAGES_MAX = 500
+_CHECKPOINT_PAGES_MAX = 1_000
+_LOG_BYTES = (_CHECKPOINT_PAGES_MAX + 50) * (4_096 + 24)
 _SETTINGS = (
     "journal_mode = WAL",
     "synchronous = FULL",
@@ -189,6 +191,12 @@ class SqliteFile:
         if self._wal_pages >= due:
             with suppress(JournalFull):  # the log then goes on growing, into room that was kept back
                 self.move_log()
+
+    def make_room_for_log(self) -> None:
+        """Lengthen the log to what it will need; readers stop at the first frame that is not SQLite's."""
+        log = self.path.with_name(self.path.name + "-wal")
+        with suppress(OSError):  # then it grows as it goes, for as long as there is room
+            append_zeros(log, _LOG_BYTES)
 
     def move_log(self) -> None:
         """Move the log into the main file; its space is written again."""
