@@ -4,7 +4,7 @@ Knows nothing of files, SQL or servers.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
@@ -100,7 +100,8 @@ class StoreJournal:
         return after + len(page.rows)
 
     def _submit(self, batch: Batch, closes: bool) -> None:
-        self._require_sound()
+        if self._closed or self._group.failure is not None:
+            self._require_sound()
         if self.store.full and not closes:
             raise JournalFull("the disk is full: only records that close something are taken; free some room")
         if self._queued + len(batch.rows) > self._limits.queued_records_max:
@@ -235,6 +236,13 @@ class StoreJournal:
         """As `heads`, with the runs that the journal keeps for itself."""
         self._require_open()
         return await self._reading(lambda: [self._head(run_id) for run_id in self.store.run_ids()])
+
+    async def heads_of(self, run_ids: Collection[str]) -> list[RunHead]:
+        """The heads of those of `run_ids` that have a record."""
+        self._require_open()
+        return await self._reading(
+            lambda: [self._head(run_id) for run_id in run_ids if self.store.ends(run_id).rows]
+        )
 
     async def all_run_ids(self) -> list[str]:
         """As `run_ids`, with those that the journal keeps for itself."""

@@ -61,25 +61,29 @@ class StoreRunWriter:
         return Cursor(self._run_id, self._seq)
 
     def append(self, drafts: Sequence[Draft]) -> Cursor:
-        self._require_usable()
+        if self._failure is not None or self._released:
+            self._require_usable()
         if not drafts:
             raise ValueError("append needs at least one record")
         seen, run, record_head = self._seen, self._run, self._record_head
         seq, digest = self._seq, self._hash
         rows: list[Row] = []
         fresh: dict[str, Seen] = {}
+        closes = True
         for draft in drafts:
             part = codec.encode_draft(draft)
-            if draft.record_id in seen or draft.record_id in fresh:
+            record_id = draft.record_id
+            if record_id in seen or record_id in fresh:
                 return self._append_again(drafts)
             seq += 1
             body = record_head + seq.to_bytes(8, "big") + part
             digest = codec.link(body, digest)
             rows.append((run, seq, body, digest))
-            fresh[draft.record_id] = Seen(seq, hash(part))
-        closes = all(draft.request_record_id is not None for draft in drafts)
+            fresh[record_id] = Seen(seq, hash(part))
+            if draft.request_record_id is None:
+                closes = False
         self._submit(Batch(self._run_id, self._epoch, rows), closes)
-        seen.update(fresh)
+        seen |= fresh
         self._seq, self._hash = seq, digest
         return Cursor(self._run_id, seq)
 
