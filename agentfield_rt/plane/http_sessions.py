@@ -142,10 +142,8 @@ async def realtime_offer(session_id: str, request: Request, plane: Plane) -> Res
     except ProviderError as error:
         if error.reason is not Reason.INVALID_REQUEST:
             raise
-        raise BadRequest(
-            "the provider refuses this SDP offer, or the model or voice that was asked for; "
-            "send an offer that a WebRTC peer made for sending and receiving audio"
-        ) from error
+        hint = "was the SDP offer made by a WebRTC peer, to send and receive audio?"
+        raise BadRequest(f"{error}; {hint}") from error
     return Response(connection.answer_sdp, media_type="application/sdp")
 
 

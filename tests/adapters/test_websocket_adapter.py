@@ -181,6 +181,7 @@ async def test_the_local_dialect_sends_a_grammar_and_needs_no_key(peer: Peer) ->
         (ProviderSettings(base_url="http://127.0.0.1:9/v1"), Reason.UNAUTHORIZED),
         (ProviderSettings(base_url="http://127.0.0.1:9/v1", api_key="sk\r\nX: y"), Reason.UNAUTHORIZED),
         (ProviderSettings(base_url="127.0.0.1:9", api_key=KEY), Reason.INVALID_REQUEST),
+        (ProviderSettings(base_url=f"http://me:{KEY}@127.0.0.1:9", api_key=KEY), Reason.INVALID_REQUEST),
         (ProviderSettings(base_url="ftp://127.0.0.1", api_key=KEY), Reason.INVALID_REQUEST),
         (ProviderSettings(base_url="http://127.0.0.1:1", api_key=KEY), Reason.UNAVAILABLE),
     ],

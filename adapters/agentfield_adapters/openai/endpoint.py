@@ -52,6 +52,11 @@ def endpoint(dialect: Dialect, settings: ProviderSettings) -> Endpoint:
             f"the {dialect.name} provider's base URL must look like http://host:port/v1",
             reason=Reason.INVALID_REQUEST,
         )
+    if "@" in parts.netloc:  # errors name the address
+        raise ProviderError(
+            f"the {dialect.name} provider's base URL must not hold a user name or password; use the API key",
+            reason=Reason.INVALID_REQUEST,
+        )
     path = parts.path.rstrip("/") or _DEFAULT_PATH
     plain_url = urlunsplit((_HTTP_SCHEMES[parts.scheme], parts.netloc, path, "", ""))
     return Endpoint(plain_url, _headers(dialect, settings.api_key), dialect.through_proxy)
