@@ -157,7 +157,8 @@ async def _buried(
 def _compare_leaves(
     leaves: Sequence[Leaf], hashes: dict[str, dict[int, bytes]], buried: dict[str, int], findings: _Findings
 ) -> None:
-    reported: set[str] = set()
+    # What follows a bad record was not read: the checkpoints that saw it say nothing new.
+    reported = {finding.run_id for finding in findings.found}
     for leaf in leaves:
         found = hashes[leaf.run_id][leaf.seq]
         expired = not any(hashes[leaf.run_id].values()) and leaf.seq <= buried.get(leaf.run_id, 0)
@@ -180,24 +181,30 @@ def _check_notes(
     except ValueError as error:
         findings.add(f"a key rotation does not hold: {error}", run_id=CHECKPOINT_RUN)
         keys = trusted
-    for note in [*history.notes, *earlier]:
+    seen: list[Checkpoint] = []
+    for note in dict.fromkeys([*history.notes, *earlier]):
         try:
             if keys:
                 text, _ = open_note(note, keys)
                 findings.checkpoints += 1
             else:
                 text = note.rpartition("\n\n")[0] + "\n"
-            checkpoint = Checkpoint.parse(text)
+            seen.append(Checkpoint.parse(text))
         except ValueError as error:
             findings.add(f"a checkpoint does not hold: {error}", run_id=CHECKPOINT_RUN)
-            continue
+    _compare_roots(seen, digests, findings)
+
+
+def _compare_roots(seen: Sequence[Checkpoint], digests: Sequence[bytes], findings: _Findings) -> None:
+    roots = merkle.roots(digests, {checkpoint.size for checkpoint in seen})
+    for checkpoint in seen:
         if checkpoint.size > len(digests):
             findings.add(
                 f"a checkpoint saw {checkpoint.size} heads, the journal knows {len(digests)}:"
                 " it was cut, or is an older copy",
                 run_id=CHECKPOINT_RUN,
             )
-        elif merkle.root(digests[: checkpoint.size]) != checkpoint.root:
+        elif roots[checkpoint.size] != checkpoint.root:
             findings.add(
                 f"the first {checkpoint.size} heads are not those that a checkpoint saw",
                 run_id=CHECKPOINT_RUN,

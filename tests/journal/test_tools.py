@@ -11,6 +11,7 @@ from agentfield_journal.evidence.notes import Signer
 from agentfield_journal.testing import make_draft
 from agentfield_journal.tools import (
     export_json_lines,
+    export_parquet,
     export_run,
     import_run,
     measure,
@@ -118,3 +119,22 @@ async def test_figures_and_json_lines_agree(tmp_path: Path) -> None:
         assert await export_json_lines(journal, tmp_path / "all.jsonl") == 2_406
         lines = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
         assert lines[0]["payload"] == {"n": 1} and lines[-1]["seq"] == 1_203
+
+
+@pytest.mark.asyncio
+async def test_a_parquet_table_holds_what_the_journal_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentfield_journal.tools.analysis._ROW_GROUP_RECORDS", 1_000)
+    file = tmp_path / "all.parquet"
+    async with open_journal("memory:") as journal:
+        await fill(journal, "run-1", "run-2")
+        assert await export_parquet(journal, file) == 2_406
+        records = await journal.read("run-2")
+        with pytest.raises(FileExistsError):
+            await export_parquet(journal, file)
+    parquet = pytest.importorskip("pyarrow.parquet")
+    assert parquet.ParquetFile(file).num_row_groups == 3
+    table = parquet.read_table(file).to_pylist()
+    assert [row["hash"] for row in table[:1_203]] == [record.hash.hex() for record in records]
+    assert table[0]["payload"] == '{"n": 1}' and table[0]["causal_refs"] == list(records[0].causal_refs)

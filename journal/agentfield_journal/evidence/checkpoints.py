@@ -8,7 +8,8 @@ import asyncio
 import base64
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -27,6 +28,7 @@ CHECKPOINT_KIND = "checkpoint_signed"
 ROTATION_KIND = "checkpoint_key_rotated"
 
 _ROTATION_TITLE = "agentfield-journal key rotation"
+_TORN = " (cut short)\n\n"
 
 
 class Leaf(msgspec.Struct, frozen=True, array_like=True):
@@ -84,16 +86,47 @@ class CheckpointPlace(Protocol):
 
 
 class CheckpointFile:
-    """Appends notes to a file, preferably on another disk or host; each is synced."""
+    """Appends notes to a file, preferably on another disk or host; each is synced. `read_notes` reads it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     async def publish(self, note: str) -> None:
         try:
-            await asyncio.to_thread(append_synced, self._path, note.encode() + b"\n")
+            await asyncio.to_thread(self._append, note)
         except OSError as error:
             raise JournalUnavailable(f"the checkpoint could not be written to {self._path}") from error
+
+    def _append(self, note: str) -> None:
+        append_synced(self._path, (_TORN if _is_torn(self._path) else "").encode() + note.encode() + b"\n")
+
+
+def _is_torn(path: Path) -> bool:
+    """Whether a crash cut the last note short."""
+    if not path.exists() or (size := path.stat().st_size) == 0:
+        return False
+    with path.open("rb") as file:
+        file.seek(max(size - 2, 0))
+        return file.read() != b"\n\n"
+
+
+def read_notes(path: Path) -> list[str]:
+    """The checkpoints that a `CheckpointFile` wrote, oldest first, without what a crash cut short.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is no such file.
+    """
+    parts = path.read_bytes().decode().split("\n\n")
+    notes = [
+        f"{text}\n\n{signatures}\n"
+        for text, signatures in pairwise(parts[:-1])
+        if signatures.startswith("\u2014 ") and not text.startswith((_ROTATION_TITLE, "\u2014 "))
+    ]
+    whole = [note for note in notes if not note.endswith(_TORN.rstrip("\n") + "\n")]
+    if not whole and path.stat().st_size:
+        raise ValueError(f"{path} holds no checkpoint")
+    return whole
 
 
 class CheckpointWebhook:
@@ -179,7 +212,7 @@ class Checkpointer:
         self._writer = writer
         self._signer = signer
         self._places = places
-        self._leaves: list[bytes] = []
+        self._tree = merkle.Tree()
         self._seen: dict[str, int] = {}
         self._turn = asyncio.Lock()
 
@@ -195,18 +228,21 @@ class Checkpointer:
 
     def _note(self, leaves: Sequence[Leaf]) -> None:
         for leaf in leaves:
-            self._leaves.append(leaf.digest())
+            self._tree.add(leaf.digest())
             self._seen[leaf.run_id] = leaf.seq
 
-    async def checkpoint(self) -> str | None:
+    async def checkpoint(self, run_ids: Collection[str] | None = None) -> str | None:
         """Sign what changed since the last checkpoint; None if nothing did.
+
+        Args:
+            run_ids: Where to look, by whoever knows which runs grew; without it at every run there is.
 
         Raises:
             JournalUnavailable: the journal or one of the places failed. The note is in the journal
                 once it is durable, also if a place failed.
         """
         async with self._turn:
-            heads = await self._journal.all_heads()
+            heads = await (self._journal.all_heads() if run_ids is None else self._journal.heads_of(run_ids))
             changed = [
                 Leaf(head.run_id, head.seq, head.hash)
                 for head in reversed(heads)
@@ -216,7 +252,7 @@ class Checkpointer:
                 return None
             self._note(changed)
             text = Checkpoint(
-                origin=self._signer.verifier.name, size=len(self._leaves), root=merkle.root(self._leaves)
+                origin=self._signer.verifier.name, size=self._tree.size, root=self._tree.root()
             ).text()
             note = self._signer.sign(text)
             await self._append(CHECKPOINT_KIND, CheckpointRecord(leaves=changed, note=note))

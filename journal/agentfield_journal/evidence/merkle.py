@@ -1,6 +1,6 @@
 """RFC 9162 (certificate transparency) Merkle trees: root, inclusion and consistency proofs. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from hashlib import sha256
 
 EMPTY_ROOT = sha256(b"").digest()
@@ -20,21 +20,50 @@ def _split(size: int) -> int:
     return 1 << (size - 1).bit_length() - 1
 
 
+class Tree:
+    """A tree that grows: each leaf and each root cost as many hashes as the tree is high, at most."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._whole: list[tuple[int, bytes]] = []
+        """Height and root of the perfect trees that it consists of, the largest first."""
+
+    def add(self, leaf: bytes) -> None:
+        """Append a leaf's hash."""
+        height, digest = 0, leaf
+        while self._whole and self._whole[-1][0] == height:
+            digest = _node(self._whole.pop()[1], digest)
+            height += 1
+        self._whole.append((height, digest))
+        self.size += 1
+
+    def root(self) -> bytes:
+        """The root over all leaves so far; `EMPTY_ROOT` for none."""
+        if not self._whole:
+            return EMPTY_ROOT
+        digest = self._whole[-1][1]
+        for _, left in reversed(self._whole[:-1]):
+            digest = _node(left, digest)
+        return digest
+
+
 def root(leaves: Sequence[bytes]) -> bytes:
     """The tree's root over leaf hashes; `EMPTY_ROOT` for none."""
-    stack: list[tuple[int, bytes]] = []
+    tree = Tree()
     for leaf in leaves:
-        height, digest = 0, leaf
-        while stack and stack[-1][0] == height:
-            digest = _node(stack.pop()[1], digest)
-            height += 1
-        stack.append((height, digest))
-    if not stack:
-        return EMPTY_ROOT
-    digest = stack.pop()[1]
-    while stack:
-        digest = _node(stack.pop()[1], digest)
-    return digest
+        tree.add(leaf)
+    return tree.root()
+
+
+def roots(leaves: Sequence[bytes], sizes: Collection[int]) -> dict[int, bytes]:
+    """The roots of the trees of the first so many leaves, for each of `sizes` that there are leaves for."""
+    tree = Tree()
+    found = {0: EMPTY_ROOT} if 0 in sizes else {}
+    for leaf in leaves:
+        tree.add(leaf)
+        if tree.size in sizes:
+            found[tree.size] = tree.root()
+    return found
 
 
 def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:

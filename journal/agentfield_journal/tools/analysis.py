@@ -2,9 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -13,6 +14,7 @@ from agentfield_journal.envelope import Envelope
 from agentfield_journal.errors import JournalUnavailable
 
 _PAGE_RECORDS = 2_000
+_ROW_GROUP_RECORDS = 50_000
 
 Progress = Callable[[int], None]
 
@@ -96,15 +98,34 @@ async def export_parquet(
     run_ids: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> int:
-    """Write records as one Parquet table, payloads as JSON text; needs `pip install pyarrow`."""
+    """Write records as one Parquet table, payloads as JSON text, and return their number.
+
+    `path` must not exist. Needs `pip install agentfield-rt[parquet]`.
+    """
     try:
         arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError as error:
-        raise JournalUnavailable("Parquet needs `pip install pyarrow`; or export JSON lines") from error
+        raise JournalUnavailable(
+            "Parquet needs `pip install agentfield-rt[parquet]`; or export JSON lines"
+        ) from error
+    schema = arrow.schema([(name, _arrow_type(arrow, name)) for name in Envelope.__struct_fields__])
     chosen = run_ids if run_ids is not None else await journal.run_ids()
-    rows: list[Mapping[str, object]] = []
-    async for record in _all_records(journal, chosen, progress):
-        plain = as_plain(record)
-        rows.append(plain | {"payload": json.dumps(plain["payload"], default=bytes.hex)})
-    parquet.write_table(arrow.Table.from_pylist(rows), path)
-    return len(rows)
+    count = 0
+    rows: list[dict[str, object]] = []
+    with path.open("xb") as file, parquet.ParquetWriter(file, schema) as writer:
+        async for record in _all_records(journal, chosen, progress):
+            plain = as_plain(record)
+            rows.append(plain | {"payload": json.dumps(plain["payload"], default=bytes.hex)})
+            count += 1
+            if len(rows) == _ROW_GROUP_RECORDS:
+                writer.write_table(arrow.Table.from_pylist(rows, schema))
+                rows.clear()
+        writer.write_table(arrow.Table.from_pylist(rows, schema))
+    return count
+
+
+def _arrow_type(arrow: Any, field: str) -> Any:
+    """The column of an envelope's field: named by it, or text."""
+    if field in ("seq", "epoch", "at_ns", "version"):
+        return arrow.int64()
+    return arrow.list_(arrow.string()) if field in ("causal_refs", "content_refs") else arrow.string()

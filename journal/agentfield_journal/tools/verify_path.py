@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from agentfield_journal.content.sqlite import CONTENT_FILE
 from agentfield_journal.errors import JournalError
 from agentfield_journal.evidence.notes import VerifierKey
 from agentfield_journal.opening import open_journal
@@ -12,6 +13,9 @@ from agentfield_journal.verification import Finding, Report, verify
 
 _SQLITE_MAGIC = b"SQLite format 3\x00"
 _ARCHIVE_SUFFIX = ".archive.db"
+_SQLITE_HEADER_BYTES = 100
+_APPLICATION_ID = slice(68, 72)
+_CONTENT_ID = CONTENT_FILE.application_id.to_bytes(4, "big")
 _EXPORT_START = b'{"format":"agentfield-run/'
 
 
@@ -53,8 +57,10 @@ def _beginning(file: Path) -> bytes:
     if not file.is_file():
         return b""
     with file.open("rb") as opened:
-        start = opened.read(len(_EXPORT_START))
-    return _SQLITE_MAGIC if start.startswith(_SQLITE_MAGIC) else start
+        header = opened.read(_SQLITE_HEADER_BYTES)
+    if header.startswith(_SQLITE_MAGIC):
+        return b"" if header[_APPLICATION_ID] == _CONTENT_ID else _SQLITE_MAGIC
+    return header[: len(_EXPORT_START)]
 
 
 async def _verify_file(
