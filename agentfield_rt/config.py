@@ -15,6 +15,10 @@ class Settings(BaseSettings):
         hosts: Names this server answers to. Others are refused, which keeps web pages of other
             origins from reaching it by a name of their own.
         sessions_max: Live sessions at once.
+        checkpoints: File for signed checkpoints of the journal, best on another disk; without it they are
+            in the data directory.
+        checkpoint_every_s: A checkpoint is signed at least so often while something is written; 0: never.
+        content_days: What was said and passed about is deleted after so many days; 0: never.
     """
 
     model_config = SettingsConfigDict(
@@ -29,6 +33,9 @@ class Settings(BaseSettings):
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
     openai_base_url: str | None = Field(default=None, validation_alias="OPENAI_BASE_URL")
     sessions_max: int = Field(default=200, ge=1)
+    checkpoints: Path | None = None
+    checkpoint_every_s: float = Field(default=60.0, ge=0)
+    content_days: int = Field(default=0, ge=0)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -5,26 +5,20 @@ from typing import Annotated
 
 import typer
 
+from agentfield_rt.cli import journal_keeping
+from agentfield_rt.cli.journal_options import DATA, Content, Place, Run
 from agentfield_rt.cli.serve_commands import Json
 
 journal = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
-    help="Look at a journal, also beside the server that writes it. RUN may be a run, a session, or the "
-    "beginning of one; left out it is the newest run.",
+    help="Look at a journal, also beside the server that writes it, and keep it. RUN may be a run, a "
+    "session, or the beginning of one; left out it is the newest run.",
 )
-
-Place = Annotated[
-    Path, typer.Option("--data", envvar="AGENTFIELD_RT_DATA", help="A data folder, or a journal file")
-]
-Run = Annotated[str | None, typer.Argument(metavar="[RUN]", show_default=False)]
-Content = Annotated[bool, typer.Option("--content", help="Show what was said, from the content store")]
-
-_DATA = Path(".agentfield")
 
 
 @journal.command("list")
-def list_runs(*, data: Place = _DATA, as_json: Json = False) -> None:
+def list_runs(*, data: Place = DATA, as_json: Json = False) -> None:
     """List the runs, newest first.
 
     Example: [bold]af journal list --data .agentfield[/bold]
@@ -38,7 +32,7 @@ def list_runs(*, data: Place = _DATA, as_json: Json = False) -> None:
 def show(
     run: Run = None,
     *,
-    data: Place = _DATA,
+    data: Place = DATA,
     content: Content = False,
     every: Annotated[
         bool, typer.Option("--all", help="Also the provider events that went as always")
@@ -55,24 +49,79 @@ def show(
 
 
 @journal.command()
-def verify(run: Run = None, *, data: Place = _DATA, as_json: Json = False) -> None:
-    """Check every record's place, hash and identity: of one run, or of all.
+def tail(
+    run: Run = None,
+    *,
+    data: Place = DATA,
+    every_run: Annotated[
+        bool, typer.Option("--all", help="Every run, those that begin later too, from now on")
+    ] = False,
+    last: Annotated[int, typer.Option("--last", "-n", min=0, help="Begin this many records earlier")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Follow a run while it is written, to its last record; or all runs, until Ctrl-C.
+
+    In JSON: one record a line.
+
+    Example: [bold]af journal tail --all --json[/bold]
+    """
+    from agentfield_rt.cli.journal_tail import follow_all, follow_run
+
+    if every_run:
+        follow_all(data, as_json=as_json)
+    else:
+        follow_run(data, run, last=last, as_json=as_json)
+
+
+@journal.command()
+def verify(
+    run: Run = None,
+    *,
+    data: Place = DATA,
+    key: Annotated[
+        list[str] | None,
+        typer.Option("--key", help="A trusted verifier key, or a file of them", show_default=False),
+    ] = None,
+    earlier: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--earlier", metavar="FILE", help="Checkpoints kept in a second place", show_default=False
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check every record's place, hash and identity, and the signed checkpoints: of one run, or of all.
+
+    --data may also name an exported run, or a folder of journals and exported runs. Checkpoints and the key
+    that lie beside the journal are used when none are given; only such from elsewhere show that a journal
+    was cut and signed anew.
 
     Exit code 0: all of it is what was written. 1: it is not, and the first bad record of each run is named.
-    3: the journal could not be read. In JSON: ok, runs, records, findings.
+    3: the journal could not be read. In JSON: ok, runs, records, checkpoints, findings.
 
-    Example: [bold]af journal verify || echo tampered with[/bold]
+    Example: [bold]af journal verify --earlier /mnt/safe/checkpoints --key /mnt/safe/journal.pub[/bold]
     """
-    from agentfield_rt.cli.journal_output import print_verification
+    from agentfield_rt.cli.journal_verification import print_verification
 
-    raise typer.Exit(print_verification(data, run, as_json=as_json))
+    raise typer.Exit(print_verification(data, run, keys=key or [], earlier=earlier, as_json=as_json))
+
+
+@journal.command()
+def stats(*, data: Place = DATA, as_json: Json = False) -> None:
+    """Count runs, records by kind, bytes, and operations without an outcome.
+
+    Example: [bold]af journal stats --data postgresql://af@localhost/af[/bold]
+    """
+    from agentfield_rt.cli.journal_output import print_stats
+
+    print_stats(data, as_json=as_json)
 
 
 @journal.command()
 def timeline(
     run: Run = None,
     *,
-    data: Place = _DATA,
+    data: Place = DATA,
     content: Content = False,
     svg: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write an SVG picture", show_default=False)
@@ -86,3 +135,6 @@ def timeline(
     from agentfield_rt.cli.journal_output import print_timeline
 
     print_timeline(data, run, content=content, svg=svg, as_json=as_json)
+
+
+journal.add_typer(journal_keeping.keeping)

@@ -1,6 +1,7 @@
 """What `af journal` prints: tables and pictures for people, one JSON document for scripts."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,19 +10,20 @@ import msgspec
 from rich.markup import escape
 from rich.table import Table
 
-from agentfield_journal import Report, verify
 from agentfield_journal.envelope import Envelope
-from agentfield_rt.cli.failures import ExitCode, Failure
+from agentfield_journal.tools import Stats, measure
+from agentfield_rt.cli.failures import Failure
 from agentfield_rt.cli.journal_reading import find_run, read_texts, reading
 from agentfield_rt.cli.journal_rows import rows
-from agentfield_rt.cli.printing import stderr, stdout, write_result
+from agentfield_rt.cli.printing import counting, stdout, write_result
 from agentfield_rt.timeline import read_timeline, timeline_svg, timeline_text
 
 _PAYLOAD = msgspec.msgpack.Decoder(dict[str, Any])
-_ENDED = {"run_completed": "completed", "run_failed": "failed"}
+ENDED = {"run_completed": "completed", "run_failed": "failed"}
+"""A run's last record, and what it says."""
 
 
-def print_runs(data: Path, *, as_json: bool) -> None:
+def print_runs(data: str, *, as_json: bool) -> None:
     """All runs, newest first."""
     runs = asyncio.run(_runs(data))
     if as_json:
@@ -38,7 +40,7 @@ def print_runs(data: Path, *, as_json: bool) -> None:
     stdout().print(table)
 
 
-async def _runs(data: Path) -> list[dict[str, Any]]:
+async def _runs(data: str) -> list[dict[str, Any]]:
     async with reading(data) as journal:
         runs: list[dict[str, Any]] = []
         for head in await journal.heads():
@@ -49,18 +51,18 @@ async def _runs(data: Path) -> list[dict[str, Any]]:
                     "records": head.seq,
                     "first_at_ms": head.first_at_ns / 1e6,
                     "last_at_ms": head.last_at_ns / 1e6,
-                    "state": _ENDED.get(last[0].kind, "open"),
+                    "state": ENDED.get(last[0].kind, "open"),
                     "head": head.hash.hex(),
                 }
             )
         return runs
 
 
-def print_records(data: Path, run: str | None, *, content: bool, every: bool, as_json: bool) -> None:
+def print_records(data: str, run: str | None, *, content: bool, every: bool, as_json: bool) -> None:
     """The records of a run."""
     envelopes, texts = asyncio.run(_read(data, run, content=content))
     if as_json:
-        records = [_as_json(envelope, texts if content else None) for envelope in envelopes]
+        records = [record_view(envelope, texts if content else None) for envelope in envelopes]
         write_result({"run_id": envelopes[0].run_id, "records": records})
         return
     table = Table(box=None, pad_edge=False, header_style="dim", title_justify="left")
@@ -77,7 +79,7 @@ def print_records(data: Path, run: str | None, *, content: bool, every: bool, as
         table.add_row(
             str(row.seq),
             f"{row.at_ms / 1e3:.3f} s",
-            f"{_coloured(kind)}{took}",
+            f"{coloured(kind)}{took}",
             row.turn,
             escape(row.details),
         )
@@ -89,38 +91,31 @@ def print_records(data: Path, run: str | None, *, content: bool, every: bool, as
         )
 
 
-def print_verification(data: Path, run: str | None, *, as_json: bool) -> ExitCode:
-    """Whether what is stored is what was written."""
-    report = asyncio.run(_verify(data, run))
+def print_stats(data: str, *, as_json: bool) -> None:
+    """What a journal holds, in figures."""
+    with counting("Counting") as progress:
+        found = asyncio.run(_measure(data, progress))
     if as_json:
-        findings = [msgspec.to_builtins(finding) for finding in report.findings]
-        write_result(
-            {"ok": report.sound, "runs": report.runs, "records": report.records, "findings": findings}
-        )
-    else:
-        counted = f"{report.records} records in {report.runs} {'run' if report.runs == 1 else 'runs'}"
-        if report.sound:
-            stdout().print(f"[green]✓[/green] {counted}, every one in its place and as it was written")
-        for finding in report.findings:
-            stdout().print(
-                f"[red]✗[/red] {escape(finding.run_id)} record {finding.seq}: {escape(finding.problem)}",
-                soft_wrap=True,
-            )
-        if not report.sound:
-            stdout().print(f"{counted} are sound; what follows a bad record cannot be trusted")
-    return ExitCode.OK if report.sound else ExitCode.UNSOUND
+        write_result(found)
+        return
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="dim")
+    table.add_column(justify="right")
+    table.add_row("runs", f"{found.runs:,}")
+    table.add_row("records", f"{found.records:,}")
+    table.add_row("payload bytes", f"{found.payload_bytes:,}")
+    table.add_row("open operations", f"{found.open_operations:,}", end_section=True)
+    for kind, count in found.kinds.items():
+        table.add_row(coloured(kind), f"{count:,}")
+    stdout().print(table)
 
 
-async def _verify(data: Path, run: str | None) -> Report:
+async def _measure(data: str, progress: Callable[[int], None]) -> Stats:
     async with reading(data) as journal:
-        run_id = await find_run(journal, run) if run is not None else None
-        with stderr().status("Checking …") as status:
-            return await verify(
-                journal, run_id=run_id, progress=lambda count: status.update(f"Checking … {count} records")
-            )
+        return await measure(journal, progress=progress)
 
 
-def print_timeline(data: Path, run: str | None, *, content: bool, svg: Path | None, as_json: bool) -> None:
+def print_timeline(data: str, run: str | None, *, content: bool, svg: Path | None, as_json: bool) -> None:
     """A run as a picture: in the terminal, or in a file."""
     envelopes, texts = asyncio.run(_read(data, run, content=content))
     if svg is not None:
@@ -137,13 +132,14 @@ def print_timeline(data: Path, run: str | None, *, content: bool, svg: Path | No
         stdout().print(f"The timeline of {envelopes[0].run_id} is in {svg}", soft_wrap=True)
 
 
-async def _read(data: Path, run: str | None, *, content: bool) -> tuple[list[Envelope], dict[str, str]]:
+async def _read(data: str, run: str | None, *, content: bool) -> tuple[list[Envelope], dict[str, str]]:
     async with reading(data) as journal:
         envelopes = await journal.read(await find_run(journal, run))
     return envelopes, await read_texts(data, envelopes) if content else {}
 
 
-def _as_json(envelope: Envelope, texts: dict[str, str] | None) -> dict[str, Any]:
+def record_view(envelope: Envelope, texts: dict[str, str] | None = None) -> dict[str, Any]:
+    """A record for a script; with `texts`, what its references stand for."""
     view: dict[str, Any] = {
         "seq": envelope.seq,
         "kind": envelope.kind,
@@ -159,7 +155,8 @@ def _as_json(envelope: Envelope, texts: dict[str, str] | None) -> dict[str, Any]
     return view
 
 
-def _coloured(kind: str) -> str:
+def coloured(kind: str) -> str:
+    """A record's kind, in the colour of what it means."""
     if kind.endswith(("_failed", "_unknown", "_lost", "_denied", "_dropped")):
         return f"[red]{kind}[/red]"
     if "turn_" in kind or "utterance_" in kind or "session_" in kind:

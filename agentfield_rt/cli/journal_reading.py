@@ -1,6 +1,7 @@
-"""Opens a journal to look at it: finds the file, the run that is meant, the words behind references."""
+"""Opens a journal: finds the file or server, the run that is meant, the words behind references."""
 
 import contextlib
+import re
 from collections.abc import AsyncGenerator, Iterable
 from pathlib import Path
 
@@ -16,28 +17,59 @@ from agentfield_journal.envelope import Envelope
 from agentfield_rt.cli.failures import ExitCode, Failure
 from agentfield_rt.plane.control_plane import journal_path
 
+_URL = re.compile(r"(sqlite|postgresql|postgres|nats|nats-unsynced):|memory:$")
 
-def journal_file(place: Path) -> Path:
+
+def is_url(place: str) -> bool:
+    """Whether `place` is a journal's URL and not a path."""
+    return _URL.match(place) is not None
+
+
+def journal_file(place: str) -> Path:
     """The journal in a data folder, or `place` itself.
+
+    Raises:
+        Failure: there is none, or it is on a server.
+    """
+    if is_url(place):
+        raise Failure(f"{place} is no folder or file on this machine; --data must name one for this")
+    path = file_at(place)
+    if not path.is_file():
+        raise Failure(f"there is no journal at {path}; --data names a data folder, a journal file or its URL")
+    return path
+
+
+def file_at(place: str) -> Path:
+    """Where the journal of a data folder is or would be, or `place` itself."""
+    path = Path(place)
+    return journal_path(path) if path.is_dir() else path
+
+
+def journal_url(place: str) -> str:
+    """The URL of a journal that is there.
 
     Raises:
         Failure: there is none.
     """
-    path = journal_path(place) if place.is_dir() else place
-    if not path.is_file():
-        raise Failure(f"there is no journal at {path}; --data names a data folder or a journal file")
-    return path
+    return place if is_url(place) else f"sqlite:///{journal_file(place)}"
 
 
 @contextlib.asynccontextmanager
-async def reading(place: Path) -> AsyncGenerator[StoreJournal]:
+async def reading(place: str) -> AsyncGenerator[StoreJournal]:
     """The journal at `place`, read only."""
-    path = journal_file(place)
+    url = journal_url(place)
     try:
-        async with open_journal(f"sqlite:///{path}", read_only=True) as journal:
+        async with open_journal(url, read_only=True) as journal:
             yield journal
+    except ValueError as error:
+        raise Failure(str(error)) from error
     except JournalUnavailable as error:
-        raise Failure(f"{path} cannot be read: {error}", ExitCode.SERVER) from error
+        raise Failure(f"{shown(url)} cannot be read: {error}", ExitCode.SERVER) from error
+
+
+def shown(url: str) -> str:
+    """A journal's URL without the credentials that may be in it; a path for a file."""
+    return re.sub(r"//[^/@]*@", "//", url.removeprefix("sqlite:///"))
 
 
 async def find_run(journal: StoreJournal, name: str | None) -> str:
@@ -61,15 +93,25 @@ async def find_run(journal: StoreJournal, name: str | None) -> str:
     return found[0]
 
 
-async def read_texts(place: Path, envelopes: Iterable[Envelope]) -> dict[str, str]:
+def content_file(place: str) -> Path:
+    """The content store beside a journal.
+
+    Raises:
+        Failure: there is none, or its key is missing.
+    """
+    path = journal_file(place).with_name("content.db")
+    if not path.is_file() or not path.with_name("content.db.key").is_file():
+        raise Failure(f"there is no content store {path} with its key, so no words can be found")
+    return path
+
+
+async def read_texts(place: str, envelopes: Iterable[Envelope]) -> dict[str, str]:
     """What the references of `envelopes` stand for. What was erased is left out.
 
     Raises:
         Failure: there is no content store beside the journal.
     """
-    path = journal_file(place).with_name("content.db")
-    if not path.is_file() or not path.with_name("content.db.key").is_file():
-        raise Failure(f"there is no content store {path} with its key; leave --content out")
+    path = content_file(place)
     texts: dict[str, str] = {}
     async with open_content(f"sqlite:///{path}", read_only=True) as content:
         for envelope in envelopes:

@@ -63,6 +63,11 @@ def rows(envelopes: Sequence[Envelope], texts: Mapping[str, str], *, every: bool
         )
 
 
+def details(envelope: Envelope) -> str:
+    """The fields of one record by itself, `name=value`; references stay references."""
+    return ", ".join(_details(_PAYLOAD.decode(envelope.payload), envelope, {}))
+
+
 def _details(data: Mapping[str, Any], envelope: Envelope, texts: Mapping[str, str]) -> Iterator[str]:
     if envelope.op_id is not None and not envelope.kind.startswith("turn_"):
         yield _short(envelope.op_id)

@@ -1,7 +1,9 @@
 """What commands print: results on stdout, everything about them on stderr."""
 
+import contextlib
 import functools
 import sys
+from collections.abc import Callable, Generator
 from enum import StrEnum
 from typing import Any
 
@@ -30,6 +32,13 @@ def stdout() -> Console:
 def stderr() -> Console:
     """For progress and errors."""
     return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def counting(doing: str) -> Generator[Callable[[int], None]]:
+    """Show on a terminal what is being done and, as the given function is told, to how many records."""
+    with stderr().status(f"{doing} …") as status:
+        yield lambda count: status.update(f"{doing} … {count} records")
 
 
 def complain(message: str) -> None:

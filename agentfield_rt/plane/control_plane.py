@@ -9,7 +9,9 @@ from pathlib import Path
 from agentfield_journal import ContentStore, JournalConflict, StoreJournal, open_content, open_journal
 from agentfield_rt.agent import Agent
 from agentfield_rt.config import Settings
+from agentfield_rt.plane.content_expiry import expire_content
 from agentfield_rt.plane.errors import DataDirectoryInUse, DataDirectoryUnusable
+from agentfield_rt.plane.evidence import keep_evidence
 from agentfield_rt.plane.executions import Executions
 from agentfield_rt.plane.nodes import Nodes
 from agentfield_rt.plane.providers import Providers
@@ -70,6 +72,8 @@ async def open_control_plane(
         journal, content = await _open_data(settings.data, stack)
         nodes = Nodes(agents)
         runs = Runs(journal)
+        await stack.enter_async_context(keep_evidence(journal, runs, settings))
+        await stack.enter_async_context(expire_content(content, settings))
         providers = Providers(settings)
         stack.push_async_callback(providers.close)
         executions = Executions(runs, nodes, content)

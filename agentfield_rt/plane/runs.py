@@ -14,7 +14,11 @@ _LAST_KINDS = frozenset({records.RunCompleted.kind, records.RunFailed.kind})
 
 
 class Runs:
-    """Opens runs and keeps them open for as long as somebody holds them."""
+    """Opens runs and keeps them open for as long as somebody holds them.
+
+    Attributes:
+        ended: Set when a run got its last record; whoever waits for it clears it.
+    """
 
     def __init__(self, journal: Journal, *, clock: Clock = system_clock) -> None:
         self._journal = journal
@@ -23,6 +27,8 @@ class Runs:
         self._holders: dict[str, int] = {}
         self._failed: dict[str, Reason] = {}
         self._lock = asyncio.Lock()
+        self._written: set[str] = set()
+        self.ended = asyncio.Event()
 
     async def hold(self, run_id: str) -> Run:
         """The run, open for writing until `let_go` was called as often as this.
@@ -36,6 +42,7 @@ class Runs:
                 run = await Run.open(self._journal, run_id, clock=self._clock)
                 await self._refuse_ended(run)
                 self._open[run_id] = run
+                self._written.add(run_id)
             self._holders[run_id] = self._holders.get(run_id, 0) + 1
             return run
 
@@ -49,6 +56,12 @@ class Runs:
         """Something in the run did not end as it should; its last record will say so."""
         self._failed.setdefault(run_id, reason)
 
+    def take_written(self) -> list[str]:
+        """The runs that may have grown since this was last asked."""
+        written = sorted(self._written)
+        self._written = set(self._open)
+        return written
+
     async def let_go(self, run_id: str) -> None:
         """Done with it. The last to go writes the run's last record and gives it up."""
         async with self._lock:
@@ -61,3 +74,4 @@ class Runs:
             last: Record = records.RunCompleted() if reason is None else records.RunFailed(reason=reason)
             run.append([last], Context())
             await run.release()
+            self.ended.set()
