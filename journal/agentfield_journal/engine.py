@@ -244,13 +244,6 @@ class StoreJournal:
             lambda: [self._head(run_id) for run_id in run_ids if self.store.ends(run_id).rows]
         )
 
-    async def heads_of(self, run_ids: Collection[str]) -> list[RunHead]:
-        """The heads of those of `run_ids` that have a record."""
-        self._require_open()
-        return await self._reading(
-            lambda: [self._head(run_id) for run_id in run_ids if self.store.ends(run_id).rows]
-        )
-
     async def all_run_ids(self) -> list[str]:
         """As `run_ids`, with those that the journal keeps for itself."""
         self._require_open()
