@@ -1,4 +1,4 @@
-"""What the journal benchmarks share: the load, bare writers of the same bytes, the table and its plot."""
+"""What the journal benchmarks share: the load, bare writers of the same bytes, the table and the plot."""
 
 import asyncio
 import gc
@@ -7,7 +7,9 @@ import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from html import escape
 from pathlib import Path
+from typing import TypeAlias
 
 import apsw
 import msgspec
@@ -27,6 +29,18 @@ class Result(msgspec.Struct, frozen=True):
     rate: float
     p50_us: float = 0.0
     p99_us: float = 0.0
+
+
+class Bar(msgspec.Struct, frozen=True):
+    """What a figure must reach: its ratio to a peer or a limit, and the bar for that."""
+
+    what: str
+    ratio: float
+    bar: str
+    met: bool
+
+
+Line: TypeAlias = tuple[Result, Sequence[Bar]]
 
 
 class Timing(msgspec.Struct, frozen=True):
@@ -172,14 +186,35 @@ async def _awaited(load: Awaitable[Timing]) -> Timing:
     return await load
 
 
-def show(title: str, results: Sequence[Result]) -> None:
-    """The table, with a bar for each rate."""
-    print(f"\n{title}\n{'':44}{'per s':>10}{'p50 us':>9}{'p99 us':>9}")
-    most = max(result.rate for result in results)
-    for result in results:
-        bar = "█" * max(1, round(30 * result.rate / most))
-        print(f"{result.name:44}{result.rate:>10,.0f}{result.p50_us:>9,.0f}{result.p99_us:>9,.0f}  {bar}")
+def at_least(what: str, ratio: float, bar: float) -> Bar:
+    return Bar(what, ratio, f">= {bar:g}", ratio >= bar)
 
 
-def show_ratio(what: str, ratio: float, bar: str, *, met: bool) -> None:
-    print(f"{what:72}{ratio:>8.2f}  bar {bar:8} {'met' if met else 'NOT met'}")
+def at_most(what: str, ratio: float, bar: float) -> Bar:
+    return Bar(what, ratio, f"<= {bar:g}", ratio <= bar)
+
+
+def show(title: str, lines: Sequence[Line]) -> None:
+    """One table: every figure, and under it how it stands to its bars."""
+    print(f"\n{title:48}{'per s':>10}{'p50 us':>9}{'p99 us':>9}{'ratio':>9}  bar")
+    for result, bars in lines:
+        latencies = f"{result.p50_us:>9,.0f}{result.p99_us:>9,.0f}" if result.p50_us else ""
+        print(f"{result.name:48}{result.rate:>10,.0f}{latencies}")
+        for bar in bars:
+            print(f"  {bar.what:74}{bar.ratio:>9.2f}  {bar.bar:8}{'met' if bar.met else 'NOT met'}")
+
+
+def plot(path: Path, title: str, lines: Sequence[Line]) -> None:
+    """The rates as an SVG of horizontal bars."""
+    most = max(result.rate for result, _ in lines)
+    drawn = [f'<text x="10" y="22" font-weight="bold">{escape(title)}, per second</text>']
+    for number, (result, _) in enumerate(lines):
+        y, width = 40 + 24 * number, max(1.0, 400 * result.rate / most)
+        drawn += (
+            f'<text x="10" y="{y + 13}">{escape(result.name)}</text>',
+            f'<rect x="330" y="{y}" width="{width:.0f}" height="18" fill="#4878a8"/>',
+            f'<text x="{335 + width:.0f}" y="{y + 13}">{result.rate:,.0f}</text>',
+        )
+    size = f'width="820" height="{50 + 24 * len(lines)}"'
+    style = 'font-family="sans-serif" font-size="13"'
+    path.write_text(f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>{"".join(drawn)}</svg>\n')
