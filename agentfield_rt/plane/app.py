@@ -26,7 +26,7 @@ from agentfield_rt.errors import (
 from agentfield_rt.plane import http_executions, http_sessions
 from agentfield_rt.plane.control_plane import open_control_plane
 from agentfield_rt.plane.errors import PlaneError
-from agentfield_rt.plane.guards import BodyLimit, SecurityHeaders
+from agentfield_rt.plane.guards import BodyLimit, SameOrigin, SecurityHeaders
 
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (UnsupportedTransport, 400),
@@ -53,6 +53,7 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
     app = FastAPI(title="AgentField RT", version=__version__, lifespan=lifespan)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.names, www_redirect=False)
     app.add_middleware(BodyLimit)
+    app.add_middleware(SameOrigin)
     app.add_middleware(SecurityHeaders)
     app.add_exception_handler(RealtimeError, _refuse)
     app.add_exception_handler(JournalError, _refuse)

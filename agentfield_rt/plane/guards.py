@@ -1,6 +1,8 @@
-"""What every request and answer passes: a bound on bodies, and headers that keep a browser safe."""
+"""What every request and answer passes: no page of another origin, a bound on bodies, safe headers."""
 
-from starlette.datastructures import MutableHeaders
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -40,6 +42,27 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+def is_same_origin(headers: Headers) -> bool:
+    """Whether a request comes from a page of this server; whoever is no browser sends no origin."""
+    origin = headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == headers.get("host")
+
+
+class SameOrigin:
+    """Refuses what a page of another origin wants done: a browser sends that without asking anybody."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        changes_something = scope["type"] == "http" and scope["method"] not in ("GET", "HEAD", "OPTIONS")
+        if changes_something and not is_same_origin(Headers(scope=scope)):
+            answer = JSONResponse({"error": "requests of another origin's pages are refused"}, 403)
+            await answer(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
 
 
 class BodyLimit:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-from urllib.parse import urlsplit
 
 import numpy as np
 import soxr
@@ -12,7 +11,7 @@ from fastapi import WebSocket, WebSocketDisconnect
 from agentfield_rt.errors import CloseReason, IllegalCommand, ProviderError, RealtimeError
 from agentfield_rt.frames import FRAME_BYTES, SAMPLE_RATE_HZ
 from agentfield_rt.plane.control_plane import ControlPlane
-from agentfield_rt.plane.errors import PlaneError
+from agentfield_rt.plane.guards import is_same_origin
 from agentfield_rt.voice.session import VoiceSession
 
 log = logging.getLogger(__name__)
@@ -56,7 +55,7 @@ class Upsampler:
 
 async def carry_media(plane: ControlPlane, socket: WebSocket, session_id: str) -> None:
     """Connect the session to this socket and carry audio until one of them ends."""
-    if not _is_same_origin(socket):
+    if not is_same_origin(socket.headers):
         await socket.close()  # before it is accepted: the browser is told 403
         return
     await socket.accept()
@@ -65,7 +64,7 @@ async def carry_media(plane: ControlPlane, socket: WebSocket, session_id: str) -
         if session.spec.transport != "websocket":
             raise IllegalCommand(f"the media socket is for transport=websocket, not {session.spec.transport}")
         await session.connect(caller=WebSocketCaller(socket))
-    except (PlaneError, RealtimeError) as error:
+    except RealtimeError as error:
         await _refuse(socket, error)
         return
     ending = asyncio.create_task(_hang_up_with(session, socket), name=f"media {session_id}")
@@ -77,12 +76,6 @@ async def carry_media(plane: ControlPlane, socket: WebSocket, session_id: str) -
     finally:
         await session.close(CloseReason.CALLER_GONE)
         await ending
-
-
-def _is_same_origin(socket: WebSocket) -> bool:
-    """A page of another origin must not listen in; whoever is no browser sends no origin."""
-    origin = socket.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == socket.headers.get("host")
 
 
 async def _hang_up_with(session: VoiceSession, socket: WebSocket) -> None:

@@ -1,4 +1,4 @@
-"""Which names a server answers to: a page of another origin must not reach it by a name of its own."""
+"""Who reaches a server: by its own names, and not a page of another origin."""
 
 from pathlib import Path
 
@@ -29,3 +29,27 @@ async def test_a_server_answers_to_loopback_and_to_the_address_it_listens_on(
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url=f"http://{called}") as client:
         assert (await client.get("/health")).status_code == status
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        (None, 404),
+        ("http://localhost:8080", 404),
+        ("http://localhost:9999", 403),
+        ("https://elsewhere.example", 403),
+        ("null", 403),
+    ],
+)
+async def test_a_page_of_another_origin_changes_nothing(
+    tmp_path: Path, origin: str | None, status: int
+) -> None:
+    app = create_app(settings=Settings(data=tmp_path))
+    headers = {} if origin is None else {"Origin": origin}
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8080") as client:
+            path = "/api/v1/session-targets/desk.voice/start"
+            assert (await client.post(path, headers=headers)).status_code == status
+            assert (await client.get("/health", headers=headers)).status_code == 200
