@@ -14,7 +14,7 @@ from agentfield_journal import JournalConflict, JournalUnavailable, open_journal
 from agentfield_journal.testing import CHECKS, Check, make_draft
 from tests.journal.servers import Server, find_program, nats
 
-pytest.importorskip("nats")
+nats_client = pytest.importorskip("nats")
 
 if find_program("nats-server") is None:
     pytest.skip("nats-server is not installed", allow_module_level=True)
@@ -84,6 +84,46 @@ async def test_a_killed_server_poisons_and_reopening_goes_on(url: str, server: S
         writer = await journal.open_run("run-1")
         await writer.durable(writer.append([make_draft(9)]))
         assert (await verify(journal)).sound
+
+
+@pytest.mark.asyncio
+async def test_a_group_of_many_runs_is_refused_only_where_a_writer_is_stale(url: str) -> None:
+    async with open_journal(url) as one, open_journal(url) as other:
+        writers = [await one.open_run(f"run-{number}") for number in range(20)]
+        await other.open_run("run-7")
+        cursors = [writer.append([make_draft(1)]) for writer in writers]
+        found = await asyncio.gather(
+            *(writer.durable(cursor) for writer, cursor in zip(writers, cursors, strict=True)),
+            return_exceptions=True,
+        )
+        assert [type(outcome) for outcome in found if outcome is not None] == [JournalConflict]
+        assert isinstance(found[7], JournalConflict)
+        assert len(await one.read("run-8")) == 1 and await one.read("run-7") == []
+
+
+@pytest.mark.asyncio
+async def test_what_is_too_much_for_one_message_is_stored_in_order(url: str) -> None:
+    async with open_journal(url) as journal:
+        writer = await journal.open_run("run-1")
+        for number in range(6):
+            writer.append([make_draft(number, payload=bytes(400_000))])
+        await writer.durable(writer.head)
+        assert [record.seq for record in await journal.read("run-1")] == [1, 2, 3, 4, 5, 6]
+        assert (await verify(journal)).sound
+
+
+@pytest.mark.asyncio
+async def test_a_stream_that_is_gone_poisons_the_journal(url: str) -> None:
+    async with open_journal(url) as journal:
+        writer = await journal.open_run("run-1")
+        address, stream = url.replace("nats-unsynced:", "nats:").rsplit("/", 1)
+        client = await nats_client.connect(address)
+        await client.jetstream().delete_stream(stream)
+        await client.close()
+        with pytest.raises(JournalUnavailable, match="read before going on"):
+            await writer.durable(writer.append([make_draft(1)]))
+        with pytest.raises(JournalUnavailable):
+            writer.append([make_draft(2)])
 
 
 class Monitor(BaseHTTPRequestHandler):
