@@ -28,7 +28,7 @@ from agentfield_journal.writer import StoreRunWriter
 
 ResultT = TypeVar("ResultT")
 
-_PAGE_RECORDS = 1_000
+_PAGE_RECORDS = 2_000  # a page costs two thread switches, and may hold the interpreter for milliseconds
 
 
 def is_own_run(run_id: str) -> bool:
