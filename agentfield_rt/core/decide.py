@@ -1,6 +1,8 @@
 """`decide(state, command) → records`: what is to be written down, or why not. Writes nothing itself."""
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
+from hashlib import sha256
 from typing import Any
 
 from agentfield_rt.core import commands, records
@@ -67,8 +69,13 @@ def _op_id(record: Any) -> str:
 
 
 def next_op_id(state: State) -> str:
-    """Unique within the run: session ids end in random characters, and operations are counted."""
-    return f"{state.session_id[-8:]}.{state.operations_total + 1}"
+    """Unique within the run: a short name of the session, and a count of its operations."""
+    return f"{_short_name(state.session_id)}.{state.operations_total + 1}"
+
+
+@lru_cache(maxsize=1024)
+def _short_name(session_id: str) -> str:
+    return sha256(session_id.encode()).hexdigest()[:8]
 
 
 def _opening(state: State, name: OperationName) -> str:

@@ -14,6 +14,8 @@ def the_plane(request: Request) -> ControlPlane:
     return plane
 
 
+ID_CHARS_MAX = 128
+
 Plane = Annotated[ControlPlane, Depends(the_plane)]
 
 
@@ -27,9 +29,9 @@ class Workflow:
 
 
 def the_workflow(
-    x_run_id: Annotated[str | None, Header()] = None,
-    x_session_id: Annotated[str | None, Header()] = None,
-    x_parent_execution_id: Annotated[str | None, Header()] = None,
+    x_run_id: Annotated[str | None, Header(max_length=ID_CHARS_MAX)] = None,
+    x_session_id: Annotated[str | None, Header(max_length=ID_CHARS_MAX)] = None,
+    x_parent_execution_id: Annotated[str | None, Header(max_length=ID_CHARS_MAX)] = None,
 ) -> Workflow:
     return Workflow(x_run_id or None, x_session_id or None, x_parent_execution_id or None)
 

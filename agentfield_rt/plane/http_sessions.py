@@ -1,10 +1,11 @@
 """Session routes. Both of AgentField's route families end in the same functions."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Header, Query, Request, Response, WebSocket
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sse_starlette import EventSourceResponse
 
@@ -21,6 +22,10 @@ from agentfield_rt.timeline import timeline_svg
 from agentfield_rt.voice.session import VoiceSession
 
 TEXT_CHARS_MAX = 4_000
+WORD_CHARS_MAX = 128
+
+Word = Annotated[str, Field(max_length=WORD_CHARS_MAX)]
+"""A name of something; it is journaled, so it is bounded."""
 CURSOR_MAX = 2**63 - 1  # a journal's sequence numbers are 64 bit
 
 router = APIRouter(tags=["sessions"])
@@ -31,10 +36,10 @@ class StartBody(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    provider: str | None = None
-    transport: str | None = None
-    model: str | None = None
-    voice: str | None = None
+    provider: Word | None = None
+    transport: Word | None = None
+    model: Word | None = None
+    voice: Word | None = None
     metadata: dict[str, Any] | None = None
 
 
@@ -54,7 +59,7 @@ class ToolBody(BaseModel):
 class CloseBody(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
-    reason: CloseReason = CloseReason.NORMAL
+    reason: Literal[CloseReason.NORMAL, CloseReason.CALLER_GONE, CloseReason.CANCEL] = CloseReason.NORMAL
 
 
 @router.get("/session-targets")
@@ -83,7 +88,9 @@ async def start(target: str, request: Request, plane: Plane) -> dict[str, Any]:
     """Start a session. The body is optional; one that is no JSON object is ignored, as in AgentField."""
     try:
         body = StartBody.model_validate_json(await request.body() or b"{}")
-    except ValidationError:
+    except ValidationError as error:
+        if error.errors()[0]["loc"]:  # an object with a member that cannot be meant
+            raise RequestValidationError(error.errors()) from error
         body = StartBody()
     wish = StartRequest(
         provider=body.provider or None,

@@ -1,6 +1,7 @@
 """Runs the application's handler, again and again until the call is over. Knows no provider."""
 
 import logging
+import traceback
 
 from agentfield_rt.errors import CloseReason, Reason, SessionClosed
 from agentfield_rt.voice.link import Handler, SessionLink
@@ -22,10 +23,13 @@ async def run_handler(handler: Handler, link: SessionLink, *, turns: Turns, apol
             await handler(link)
         except SessionClosed:
             return
-        except (Exception, SystemExit):  # `sys.exit` in a library ends its turn, not the server
+        except (Exception, SystemExit) as error:  # `sys.exit` in a library ends its turn, not the server
             # Its text may hold what the user said: the traceback is for hosts that ask for it.
             in_detail = log.isEnabledFor(logging.DEBUG)
-            log.warning("the handler of session %s raised", link.session_id, exc_info=in_detail)
+            kind, place = type(error).__name__, _place(error)
+            log.warning(
+                "the handler of session %s raised %s at %s", link.session_id, kind, place, exc_info=in_detail
+            )
             failures = 1 if turns.answered_total > answered_before else failures + 1
             turns.fail(Reason.HANDLER_ERROR)
             if failures >= FAILURES_MAX:
@@ -37,6 +41,12 @@ async def run_handler(handler: Handler, link: SessionLink, *, turns: Turns, apol
             if for_a_turn and turns.taken_total == taken_before:
                 turns.pass_over()  # it will not take this one next time either
         await turns.waiting()
+
+
+def _place(error: BaseException) -> str:
+    """File and line where it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
 
 
 def _apologise(link: SessionLink, apology: str | None) -> None:

@@ -29,7 +29,7 @@ def kinds(written: list[Record]) -> list[str]:
 
 
 def op(number: int) -> str:
-    return f"{SESSION_ID[-8:]}.{number}"
+    return next_op_id(State(session_id=SESSION_ID, operations_total=number - 1))
 
 
 def test_the_reference_happy_path_comes_out_kind_by_kind_and_then_our_release() -> None:
@@ -245,6 +245,12 @@ def test_operation_ids_count_on_and_are_never_used_again() -> None:
     with pytest.raises(ReplayMismatch, match="opened twice"):
         evolve(state, records.OutputReceiveRequested(op_id="o2", demand=1))
     assert next_op_id(state) == op(3)
+    assert next_op_id(state).endswith(".3")
+
+
+def test_sessions_with_ids_that_end_alike_name_their_operations_apart() -> None:
+    one, other = (next_op_id(State(session_id=f"{who}-session-1")) for who in ("caller", "callee"))
+    assert one != other
 
 
 @pytest.mark.parametrize(
