@@ -11,7 +11,7 @@ BUILT_DOCS := $(VENV)/.installed-docs
 INSTALL     = $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench docs clean chromium
+.PHONY: help setup demo test check bench torture docs clean chromium
 
 help:  ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -35,6 +35,9 @@ bench: $(BUILT_DEV)  ## Measure reply time, barge-in, the frame path and CPU per
 	@set -e; for bench in $$(grep -l __main__ benchmarks/$(or $(BENCH),*).py); do \
 	  echo "== $$bench"; $(BIN)/python $$bench; \
 	done
+
+torture: $(BUILT_DEV)  ## Hours of kill -9, crash states and flipped bits for the journal (TORTURE="--rounds 500": less)
+	$(BIN)/python -m tests.journal.torture $(TORTURE)
 
 docs: $(BUILT_DOCS)  ## Build the documentation into docs/_build
 	$(BIN)/sphinx-build -n -W --keep-going docs docs/_build

@@ -50,14 +50,20 @@ def disk_path(disk: Disk) -> Path:
     return Path(tempfile.gettempdir()) / f"{disk.vfs_name}.db"
 
 
-@pytest.mark.parametrize("workload", [run_appends, run_reopenings, run_archiving])
+WORKLOADS: tuple[Workload, ...] = (run_appends, run_reopenings, run_archiving)
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
 def test_no_crash_state_loses_or_invents_a_record(workload: Workload, fast_folder: Path) -> None:
     checked = check_workload(workload, fast_folder, states_max=STATES_PER_WORKLOAD)
     assert checked == STATES_PER_WORKLOAD, f"the workload has only {checked} crash states"
 
 
-def check_workload(workload: Workload, folder: Path, *, states_max: int) -> int:
-    """Run `workload` and look at what power cuts may leave of it; the number of states looked at."""
+def check_workload(workload: Workload, folder: Path, *, states_max: int, subsets: int = 60) -> int:
+    """Run `workload` and look at what power cuts may leave of it; the number of states looked at.
+
+    `subsets` is how many random choices of what was not synced are tried at each point.
+    """
     disk = Disk()
     ledger = Ledger(disk)
     with disk.mounted() as vfs:
@@ -65,7 +71,7 @@ def check_workload(workload: Workload, folder: Path, *, states_max: int) -> int:
     for lock in disk_path(disk).parent.glob(f"{disk.vfs_name}*.lock"):
         lock.unlink()
     checked = 0
-    for state in itertools.islice(crash_states(disk.log, subsets=60), states_max):
+    for state in itertools.islice(crash_states(disk.log, subsets=subsets), states_max):
         check_state(state, folder / "found.db", ledger, goes_on=checked % GOES_ON_EVERY == 0)
         checked += 1
     return checked

@@ -1,15 +1,24 @@
-"""The kill -9 campaign as a command: `python tests/journal/torture.py --rounds 10000`."""
+"""What takes too long for every test run: `make torture`, `python -m tests.journal.torture`.
+
+The kill -9 campaign, many more crash states, and every bit of a small journal flipped.
+"""
 
 import argparse
 import asyncio
+import os
 import random
 import sys
 import tempfile
 import time
 from asyncio.subprocess import PIPE
+from collections.abc import Generator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from agentfield_journal import open_journal, verify
+from tests.journal.bit_flips import Tally, check_flips, fill
+from tests.journal.test_crash_states import WORKLOADS, check_workload
 
 WRITER = Path(__file__).with_name("killed_writer.py")
 
@@ -65,18 +74,63 @@ def note(acknowledged: dict[str, int], line: bytes) -> int:
     return 1
 
 
+def crash_campaign(folder: Path, states_max: int) -> int:
+    """Look at up to `states_max` crash states of each workload; returns how many there were.
+
+    Raises:
+        Exception: what a state showed, with a note of which state it was.
+    """
+    return sum(
+        check_workload(workload, folder, states_max=states_max, subsets=1_000) for workload in WORKLOADS
+    )
+
+
+def flip_campaign(folder: Path) -> Tally:
+    """Flip every bit of a journal of 50 records, on all processors."""
+    journal = folder / "journal.db"
+    asyncio.run(fill(journal))
+    bits = range(8 * journal.stat().st_size)
+    workers = os.cpu_count() or 1
+    with ProcessPoolExecutor(workers) as pool:
+        parts = [
+            pool.submit(check_flips, journal, bits[part::workers], scratch=folder / f"damaged-{part}.db")
+            for part in range(workers)
+        ]
+        tallies = [part.result() for part in parts]
+    return Tally(sum(tally.found for tally in tallies), sum(tally.slack for tally in tallies))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=10_000, help="kill -9 rounds")
+    parser.add_argument("--states", type=int, default=100_000, help="crash states of each workload, at most")
+    parser.add_argument("--no-flips", action="store_true", help="leave the bit flips out")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="journal-torture-") as folder:
-        start = time.monotonic()
-        count = asyncio.run(kill_rounds(Path(folder), options.rounds, options.seed))
-    sys.stdout.write(
-        f"{options.rounds} kill -9 rounds (seed {options.seed}) in {time.monotonic() - start:.0f} s:"
-        f" {count} batches acknowledged, none lost\n"
-    )
+    if not options.no_flips:
+        with measured() as folder:
+            tally = flip_campaign(folder)
+            say(f"{tally.found + tally.slack} bits flipped: {tally.found} found, {tally.slack} slack")
+    with measured() as folder:
+        say(f"{crash_campaign(folder, options.states)} crash states, none of them loses or invents a record")
+    with measured(in_memory=False) as folder:
+        count = asyncio.run(kill_rounds(folder, options.rounds, options.seed))
+        say(f"{options.rounds} kill -9 rounds (seed {options.seed}): {count} batches acknowledged, none lost")
+
+
+@contextmanager
+def measured(*, in_memory: bool = True) -> Generator[Path]:
+    """A folder, in memory where there is such a file system; at the end it says how long it took."""
+    parent = "/dev/shm" if in_memory and Path("/dev/shm").is_dir() else None
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="journal-torture-", dir=parent) as folder:
+        yield Path(folder)
+    say(f"  in {time.monotonic() - start:.0f} s")
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
