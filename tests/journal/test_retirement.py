@@ -8,7 +8,46 @@ from agentfield_journal import JournalConflict, StoreJournal, open_journal, veri
 from agentfield_journal.evidence.checkpoints import Checkpointer
 from agentfield_journal.evidence.notes import Signer
 from agentfield_journal.retirement import archive_runs, expire_runs, tombstones
+from agentfield_journal.stores.sqlite import SqliteStore
 from agentfield_journal.testing import make_draft
+
+
+def archive_files(folder: Path) -> list[str]:
+    """What archives left of themselves there."""
+    return sorted(path.name for path in folder.iterdir() if ".archive.db" in path.name)
+
+
+@pytest.mark.asyncio
+async def test_an_archive_that_a_crash_left_unused_is_removed_at_the_next_opening(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/journal.db"
+    async with open_journal(url) as journal:
+        await fill(journal, "run-1", "run-2")
+        used = await archive_runs(journal, ["run-1"])
+        store = journal.store
+        assert isinstance(store, SqliteStore) and used is not None
+        copied = await journal.on_reader(lambda: store.copy_to_archive(["run-2"]))
+        assert copied is not None  # and here the process ends
+        copied[0].with_name("journal-0123456789abcdef.archive.db").touch()
+    async with open_journal(url) as journal:
+        assert not copied[0].exists()
+        assert [name for name in archive_files(tmp_path) if name.endswith(".db")] == [used.name]
+        assert len(await journal.read("run-2")) == 1_499
+        assert (await verify(journal)).sound
+
+
+@pytest.mark.asyncio
+async def test_an_unused_archive_is_kept_when_it_holds_what_the_journal_does_not(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/journal.db"
+    async with open_journal(url) as journal:
+        await fill(journal, "run-1")
+    older = (tmp_path / "journal.db").read_bytes()
+    async with open_journal(url) as journal:
+        await fill(journal, "run-2")
+        path = await archive_runs(journal, ["run-2"])
+    (tmp_path / "journal.db").write_bytes(older)
+    async with open_journal(url) as journal:
+        assert path is not None and path.exists()
+        assert await journal.run_ids() == ["run-1"]
 
 
 @pytest.fixture

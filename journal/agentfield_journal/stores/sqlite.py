@@ -84,6 +84,8 @@ class SqliteStore:
         if not read_only:
             try:
                 self._resume_block()
+                if vfs is None:
+                    self._archives.remove_orphans(self)
                 if self._reserve is not None:
                     self.full = not self._reserve.take()
                     self.file.make_room_for_log()

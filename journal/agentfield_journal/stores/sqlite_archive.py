@@ -3,18 +3,22 @@
 An archive is an ordinary journal file that nobody writes. Knows nothing of the event loop.
 """
 
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Protocol, cast
 
+from agentfield_journal.durable_files import sync_folder
 from agentfield_journal.errors import JournalConflict, JournalCorrupt, JournalError
 from agentfield_journal.stores.port import Page
 from agentfield_journal.stores.sqlite_connection import Database
 from agentfield_journal.stores.sqlite_file import SqliteFile
 
 _COPY_RECORDS = 1_000
+_SUFFIX = ".archive.db"
+_EMPTY_BYTES = 4_096  # one page: SQLite's header, and no table yet
 
 
 class ArchiveStore(Protocol):
@@ -24,6 +28,7 @@ class ArchiveStore(Protocol):
     def file(self) -> SqliteFile: ...
     def page(self, run_id: str, after: int, limit: int) -> Page: ...
     def ends(self, run_id: str) -> Page: ...
+    def run_ids(self) -> list[str]: ...
     def adopt(self, run_id: str, epoch: int, pages: Callable[[int], Page]) -> None: ...
     def remove(self, db: Database, run: int) -> None: ...
     def close(self) -> None: ...
@@ -80,7 +85,7 @@ class Archives:
         moving = [run_id for run_id in run_ids if source.ends(run_id).rows and self.store_of(run_id) is None]
         if not moving:
             return None
-        path = self._file.path.with_name(f"{self._file.path.stem}-{secrets.token_hex(8)}.archive.db")
+        path = self._file.path.with_name(f"{self._file.path.stem}-{secrets.token_hex(8)}{_SUFFIX}")
         archive = self._open_store(path, False)
         try:
             for run_id in moving:
@@ -89,6 +94,44 @@ class Archives:
         finally:
             archive.close()
         return path, moving
+
+    def remove_orphans(self, source: ArchiveStore) -> list[Path]:
+        """Delete archives that a crash left before any run had moved there; return which.
+
+        One that holds a record which is not here as well is kept, whatever the reason.
+        """
+        with self._file.reading() as db:
+            named = {str(name) for (name,) in db.execute("SELECT file FROM archives").fetchall()}
+        ours = re.compile(re.escape(self._file.path.stem) + rf"-[0-9a-f]{{16}}{re.escape(_SUFFIX)}")
+        orphans = [
+            path
+            for path in self._file.path.parent.glob(f"*{_SUFFIX}")
+            if ours.fullmatch(path.name) and path.name not in named and self._is_copy(source, path)
+        ]
+        for path in orphans:
+            for leftover in ("-wal", "-shm", ".lock", ""):  # the file last: without it nothing is found again
+                path.with_name(path.name + leftover).unlink(missing_ok=True)
+        if orphans:
+            sync_folder(self._file.path.parent)
+        return orphans
+
+    def _is_copy(self, source: ArchiveStore, path: Path) -> bool:
+        if path.stat().st_size <= _EMPTY_BYTES and not path.with_name(path.name + "-wal").exists():
+            return True
+        try:
+            archive = self._open_store(path, True)
+        except JournalError:
+            return False
+        try:
+            for run_id in archive.run_ids():
+                seq, body, digest = archive.ends(run_id).rows[-1]
+                if source.page(run_id, seq - 1, 1).rows != [(seq, body, digest)]:
+                    return False
+        except JournalError:
+            return False
+        finally:
+            archive.close()
+        return True
 
     def clear(self, run_id: str) -> None:
         """Delete a run from the archive that holds it, if one does."""
