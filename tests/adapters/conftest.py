@@ -8,8 +8,10 @@ from collections.abc import AsyncGenerator, Generator
 import pytest
 import pytest_asyncio
 
+from agentfield_rt.errors import CloseReason
 from tests.adapters.calls_peer import CallsPeer, running_calls_peer
-from tests.adapters.peer import Peer, running_peer
+from tests.adapters.peer import Peer, both, running_peer
+from tests.adapters.websocket_line import REQUEST, Line, adapter_for, greeted
 
 
 @pytest_asyncio.fixture
@@ -22,6 +24,15 @@ async def peer() -> AsyncGenerator[Peer]:
 async def calls_peer() -> AsyncGenerator[CallsPeer]:
     async with running_calls_peer() as running:
         yield running
+
+
+@pytest_asyncio.fixture
+async def line(peer: Peer) -> AsyncGenerator[Line]:
+    """A connected openai/websocket."""
+    adapter = adapter_for(peer)
+    connected, socket = await both(adapter.connect(REQUEST), greeted(peer))
+    yield Line(adapter, socket, connected)
+    await adapter.close(CloseReason.NORMAL)
 
 
 @pytest.fixture(scope="session")
