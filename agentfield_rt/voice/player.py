@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agentfield_rt.frames import FRAME_BYTES, FRAME_MS, PlaybackStarted, PlaybackStopped
+from agentfield_rt.voice.utterances import PLAY_MAX_S
 
 LEAD_MS = 120
 """How far ahead of playback frames are handed over: covers a stall of the loop, costs as much at a cut."""
 
-BUFFER_MAX_MS = 120_000
+BUFFER_MAX_MS = int(PLAY_MAX_S * 1000)
+"""Audio that waits, of all responses together: as much as the longest utterance, 14.4 MB."""
+
 REFUSED_MAX = 16
 
 
@@ -33,8 +36,9 @@ class Caller(Protocol):
 @dataclass(slots=True)
 class _Item:
     response_id: str
-    pcm: bytearray
+    waiting: bytearray
     complete: bool = False
+    cut: bool = False
     played_bytes: int = 0
     started_at: float | None = None
 
@@ -55,12 +59,15 @@ class Player:
         self._refused: deque[str] = deque(maxlen=REFUSED_MAX)
 
     def give(self, response_id: str, pcm: bytes) -> None:
-        """Queue audio of a response. What exceeds `BUFFER_MAX_MS` is dropped: no answer is that long."""
+        """Queue audio of a response. One that exceeds `BUFFER_MAX_MS` is cut there, and reported as cut."""
         if response_id in self._refused:
             return
+        room_bytes = BUFFER_MAX_MS // FRAME_MS * FRAME_BYTES - sum(len(item.waiting) for item in self._items)
         item = self._item(response_id)
-        if len(item.pcm) < BUFFER_MAX_MS // FRAME_MS * FRAME_BYTES:
-            item.pcm += pcm
+        item.waiting += pcm[:room_bytes]
+        if len(pcm) > room_bytes:
+            item.complete = item.cut = True
+            self._refused.append(response_id)
         self._wake.set()
 
     def refuse(self, response_id: str) -> None:
@@ -110,7 +117,7 @@ class Player:
 
     @staticmethod
     def _has_frame(item: _Item) -> bool:
-        return len(item.pcm) - item.played_bytes >= FRAME_BYTES
+        return len(item.waiting) >= FRAME_BYTES
 
     async def _step(self, item: _Item) -> None:
         """Play one frame, or let the response end when all of it has been heard."""
@@ -121,15 +128,16 @@ class Player:
         ahead_s = item.played_bytes / FRAME_BYTES * FRAME_MS / 1000 - (now - item.started_at)
         if ahead_s < 0:
             item.started_at = now - item.played_bytes / FRAME_BYTES * FRAME_MS / 1000  # no burst after a gap
-        frame = bytes(item.pcm[item.played_bytes : item.played_bytes + FRAME_BYTES])
+        frame = bytes(item.waiting[:FRAME_BYTES])
         if not frame:
             await asyncio.sleep(max(ahead_s, 0))
             if self._items and self._items[0] is item:
                 self._items.popleft()
-                self._report(PlaybackStopped(item.response_id, cleared=False))
+                self._report(PlaybackStopped(item.response_id, cleared=item.cut))
             return
         if ahead_s > LEAD_MS / 1000:
             await asyncio.sleep(ahead_s - LEAD_MS / 1000)
         if self._items and self._items[0] is item:  # not cleared meanwhile
             item.played_bytes += len(frame)
+            del item.waiting[: len(frame)]
             await self._caller.play(frame)
