@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel
 
-from agentfield_journal import ContentStore, JournalError
+from agentfield_journal import ContentStore, Cursor, JournalError, JournalUnavailable
 from agentfield_journal.envelope import Retention
 from agentfield_rt.agent import ExecutionContext, InvalidInput
 from agentfield_rt.core import records
@@ -47,12 +47,17 @@ class ExecutionStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+FINAL_STATUSES = frozenset({ExecutionStatus.SUCCEEDED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED})
+
+
 @dataclass(slots=True, eq=False)
 class Execution:
     """One run of a reasoner.
 
     Attributes:
         depth: How many executions wait for this one.
+        outcome: Where its last record stands: the run and the place in it.
+        finished: Set when the outcome is known and appended; `told` waits until it is durable as well.
     """
 
     execution_id: str
@@ -66,7 +71,23 @@ class Execution:
     error: str | None = None
     started_at: float | None = None
     completed_at: float | None = None
+    outcome: tuple[Run, Cursor] | None = None
     finished: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def told(self) -> None:
+        """Return once the status may leave this process: a final one only when its record is durable.
+
+        Raises:
+            JournalUnavailable: it could not be recorded.
+            JournalError: it could not be made durable.
+        """
+        if self.status not in FINAL_STATUSES:
+            return
+        await self.finished.wait()
+        if self.outcome is None:
+            raise JournalUnavailable(f"the outcome of {self.execution_id} is not recorded")
+        run, cursor = self.outcome
+        await run.durable(cursor)
 
 
 class Executions:
@@ -183,7 +204,7 @@ class Executions:
             outcome = invocation.result()
         execution.completed_at = time.time()
         try:
-            self._record(run, execution, outcome)
+            execution.outcome = run, self._record(run, execution, outcome)
         except JournalError as error:
             log.error("the outcome of %s is not recorded: %s", execution.execution_id, type(error).__name__)
         finally:
@@ -219,7 +240,7 @@ class Executions:
             op_id=execution.execution_id, reason=reason, error_ref=self._keep(error, execution.request)
         )
 
-    def _record(self, run: Run, execution: Execution, record: Record) -> Any:
+    def _record(self, run: Run, execution: Execution, record: Record) -> Cursor:
         request = execution.request
         agent_id = request.target.partition(".")[0]
         return run.append([record], Context(agent_id, request.session_id, request.turn_id))

@@ -72,8 +72,9 @@ def accepted(execution: Execution) -> dict[str, Any]:
 
 @router.get("/executions/{execution_id}")
 async def execution_status(execution_id: str, plane: Plane) -> dict[str, Any]:
-    """Where an execution stands, and its result."""
+    """Where an execution stands, and its result; that it is over is durable when this answers."""
     execution = plane.executions.get(execution_id)
+    await execution.told()
     view: dict[str, Any] = {
         "execution_id": execution.execution_id,
         "run_id": execution.run_id,

@@ -5,8 +5,10 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 from pydantic import BaseModel
@@ -15,7 +17,9 @@ from agentfield_journal import Cursor, JournalUnavailable, QueuedContentStore, S
 from agentfield_journal.content.store import MemoryContent
 from agentfield_journal.stores.memory import MemoryStore
 from agentfield_rt import Agent, ExecutionFailed
+from agentfield_rt.config import Settings
 from agentfield_rt.errors import Reason
+from agentfield_rt.plane.app import create_app
 from agentfield_rt.plane.errors import Conflict
 from agentfield_rt.plane.executions import DEPTH_MAX, Executions, ExecutionStatus
 from agentfield_rt.plane.nodes import Nodes
@@ -204,3 +208,69 @@ async def test_an_execution_that_could_not_be_made_durable_was_never_accepted(
             await desk.executions.submit(request("double", number=4))
         await asyncio.wait_for(sealed(desk), 5)
         assert await desk.kinds() == ["execution_queued", "execution_cancelled", "run_completed"]
+
+
+@asynccontextmanager
+async def served_from_here(data: Path) -> AsyncGenerator[tuple[httpx.AsyncClient, str, asyncio.Event]]:
+    """A server on this loop, the path of an execution that runs on it, and the event it waits for."""
+    app, go_on = Agent("desk"), asyncio.Event()
+
+    @app.reasoner()
+    async def waits() -> int:
+        await go_on.wait()
+        return 8
+
+    served = create_app([app], settings=Settings(data=data))
+    async with served.router.lifespan_context(served):
+        transport = httpx.ASGITransport(served)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8080") as client:
+            answer = await client.post("/api/v1/execute/async/desk.waits", json={"input": {}})
+            yield client, f"/api/v1/executions/{answer.json()['execution_id']}", go_on
+
+
+async def final(client: httpx.AsyncClient, path: str) -> dict[str, Any]:
+    """Ask until it is over."""
+    while True:
+        execution: dict[str, Any] = (await client.get(path)).json()
+        if execution["status"] not in ("queued", "running"):
+            return execution
+
+
+@pytest.mark.asyncio
+async def test_over_http_an_execution_is_over_when_its_outcome_is_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really_durable = Run.durable
+    asked, disk = asyncio.Event(), asyncio.Event()
+
+    async def held(self: Run, cursor: Cursor | None = None) -> None:
+        asked.set()
+        await disk.wait()
+        await really_durable(self, cursor)
+
+    async with served_from_here(tmp_path) as (client, path, go_on):
+        monkeypatch.setattr(Run, "durable", held)
+        go_on.set()
+        asking = asyncio.create_task(final(client, path))
+        await asyncio.wait_for(asked.wait(), 5)
+        done, _ = await asyncio.wait({asking}, timeout=0.05)
+        assert not done
+        disk.set()
+        told = await asking
+        assert (told["status"], told["result"]) == ("succeeded", 8)
+
+
+@pytest.mark.asyncio
+async def test_over_http_an_outcome_that_could_not_be_made_durable_is_not_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(self: Run, cursor: Cursor | None = None) -> None:
+        raise JournalUnavailable("the disk does not answer")
+
+    async with served_from_here(tmp_path) as (client, path, go_on):
+        monkeypatch.setattr(Run, "durable", fails)
+        go_on.set()
+        while (answer := await client.get(path)).status_code == 200:
+            assert answer.json()["status"] in ("queued", "running")
+        assert answer.status_code == 503
+        assert "result" not in answer.json()
