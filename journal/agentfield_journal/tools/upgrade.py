@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from agentfield_journal.engine import StoreJournal
 from agentfield_journal.errors import JournalConflict
 from agentfield_journal.opening import open_journal
 from agentfield_journal.tools.exchange import copy_rows
@@ -29,15 +30,25 @@ async def upgrade_journal(
             raise JournalConflict(f"{source_url} is damaged: {found.findings[0].problem}; nothing was copied")
         if await target.all_run_ids():
             raise JournalConflict(f"{target_url} is not empty")
-        done = 0
-        for run_id in reversed(await source.all_run_ids()):
-            rows = await source.read_rows(run_id, after=0, limit=_PAGE_RECORDS)
-            while len(rows) % _PAGE_RECORDS == 0 and (
-                more := await source.read_rows(run_id, after=len(rows), limit=_PAGE_RECORDS)
-            ):
-                rows += more
-            await copy_rows(target, run_id, rows)
-            done += len(rows)
-            if progress is not None:
-                progress(done)
+        await copy_journal(source, target, progress=progress)
         return await verify(target)
+
+
+async def copy_journal(
+    source: StoreJournal, target: StoreJournal, *, progress: Callable[[int], None] | None = None
+) -> None:
+    """Copy every run of a sound journal into an empty one, oldest first.
+
+    `progress` is called after each run with the number of records that are durable in `target`.
+    """
+    done = 0
+    for run_id in reversed(await source.all_run_ids()):
+        rows = await source.read_rows(run_id, after=0, limit=_PAGE_RECORDS)
+        while len(rows) % _PAGE_RECORDS == 0 and (
+            more := await source.read_rows(run_id, after=len(rows), limit=_PAGE_RECORDS)
+        ):
+            rows += more
+        await copy_rows(target, run_id, rows)
+        done += len(rows)
+        if progress is not None:
+            progress(done)
