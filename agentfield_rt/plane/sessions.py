@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Generator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agentfield_journal import ContentStore
+from agentfield_journal import ContentStore, JournalError
 from agentfield_rt.agent import Agent, SessionDefinition
 from agentfield_rt.controller import RealtimeSessionController
 from agentfield_rt.errors import CloseReason, Reason
@@ -17,9 +17,10 @@ from agentfield_rt.plane.executions import Execution, Executions, stamp
 from agentfield_rt.plane.nodes import Nodes
 from agentfield_rt.plane.providers import Providers
 from agentfield_rt.plane.runs import Runs
-from agentfield_rt.ports import ToolSpec
+from agentfield_rt.ports import ProviderAdapter, ToolSpec
 from agentfield_rt.registry import validate_pair
-from agentfield_rt.voice.link import ExecutionRequest
+from agentfield_rt.run import Run
+from agentfield_rt.voice.link import ExecutionRequest, Handler
 from agentfield_rt.voice.session import VoiceSession
 from agentfield_rt.voice.spec import SessionServices, SessionSpec
 
@@ -59,6 +60,7 @@ class Sessions:
         self._sessions: dict[str, VoiceSession] = {}
         self._presence: dict[str, int] = {}
         self._endings: set[asyncio.Task[None]] = set()
+        self._starting = 0
 
     def __len__(self) -> int:
         """Live sessions."""
@@ -79,7 +81,8 @@ class Sessions:
         """Start a session; its first record is durable when this returns.
 
         Raises:
-            BadRequest, NotFound: the target is no session, or not for this pair. AgentField's texts.
+            BadRequest, NotFound: the target is no session, or not for this pair (AgentField's texts); or
+                two of its tools have one name.
             UnsupportedTransport: the pair does not exist, or nothing here can drive it.
             Busy: as many sessions are live as may be.
         """
@@ -92,28 +95,53 @@ class Sessions:
                 f"session {target} is registered for provider={definition.provider} "
                 f"transport={definition.transport}; requested provider={provider} transport={transport}"
             )
-        if len(self) >= self._providers.settings.sessions_max:
-            raise Busy(f"{len(self)} sessions are live, which is the limit; try again later")
         spec = self._spec(agent, definition, request)
-        adapter = await self._providers.adapter(provider, transport)
-        run = await self._runs.hold(spec.session_id.replace("sess_", "run_"))
-        session = VoiceSession(
-            spec,
-            run,
-            controller=RealtimeSessionController(
-                adapter, run, session_id=spec.session_id, config=spec.config
-            ),
-            services=self._services,
-            handler=definition.handler(),
-        )
-        session.start()
+        with self._place():
+            adapter = await self._providers.adapter(provider, transport)
+            run = await self._runs.hold(spec.session_id.replace("sess_", "run_"))
+            session = self._begin(spec, run, adapter=adapter, handler=definition.handler())
+        try:
+            await run.durable()
+        except BaseException:  # nobody learned its id
+            self._end(session)
+            raise
+        return session
+
+    @contextlib.contextmanager
+    def _place(self) -> Generator[None]:
+        """Keep one of the places for a session that is being started; then it counts itself."""
+        taken = len(self) + self._starting
+        if taken >= self._providers.settings.sessions_max:
+            raise Busy(f"{taken} sessions are live, which is the limit; try again later")
+        self._starting += 1
+        try:
+            yield
+        finally:
+            self._starting -= 1
+
+    def _begin(
+        self, spec: SessionSpec, run: Run, *, adapter: ProviderAdapter, handler: Handler
+    ) -> VoiceSession:
+        """Start a session in a run that is held for it; without one, the run is let go."""
+        try:
+            session = VoiceSession(
+                spec,
+                run,
+                controller=RealtimeSessionController(
+                    adapter, run, session_id=spec.session_id, config=spec.config
+                ),
+                services=self._services,
+                handler=handler,
+            )
+            session.start()
+        except BaseException:
+            self._runs.fail(run.run_id, Reason.INTERNAL)
+            self._spawn(self._release(run.run_id), f"let go {run.run_id}")
+            raise
         self._sessions[session.session_id] = session
         self._forget_old()
-        ending = asyncio.create_task(self._let_go(session), name=f"let go {session.session_id}")
-        self._endings.add(ending)
-        ending.add_done_callback(self._endings.discard)
+        self._spawn(self._let_go(session), f"let go {session.session_id}")
         asyncio.get_running_loop().call_later(CONNECT_WITHIN_S, self._end_if_unused, session)
-        await run.durable()
         return session
 
     async def call_tool(
@@ -166,9 +194,18 @@ class Sessions:
 
     def _end(self, session: VoiceSession) -> None:
         if not session.is_over:
-            ending = asyncio.create_task(session.close(CloseReason.CALLER_GONE))
-            self._endings.add(ending)
-            ending.add_done_callback(self._endings.discard)
+            self._spawn(session.close(CloseReason.CALLER_GONE), f"close {session.session_id}")
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        ending = asyncio.create_task(work, name=name)
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
+
+    async def _release(self, run_id: str) -> None:
+        try:
+            await self._runs.let_go(run_id)
+        except JournalError as error:
+            log.error("run %s could not be sealed: %s", run_id, type(error).__name__)
 
     async def _let_go(self, session: VoiceSession) -> None:
         await session.ended()
@@ -176,13 +213,10 @@ class Sessions:
             self._runs.fail(session.run_id, Reason.UNAVAILABLE)
         elif session.close_reason is CloseReason.HANDLER_FAILURE:
             self._runs.fail(session.run_id, Reason.HANDLER_ERROR)
-        await self._runs.let_go(session.run_id)
+        await self._release(session.run_id)
 
     def _spec(self, agent: Agent, definition: SessionDefinition, request: StartRequest) -> SessionSpec:
-        tools = {
-            target.partition(".")[2]: target
-            for target in (tool if "." in tool else f"{agent.node_id}.{tool}" for tool in definition.tools)
-        }
+        tools = _tools(agent, definition)
         config = replace(
             definition.config,
             model=request.model or definition.config.model,
@@ -209,3 +243,22 @@ class Sessions:
         over = [session_id for session_id, session in self._sessions.items() if session.is_over]
         for session_id in over[: max(len(over) - ENDED_REMEMBERED_MAX, 0)]:
             del self._sessions[session_id]
+
+
+def _tools(agent: Agent, definition: SessionDefinition) -> dict[str, str]:
+    """Targets by the name the model calls them: a reasoner's, without its node.
+
+    Raises:
+        BadRequest: two have one name.
+    """
+    tools: dict[str, str] = {}
+    for tool in definition.tools:
+        target = tool if "." in tool else f"{agent.node_id}.{tool}"
+        name = target.partition(".")[2]
+        other = tools.setdefault(name, target)
+        if other != target:
+            raise BadRequest(
+                f"session {agent.node_id}.{definition.name} allows {other} and {target}, which a model "
+                f"cannot tell apart: both are '{name}' to it; rename one of the reasoners"
+            )
+    return tools
