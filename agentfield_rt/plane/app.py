@@ -9,7 +9,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from agentfield_journal import JournalConflict, JournalError, JournalFull, JournalUnavailable
 from agentfield_rt import __version__
@@ -26,7 +25,7 @@ from agentfield_rt.errors import (
 from agentfield_rt.plane import http_executions, http_sessions
 from agentfield_rt.plane.control_plane import open_control_plane
 from agentfield_rt.plane.errors import PlaneError
-from agentfield_rt.plane.guards import BodyLimit, SameOrigin, SecurityHeaders
+from agentfield_rt.plane.guards import BodyLimit, OwnNames, SameOrigin, SecurityHeaders
 
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (UnsupportedTransport, 400),
@@ -51,7 +50,7 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
             yield
 
     app = FastAPI(title="AgentField RT", version=__version__, lifespan=lifespan)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.names, www_redirect=False)
+    app.add_middleware(OwnNames, names=settings.names)
     app.add_middleware(BodyLimit)
     app.add_middleware(SameOrigin)
     app.add_middleware(SecurityHeaders)

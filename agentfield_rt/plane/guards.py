@@ -1,5 +1,7 @@
-"""What every request and answer passes: no page of another origin, a bound on bodies, safe headers."""
+"""What every request and answer passes: our own names, no foreign page, bounded bodies, safe headers."""
 
+import re
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -9,6 +11,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BODY_BYTES_MAX = 256 * 1024
 _TOO_LARGE = f"the body is larger than {BODY_BYTES_MAX} bytes"
+
+_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[\w.-]+)(:\d+)?", re.ASCII)
+_ANOTHER_NAME = (
+    "this server does not answer under the name in the Host header; "
+    "AGENTFIELD_RT_HOSTS, a JSON list, says under which names it does"
+)
 
 _HEADERS = {
     "Content-Security-Policy": (
@@ -42,6 +50,34 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+class OwnNames:
+    """Refuses requests under a name that is not this server's: a page could give it one of its own.
+
+    Args:
+        names: As a Host header writes them, without a port; `*.example.com` is every name below, `*` any.
+    """
+
+    def __init__(self, app: ASGIApp, names: Iterable[str]) -> None:
+        self._app = app
+        self._names = frozenset(name.lower() for name in names)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket") and not self._is_ours(Headers(scope=scope).get("host", "")):
+            await JSONResponse({"error": _ANOTHER_NAME}, 400)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _is_ours(self, host: str) -> bool:
+        if "*" in self._names:
+            return True
+        written = _HOST.fullmatch(host.lower())
+        if written is None:
+            return False
+        name = written["name"]
+        parents = (f"*{name[at:]}" for at, character in enumerate(name) if character == ".")
+        return name in self._names or any(parent in self._names for parent in parents)
 
 
 def is_same_origin(headers: Headers) -> bool:

@@ -28,7 +28,37 @@ async def test_a_server_answers_to_loopback_and_to_the_address_it_listens_on(
     app = create_app(settings=Settings(host=listens_on, data=tmp_path))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url=f"http://{called}") as client:
-        assert (await client.get("/health")).status_code == status
+        answer = await client.get("/health")
+        assert answer.status_code == status
+        if status == 400:
+            assert "AGENTFIELD_RT_HOSTS" in answer.json()["error"]
+            assert called not in answer.text
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("hosts", "called", "status"),
+    [
+        (["*.example.com"], "rt.example.com", 200),
+        (["*.example.com"], "A.B.Example.com:8080", 200),
+        (["*.example.com"], "example.com", 400),
+        (["*.example.com"], "rt.example.com.evil.example", 400),
+        (["RT.example.com"], "rt.example.com", 200),
+        (["rt.example.com"], "www.rt.example.com", 400),
+        (["rt.example.com"], "evil.example/rt.example.com", 400),
+        (["rt.example.com"], "rt.example.com@evil.example", 400),
+        (["rt.example.com"], "rt.example.com:http", 400),
+        (["rt.example.com"], "", 400),
+        (["*"], "whatever.example", 200),
+    ],
+)
+async def test_a_server_answers_to_the_names_it_was_given(
+    tmp_path: Path, hosts: list[str], called: str, status: int
+) -> None:
+    app = create_app(settings=Settings(data=tmp_path, hosts=tuple(hosts)))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        assert (await client.get("/health", headers={"Host": called})).status_code == status
 
 
 @pytest.mark.asyncio
