@@ -59,14 +59,20 @@ class Archives:
         if found is None or found[0] is None:
             return None
         name = str(found[0])
-        if not self._file.path.with_name(name).exists():
+        if not self._path_of(name).exists():
             raise JournalCorrupt(f"run {run_id}: its archive {name} is missing", run_id=run_id, seq=1)
         return self._reader(name)
 
     def _reader(self, name: str) -> ArchiveStore:
         if name not in self._open:
-            self._open[name] = self._open_store(self._file.path.with_name(name), True)
+            self._open[name] = self._open_store(self._path_of(name), True)
         return self._open[name]
+
+    def _path_of(self, name: object) -> Path:
+        """An archive beside this file, by a name that may be damaged."""
+        if not isinstance(name, str) or not name.endswith(_SUFFIX) or set(name) & set("/\\\0"):
+            raise JournalCorrupt("the journal names an archive that cannot be one", run_id="", seq=0)
+        return self._file.path.with_name(name)
 
     def require_here(self, db: Database, run_id: str) -> None:
         """Refuse to continue a run that has left the file."""
