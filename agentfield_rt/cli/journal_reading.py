@@ -16,6 +16,7 @@ from agentfield_journal import (
 from agentfield_journal.envelope import Envelope
 from agentfield_rt.cli.failures import ExitCode, Failure
 from agentfield_rt.plane.control_plane import journal_path
+from agentfield_rt.plane.notation import run_id_of
 
 _URL = re.compile(r"(sqlite|postgresql|postgres|nats|nats-unsynced):|memory:$")
 
@@ -83,7 +84,7 @@ async def find_run(journal: StoreJournal, name: str | None) -> str:
         raise Failure("the journal is empty: nothing has run yet")
     if name is None:
         return run_ids[0]
-    wanted = name.replace("sess_", "run_", 1) if name.startswith("sess_") else name
+    wanted = run_id_of(name)
     if wanted in run_ids:
         return wanted
     found = [run_id for run_id in run_ids if run_id.startswith(wanted)]

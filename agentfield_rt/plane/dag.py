@@ -4,11 +4,11 @@ A session is the root of its run; turns hang below it, and below a turn the reas
 """
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 from agentfield_journal.envelope import Envelope
 from agentfield_rt.core import records
+from agentfield_rt.plane.notation import iso
 from agentfield_rt.run import decode
 
 Node = dict[str, Any]
@@ -89,7 +89,7 @@ def _node(run_id: str, envelope: Envelope, session: Node | None) -> Node:
         "reasoner_id": name,
         "status": status,
         "session_id": envelope.session_id,
-        "started_at": _iso(envelope.at_ns),
+        "started_at": iso(envelope.at_ns / 1e9),
         "completed_at": None,
         "duration_ms": None,
         "started_at_ns": envelope.at_ns,
@@ -103,7 +103,7 @@ def _node(run_id: str, envelope: Envelope, session: Node | None) -> Node:
 
 def _end(node: Node, envelope: Envelope, status: str) -> None:
     node["status"] = status
-    node["completed_at"] = _iso(envelope.at_ns)
+    node["completed_at"] = iso(envelope.at_ns / 1e9)
     node["duration_ms"] = (envelope.at_ns - node["started_at_ns"]) // 1_000_000
 
 
@@ -119,7 +119,3 @@ def _status(nodes: Iterable[Node]) -> str:
         if status in statuses:
             return status
     return "succeeded"
-
-
-def _iso(at_ns: int) -> str:
-    return datetime.fromtimestamp(at_ns / 1e9, UTC).isoformat().replace("+00:00", "Z")

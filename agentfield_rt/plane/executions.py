@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Coroutine, Mapping
@@ -22,6 +21,7 @@ from agentfield_rt.core.records import Record
 from agentfield_rt.errors import ExecutionFailed, Reason
 from agentfield_rt.plane.errors import BadRequest, NotFound, PlaneError
 from agentfield_rt.plane.nodes import Nodes
+from agentfield_rt.plane.notation import new_execution_id, new_run_id
 from agentfield_rt.plane.runs import Runs
 from agentfield_rt.run import Context, Run
 from agentfield_rt.voice.link import ExecutionRequest
@@ -123,7 +123,7 @@ class Executions:
         input_ref = self._keep_arguments(request)
         run_id = request.run_id or new_run_id()
         run = await self._runs.hold(run_id)
-        execution = Execution(f"exec_{stamp()}_{secrets.token_hex(8)}", run_id, request, depth, time.time())
+        execution = Execution(new_execution_id(), run_id, request, depth, time.time())
         queued = records.ExecutionQueued(
             op_id=execution.execution_id,
             target=request.target,
@@ -268,12 +268,3 @@ def _as_json(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     raise TypeError(f"{type(value).__name__} has no JSON form")
-
-
-def stamp() -> str:
-    """The date and time part of an id, as AgentField writes it."""
-    return time.strftime("%Y%m%d_%H%M%S", time.gmtime())
-
-
-def new_run_id() -> str:
-    return f"run_{stamp()}_{secrets.token_hex(8)}"

@@ -1,6 +1,5 @@
 """Execution and workflow routes, in AgentField's shapes."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -10,6 +9,7 @@ from agentfield_rt.plane.dag import workflow_dag
 from agentfield_rt.plane.dependencies import Plane, WorkflowHeaders
 from agentfield_rt.plane.errors import NotFound
 from agentfield_rt.plane.executions import Execution
+from agentfield_rt.plane.notation import iso, run_id_of
 from agentfield_rt.voice.link import ExecutionRequest
 
 router = APIRouter(tags=["executions"])
@@ -65,7 +65,7 @@ def accepted(execution: Execution) -> dict[str, Any]:
         "status": "queued",
         "target": execution.request.target,
         "type": "reasoner",
-        "created_at": _iso(execution.created_at),
+        "created_at": iso(execution.created_at),
         "webhook_registered": False,
     }
 
@@ -79,11 +79,11 @@ async def execution_status(execution_id: str, plane: Plane) -> dict[str, Any]:
         "execution_id": execution.execution_id,
         "run_id": execution.run_id,
         "status": execution.status,
-        "started_at": _iso(execution.started_at or execution.created_at),
+        "started_at": iso(execution.started_at or execution.created_at),
         "webhook_registered": False,
     }
     if execution.completed_at is not None:
-        view["completed_at"] = _iso(execution.completed_at)
+        view["completed_at"] = iso(execution.completed_at)
         view["duration_ms"] = int((execution.completed_at - (execution.started_at or 0)) * 1000)
         view["result"] = execution.result
     if execution.reason is not None:
@@ -111,11 +111,7 @@ async def agentic_query(body: QueryBody, plane: Plane) -> dict[str, Any]:
         }
     results: list[dict[str, Any]] = []
     session_id = body.filters.session_id
-    run_ids = (
-        [session_id.replace("sess_", "run_", 1)]
-        if session_id
-        else [head.run_id for head in await plane.journal.heads()]
-    )
+    run_ids = [run_id_of(session_id)] if session_id else [head.run_id for head in await plane.journal.heads()]
     for run_id in run_ids[body.offset : body.offset + body.limit]:
         if (found := workflow_dag(run_id, await plane.journal.read(run_id))) is not None:
             results.append(_workflow_row(found))
@@ -144,7 +140,3 @@ def _workflow_row(found: dict[str, Any]) -> dict[str, Any]:
         "completed_at": found["dag"]["completed_at"],
         "total_duration_ms": found["dag"]["duration_ms"],
     }
-
-
-def _iso(at_s: float) -> str:
-    return datetime.fromtimestamp(at_s, UTC).isoformat().replace("+00:00", "Z")

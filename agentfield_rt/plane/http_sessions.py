@@ -1,6 +1,6 @@
 """Session routes. Both of AgentField's route families end in the same functions."""
 
-from datetime import UTC, datetime
+import time
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
@@ -16,6 +16,7 @@ from agentfield_rt.plane.errors import BadRequest, Conflict
 from agentfield_rt.plane.events import session_events
 from agentfield_rt.plane.http_executions import accepted
 from agentfield_rt.plane.media import carry_media
+from agentfield_rt.plane.notation import iso
 from agentfield_rt.plane.sdp import OFFER_BYTES_MAX, check_offer
 from agentfield_rt.plane.sessions import StartRequest
 from agentfield_rt.timeline import timeline_svg
@@ -128,7 +129,7 @@ def _started(session: VoiceSession, *, mounted_at: str) -> dict[str, Any]:
         "tool_url": f"{base}/tools/{{tool}}",
         "events_url": f"{base}/events",
         "media_url": f"{base}/media",
-        "created_at": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+        "created_at": iso(time.time()),
     }
 
 

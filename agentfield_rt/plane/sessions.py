@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import secrets
 from collections.abc import AsyncGenerator, Coroutine, Generator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,8 +12,9 @@ from agentfield_rt.agent import Agent, SessionDefinition
 from agentfield_rt.controller import RealtimeSessionController
 from agentfield_rt.errors import CloseReason, Reason
 from agentfield_rt.plane.errors import BadRequest, Busy, NotAllowed, NotFound
-from agentfield_rt.plane.executions import Execution, Executions, stamp
+from agentfield_rt.plane.executions import Execution, Executions
 from agentfield_rt.plane.nodes import Nodes
+from agentfield_rt.plane.notation import new_session_id, run_id_of
 from agentfield_rt.plane.providers import Providers
 from agentfield_rt.plane.runs import Runs
 from agentfield_rt.ports import ProviderAdapter, ToolSpec
@@ -98,7 +98,7 @@ class Sessions:
         spec = self._spec(agent, definition, request)
         with self._place():
             adapter = await self._providers.adapter(provider, transport)
-            run = await self._runs.hold(spec.session_id.replace("sess_", "run_"))
+            run = await self._runs.hold(run_id_of(spec.session_id))
             session = self._begin(spec, run, adapter=adapter, handler=definition.handler())
         try:
             await run.durable()
@@ -224,7 +224,7 @@ class Sessions:
             tools=tuple(self._tool_spec(name, target) for name, target in tools.items()),
         )
         return SessionSpec(
-            session_id=f"sess_{stamp()}_{secrets.token_hex(16)}",
+            session_id=new_session_id(),
             target=f"{agent.node_id}.{definition.name}",
             provider=definition.provider,
             transport=definition.transport,

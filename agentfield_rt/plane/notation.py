@@ -1,0 +1,35 @@
+"""How the plane writes ids and times: AgentField's notation. Knows nothing of what they belong to."""
+
+import secrets
+import time
+from datetime import UTC, datetime
+
+_SESSION, _RUN, _EXECUTION = "sess_", "run_", "exec_"
+
+
+def new_session_id() -> str:
+    """128 random bits: whoever knows the id of a session may take part in it."""
+    return f"{_SESSION}{_stamp()}_{secrets.token_hex(16)}"
+
+
+def new_run_id() -> str:
+    return f"{_RUN}{_stamp()}_{secrets.token_hex(8)}"
+
+
+def new_execution_id() -> str:
+    return f"{_EXECUTION}{_stamp()}_{secrets.token_hex(8)}"
+
+
+def run_id_of(session_id: str) -> str:
+    """The run a session is journaled in; what is no session's id, a run's own id say, stays as it is."""
+    return _RUN + session_id.removeprefix(_SESSION) if session_id.startswith(_SESSION) else session_id
+
+
+def iso(at_s: float) -> str:
+    """Seconds since 1970 as ISO 8601 in UTC, with `Z`."""
+    return datetime.fromtimestamp(at_s, UTC).isoformat().replace("+00:00", "Z")
+
+
+def _stamp() -> str:
+    """The date and time part of an id."""
+    return time.strftime("%Y%m%d_%H%M%S", time.gmtime())
