@@ -34,15 +34,25 @@ class Server:
         self.port = port
         self.start()
 
-    def start(self) -> None:
+    def _spawn(self) -> None:
         self._process = subprocess.Popen(
             self._command, cwd=self._folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
+
+    def start(self) -> None:
+        self._spawn()
         deadline = time.monotonic() + 20
         while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if time.monotonic() > deadline:
                 raise RuntimeError(f"{self._command[0]} did not start")
             time.sleep(0.02)
+            if self._process.poll() is not None:
+                self._spawn()
+
+    def ensure_running(self) -> None:
+        """Start it again if it gave up: it does while processes of a killed one hold its memory."""
+        if self._process.poll() is not None:
+            self.start()
 
     def _answers(self) -> bool:
         with socket.socket() as probe:

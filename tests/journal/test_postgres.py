@@ -28,7 +28,7 @@ def url(server: Server) -> str:
     """A database of its own for each test."""
     base = f"postgresql://postgres@127.0.0.1:{server.port}"
     name = f"test_{secrets.token_hex(6)}"
-    wait_until_ready(f"{base}/postgres")
+    wait_until_ready(f"{base}/postgres", server)
     with psycopg.connect(f"{base}/postgres", autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
     return f"{base}/{name}"
@@ -37,7 +37,7 @@ def url(server: Server) -> str:
 READY_MAX_S = 60.0
 
 
-def wait_until_ready(url: str) -> None:
+def wait_until_ready(url: str, server: Server) -> None:
     """A server that recovers listens before it lets anyone in."""
     deadline = time.monotonic() + READY_MAX_S
     while True:
@@ -47,6 +47,7 @@ def wait_until_ready(url: str) -> None:
         except psycopg.OperationalError:
             if time.monotonic() > deadline:
                 raise
+            server.ensure_running()
             time.sleep(0.05)
 
 
@@ -99,7 +100,7 @@ async def test_a_killed_server_loses_nothing_and_the_journal_goes_on(url: str, s
         with pytest.raises(JournalUnavailable):
             writer.append([make_draft(4)])
     server.start()
-    wait_until_ready(url)
+    wait_until_ready(url, server)
     async with open_journal(url) as journal:
         writer = await journal.open_run("run-1")
         assert writer.head.seq >= 2
