@@ -18,7 +18,11 @@ import pytest
 from agentfield_adapters.local.mouth.caller import Samples, silence, speech
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "voice_support.py"
-AF = [sys.executable, "-c", "from agentfield_rt.cli import main; main()"]
+AF = [
+    sys.executable,
+    "-c",
+    "import signal; signal.signal(2, signal.default_int_handler); from agentfield_rt.cli import main; main()",
+]
 RATE_HZ = 44_100
 _SETTINGS = ("AGENTFIELD_", "OPENAI_")
 
