@@ -9,6 +9,7 @@ import struct
 import sys
 from collections.abc import Iterator
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 
@@ -40,21 +41,34 @@ def unpack(data: bytes, at: int = 0) -> tuple[Any, int]:
     return (items if kind == "list" else dict(zip(items[::2], items[1::2], strict=True))), at
 
 
-def records(db: sqlite3.Connection, run: int, run_id: str) -> Iterator[dict[str, Any]]:
+def opened(path: Path) -> sqlite3.Connection:
+    """The journal file at `path`, for reading."""
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    marks = db.execute("SELECT * FROM pragma_application_id, pragma_user_version").fetchone()
+    if marks != (0x41464A31, 1):
+        raise SystemExit(f"{path} is no journal, or has a newer format")
+    return db
+
+
+def records(db: sqlite3.Connection, run_id: str) -> Iterator[dict[str, Any]]:
     """The records of a run in order; stops with an error at the first that does not fit its chain."""
     digest = sha256(b"agentfield-journal run\x00" + run_id.encode()).digest()
-    rows = db.execute("SELECT seq, body, hash FROM records WHERE run = ? ORDER BY seq", (run,))
-    for expected, (seq, body, stored) in enumerate(rows, 1):
+    rows = "SELECT seq, body, hash FROM runs JOIN records USING (run) WHERE run_id = ? ORDER BY seq"
+    for expected, (seq, body, stored) in enumerate(db.execute(rows, (run_id,)), 1):
         digest = sha256(b"\x00" + len(body).to_bytes(8, "big") + body + digest).digest()
-        if seq != expected or digest != stored:
-            raise SystemExit(f"run {run_id}: record {expected} is missing or was changed")
-        record: dict[str, Any] = unpack(body)[0]
+        if seq != expected or digest != stored or (record := unpack(body)[0])["format"] > 1:
+            raise SystemExit(
+                f"run {run_id}: record {expected} is missing, was changed, or has a newer format"
+            )
         yield record | {"payload": unpack(record["payload"])[0], "hash": digest.hex()}
 
 
 if __name__ == "__main__":
-    db = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)
-    for run, run_id in db.execute("SELECT run, run_id FROM runs ORDER BY run").fetchall():
-        if len(sys.argv) < 3 or run_id == sys.argv[2]:
-            for record in records(db, run, run_id):
-                sys.stdout.write(json.dumps(record, default=bytes.hex) + "\n")
+    path, *wanted = Path(sys.argv[1]), *sys.argv[2:]
+    here = "SELECT run_id, file FROM runs LEFT JOIN archives USING (run) WHERE file NOT NULL OR seq IS NULL"
+    runs = dict(opened(path).execute(f"{here} ORDER BY run"))
+    for run_id in wanted or runs:
+        if run_id not in runs:
+            raise SystemExit(f"there is no run {run_id}, or it has expired")
+        for record in records(opened(path.with_name(runs[run_id] or path.name)), run_id):
+            sys.stdout.write(json.dumps(record, default=bytes.hex) + "\n")

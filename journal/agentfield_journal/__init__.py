@@ -8,20 +8,24 @@ from agentfield_journal.content.store import QueuedContentStore
 from agentfield_journal.engine import Limits, StoreJournal
 from agentfield_journal.envelope import FORMAT_VERSION, Cursor, Draft, Envelope, Privacy, Retention
 from agentfield_journal.errors import (
+    BatchTooLarge,
     ContentGone,
     JournalConflict,
     JournalCorrupt,
     JournalError,
     JournalFull,
     JournalUnavailable,
+    RunLeased,
     UnknownVersion,
 )
 from agentfield_journal.opening import Opening, open_content, open_journal
 from agentfield_journal.ports import Journal, RunHead, RunWriter
+from agentfield_journal.stores.leasing import LeaseTerms
 from agentfield_journal.verification import Finding, Report, verify
 
 __all__ = [
     "FORMAT_VERSION",
+    "BatchTooLarge",
     "ContentGone",
     "ContentStore",
     "Cursor",
@@ -34,6 +38,7 @@ __all__ = [
     "JournalError",
     "JournalFull",
     "JournalUnavailable",
+    "LeaseTerms",
     "Limits",
     "Opening",
     "Privacy",
@@ -41,6 +46,7 @@ __all__ = [
     "Report",
     "Retention",
     "RunHead",
+    "RunLeased",
     "RunWriter",
     "StoreJournal",
     "UnknownVersion",

@@ -10,7 +10,7 @@ from hashlib import sha256
 
 import msgspec
 
-from agentfield_journal.envelope import FORMAT_VERSION, Draft, Envelope
+from agentfield_journal.envelope import FORMAT_VERSION, Draft, Envelope, Privacy, Retention
 from agentfield_journal.errors import JournalCorrupt, UnknownVersion
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -27,6 +27,7 @@ _ENVELOPE_HEADER = _MAP16 + (_DRAFT_FIELDS + 5).to_bytes(2, "big")
 _PREV_HASH_FIELD = _encode("prev_hash") + b"\xc4\x20"
 _HASH_FIELD = _encode("hash") + b"\xc4\x20"
 
+_NO_REFS = ()  # the one empty tuple there is
 _SMALL_BYTES = 1_024
 _LENGTH_PREFIXES = [b"\x00" + size.to_bytes(8, "big") for size in range(_SMALL_BYTES)]
 
@@ -59,12 +60,13 @@ def genesis(run_id: str) -> bytes:
 
 def link(body: bytes, prev_hash: bytes) -> bytes:
     """The hash of a record: SHA-256 over 0x00, the length of the stored bytes, the bytes, the hash before."""
-    return sha256(b"".join((_length_prefix(body), body, prev_hash))).digest()
-
-
-def _length_prefix(body: bytes) -> bytes:
     size = len(body)
-    return _LENGTH_PREFIXES[size] if size < _SMALL_BYTES else b"\x00" + size.to_bytes(8, "big")
+    prefix = _LENGTH_PREFIXES[size] if size < _SMALL_BYTES else _long_prefix(size)
+    return sha256(b"".join((prefix, body, prev_hash))).digest()
+
+
+def _long_prefix(size: int) -> bytes:
+    return b"\x00" + size.to_bytes(8, "big")
 
 
 def record_head(run_id: str, epoch: int) -> bytes:
@@ -82,8 +84,44 @@ def record_head(run_id: str, epoch: int) -> bytes:
 
 
 def encode_draft(draft: Draft) -> bytes:
-    """The draft's part of a record's bytes: its fields in declared order, without the map's header."""
-    return _encode(draft)[_DRAFT_HEADER_BYTES:]
+    """The draft's part of a record's bytes: its fields in declared order, without the map's header.
+
+    Raises:
+        ValueError: a field does not hold what it must, so that nobody could read the record again.
+    """
+    # Structs do not look at what they are given, and decoding to see costs as much as encoding.
+    if not (
+        type(draft.at_ns) is int
+        and type(draft.record_id) is type(draft.kind) is str
+        and type(draft.payload) is bytes
+        and type(draft.version) is int
+        and ((word := draft.op_id) is None or type(word) is str)
+        and ((word := draft.request_record_id) is None or type(word) is str)
+        and ((word := draft.agent_id) is None or type(word) is str)
+        and ((word := draft.session_id) is None or type(word) is str)
+        and ((word := draft.turn_id) is None or type(word) is str)
+        and ((word := draft.fingerprint) is None or type(word) is str)
+        and ((refs := draft.causal_refs) is _NO_REFS or (type(refs) is tuple and _are_words(refs)))
+        and ((refs := draft.content_refs) is _NO_REFS or (type(refs) is tuple and _are_words(refs)))
+        and type(draft.privacy) is Privacy
+        and type(draft.retention) is Retention
+    ):
+        raise ValueError(
+            "a record needs record_id and kind as str, at_ns and version as int, payload as bytes; ids and"
+            " fingerprint are str or None, refs are tuples of str, privacy and retention of their classes"
+        )
+    try:
+        return _encode(draft)[_DRAFT_HEADER_BYTES:]
+    except (OverflowError, TypeError) as error:
+        raise ValueError(f"not a record that can be stored: {error}") from error
+
+
+def _are_words(refs: tuple[str, ...]) -> bool:
+    try:
+        "".join(refs)
+    except TypeError:
+        return False
+    return True
 
 
 def draft_part(body: bytes, run_id: str) -> bytes:
@@ -130,7 +168,9 @@ def check(
             if seq != expected:
                 raise _corrupt(run_id, expected, f"is missing, the next one is {seq}")
             # `link` and `decode`, written out: two calls less are a tenth of a replay.
-            if sha256(b"".join((_length_prefix(body), body, prev_hash))).digest() != digest:
+            size = len(body)
+            prefix = _LENGTH_PREFIXES[size] if size < _SMALL_BYTES else _long_prefix(size)
+            if sha256(b"".join((prefix, body, prev_hash))).digest() != digest:
                 raise _corrupt(run_id, seq, "does not match its hash")
             if body.startswith(_RECORD_HEADER):
                 record = _decode_envelope(

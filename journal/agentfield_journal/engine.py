@@ -4,7 +4,8 @@ Knows nothing of files, SQL or servers.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
@@ -15,6 +16,7 @@ from agentfield_journal import codec
 from agentfield_journal.codec import Seen
 from agentfield_journal.envelope import Envelope
 from agentfield_journal.errors import (
+    BatchTooLarge,
     JournalConflict,
     JournalCorrupt,
     JournalError,
@@ -22,13 +24,22 @@ from agentfield_journal.errors import (
     JournalUnavailable,
 )
 from agentfield_journal.group import GroupCommit
+from agentfield_journal.pipelined import PipelinedCommit
 from agentfield_journal.ports import RunHead
-from agentfield_journal.stores.port import Batch, Store, StoredRow
+from agentfield_journal.stores.port import Batch, PipelinedStore, Store, StoredRow
+from agentfield_journal.tails import Tails
 from agentfield_journal.writer import StoreRunWriter
 
 ResultT = TypeVar("ResultT")
 
+_PAGE_RUNS = 500
+_SEQ_MAX = (1 << 63) - 1  # a larger one would be refused by some databases
 _PAGE_RECORDS = 2_000  # a page costs two thread switches, and may hold the interpreter for milliseconds
+
+
+def _parts(names: list[str], size: int) -> Iterator[list[str]]:
+    for start in range(0, len(names), size):
+        yield names[start : start + size]
 
 
 def is_own_run(run_id: str) -> bool:
@@ -39,11 +50,12 @@ def is_own_run(run_id: str) -> bool:
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds of one open journal.
 
-    `queued_records_max` records may wait for the disk; `deadline_s` is how long any store call may take;
-    `poll_s` is how often a reader looks whether another process wrote.
+    `queued_records_max` records and `queued_bytes_max` bytes may wait for the disk; `deadline_s` is how long
+    any store call may take; `poll_s` is how often a reader looks whether another process wrote.
     """
 
     queued_records_max: int = 16_384
+    queued_bytes_max: int = 64 << 20
     deadline_s: float = 5.0
     poll_s: float = 0.05
 
@@ -58,12 +70,20 @@ class StoreJournal:
         self.store = store
         self._limits = limits
         self._queued = 0
+        self._queued_bytes = 0
+        self._queued_max, self._queued_bytes_max = limits.queued_records_max, limits.queued_bytes_max
+        self.batch_bytes_max = min(store.batch_bytes_max, limits.queued_bytes_max)
         self._closed = False
+        self._closing: asyncio.Task[None] | None = None
         self._writers: dict[tuple[str, int], StoreRunWriter] = {}
-        self._tails: dict[str, set[asyncio.Event]] = {}
-        self._poller: asyncio.Task[None] | None = None
+        self._opening = Counter[str]()
+        self._tails = Tails(self._changes if store.shared else None, poll_s=limits.poll_s)
         self._readers = ThreadPoolExecutor(1, "journal-reader") if store.blocking else None
-        self._group = GroupCommit[Batch](store, self, deadline_s=limits.deadline_s)
+        line = store.line() if isinstance(store, PipelinedStore) else None
+        if line is None:
+            self._group = GroupCommit[Batch](store, self, deadline_s=limits.deadline_s)
+        else:
+            self._group = PipelinedCommit[Batch](store, self, line, deadline_s=limits.deadline_s)
 
     async def open_run(self, run_id: str) -> StoreRunWriter:
         """Become the one writer of `run_id`; see `Journal.open_run`.
@@ -72,15 +92,21 @@ class StoreJournal:
             JournalCorrupt: the run's chain is broken; nothing is appended to such a run.
         """
         self._require_sound()
-        claim = await self._group.run(lambda: self.store.claim(run_id))
-        self._retire_writers(run_id, below=claim.epoch)
-        seen: dict[str, Seen] = {}
-        after = 0
-        while after < claim.seq:
-            after = await self._reading(partial(self._index, run_id, after, seen))
-        writer = StoreRunWriter(run_id, claim, seen=seen, submit=self._submit, forget=self._forget)
-        self._writers[run_id, claim.epoch] = writer
-        return writer
+        self._opening[run_id] += 1
+        try:
+            claim = await self._group.run(lambda: self.store.claim(run_id))
+            self._retire_writers(run_id, below=claim.epoch)
+            seen: dict[str, Seen] = {}
+            after = 0
+            while after < claim.seq:
+                after = await self._reading(partial(self._index, run_id, after, seen))
+            writer = StoreRunWriter(run_id, claim, seen=seen, submit=self._submit, forget=self._forget)
+            self._writers[run_id, claim.epoch] = writer
+            return writer
+        finally:
+            self._opening[run_id] -= 1
+            if not self._opening[run_id]:
+                del self._opening[run_id]
 
     def _retire_writers(self, run_id: str, *, below: int) -> None:
         for (writer_run, epoch), writer in list(self._writers.items()):
@@ -88,7 +114,6 @@ class StoreJournal:
                 writer.fail(
                     JournalConflict(f"run {run_id} has a newer writer; this one can store nothing more")
                 )
-                self._forget(writer)
 
     def _index(self, run_id: str, after: int, seen: dict[str, Seen]) -> int:
         page = self.store.page(run_id, after, _PAGE_RECORDS)
@@ -103,19 +128,34 @@ class StoreJournal:
         if self._closed or self._group.failure is not None:
             self._require_sound()
         if self.store.full and not closes:
+            self._group.tend_soon()  # nothing else may arrive that makes it look for room again
             raise JournalFull("the disk is full: only records that close something are taken; free some room")
-        if self._queued + len(batch.rows) > self._limits.queued_records_max:
-            raise JournalFull(
-                f"{self._queued} records wait for the disk; nothing of this batch was taken,"
-                " try again when some are durable"
-            )
-        self._queued += len(batch.rows)
+        queued, queued_bytes = self._queued + len(batch.rows), self._queued_bytes + batch.size_bytes
+        if (
+            queued > self._queued_max
+            or queued_bytes > self._queued_bytes_max
+            or batch.size_bytes > self.batch_bytes_max
+        ):
+            raise self._no_room_for(batch)
+        self._queued, self._queued_bytes = queued, queued_bytes
         self._group.submit(batch)
+
+    def _no_room_for(self, batch: Batch) -> JournalError:
+        if batch.size_bytes > self.batch_bytes_max:
+            return BatchTooLarge(
+                f"a batch of {batch.size_bytes} bytes, at most {self.batch_bytes_max} are taken at once;"
+                " append fewer records at a time, and keep what is large in the content store"
+            )
+        return JournalFull(
+            f"{self._queued} records of {self._queued_bytes} bytes wait for the disk; nothing of this"
+            " batch was taken, try again when some are durable"
+        )
 
     def committed(self, group: list[Batch], refused: list[Batch]) -> None:
         """Called by the group commit: acknowledge, and wake live tails."""
         for batch in group:
             self._queued -= len(batch.rows)
+            self._queued_bytes -= batch.size_bytes
             writer = self._writers.get((batch.run_id, batch.epoch))
             if refused and batch in refused:
                 if writer is not None:
@@ -127,12 +167,11 @@ class StoreJournal:
                 continue
             if writer is not None:
                 writer.acknowledge(batch.rows[-1][1])
-            for tail in self._tails.get(batch.run_id, ()):
-                tail.set()
+            self._tails.wake(batch.run_id)
 
     def failed(self, failure: JournalError) -> None:
         """Called by the group commit: no writer can store anything more."""
-        self._queued = 0
+        self._queued = self._queued_bytes = 0
         for writer in list(self._writers.values()):
             writer.fail(failure)
 
@@ -160,72 +199,41 @@ class StoreJournal:
 
     async def _page(self, run_id: str, after: int, limit: int) -> list[Envelope]:
         self._require_open()
+        return (await self._reading(partial(self._load, run_id, after, limit)))[1]
 
-        def load() -> list[Envelope]:
-            page = self.store.page(run_id, after, limit)
-            return codec.check(run_id, after, page.prev_hash, page.rows)
-
-        return await self._reading(load)
+    def _load(self, run_id: str, after: int, limit: int) -> tuple[list[StoredRow], list[Envelope]]:
+        if after < 0:
+            raise ValueError("a run's records are read after 0 or a later one")
+        page = self.store.page(run_id, min(after, _SEQ_MAX), limit)
+        return page.rows, codec.check(run_id, after, page.prev_hash, page.rows)
 
     async def read_rows(self, run_id: str, *, after: int, limit: int) -> list[StoredRow]:
         """As `read`, but the records' bytes as they are stored: seq, bytes, hash."""
         self._require_open()
-
-        def load() -> list[StoredRow]:
-            page = self.store.page(run_id, after, limit)
-            codec.check(run_id, after, page.prev_hash, page.rows)
-            return page.rows
-
-        return await self._reading(load)
+        return (await self._reading(partial(self._load, run_id, after, limit)))[0]
 
     async def subscribe(self, run_id: str, *, after: int = 0) -> AsyncIterator[Envelope]:
-        changed = asyncio.Event()
-        self._tails.setdefault(run_id, set()).add(changed)
-        self._watch_other_processes()
-        try:
+        with self._tails.following(run_id) as changed:
             while not self._closed:
+                self._tails.watch()
                 changed.clear()
-                page = await self._page(run_id, after, _PAGE_RECORDS)
+                try:
+                    page = await self._page(run_id, after, _PAGE_RECORDS)
+                except JournalUnavailable:
+                    if self._closed:
+                        return
+                    raise
                 for record in page:
                     after = record.seq
                     yield record
                 if len(page) < _PAGE_RECORDS:
                     await changed.wait()
-        except JournalUnavailable:
-            if not self._closed:
-                raise
-        finally:
-            self._tails[run_id].discard(changed)
-            if not self._tails[run_id]:
-                del self._tails[run_id]
 
-    def _watch_other_processes(self) -> None:
-        if self._poller is None and self.store.shared:
-            self._poller = asyncio.create_task(self._poll(), name="journal-poll")
-
-    async def _poll(self) -> None:
-        version = -1
-        try:
-            while self._tails:
-                latest = await self._reading(self.store.changes)
-                if latest != version:
-                    version = latest
-                    self._wake_tails()
-                await asyncio.sleep(self._limits.poll_s)
-        except JournalError:
-            # The tails meet the same error in their next read, and raise it there.
-            self._wake_tails()
-        finally:
-            self._poller = None
-
-    def _wake_tails(self) -> None:
-        for tails in self._tails.values():
-            for tail in tails:
-                tail.set()
+    async def _changes(self) -> int:
+        return await self._reading(self.store.changes)
 
     async def heads(self) -> list[RunHead]:
-        self._require_open()
-        return await self._reading(self._heads)
+        return await self.heads_of(await self.run_ids())
 
     async def run_ids(self) -> list[str]:
         """All runs with at least one record, newest first, without the journal's own."""
@@ -234,15 +242,17 @@ class StoreJournal:
 
     async def all_heads(self) -> list[RunHead]:
         """As `heads`, with the runs that the journal keeps for itself."""
-        self._require_open()
-        return await self._reading(lambda: [self._head(run_id) for run_id in self.store.run_ids()])
+        return await self.heads_of(await self.all_run_ids())
 
     async def heads_of(self, run_ids: Collection[str]) -> list[RunHead]:
-        """The heads of those of `run_ids` that have a record."""
+        """The heads of those of `run_ids` that have a record, in that order."""
         self._require_open()
-        return await self._reading(
-            lambda: [self._head(run_id) for run_id in run_ids if self.store.ends(run_id).rows]
-        )
+        heads: list[RunHead] = []
+        # However many runs there are: no call takes long, and other reads come in between.
+        for some in _parts(list(run_ids), _PAGE_RUNS):
+            found = await self._reading(partial(self._heads, some))
+            heads += [head for head in found if head is not None]
+        return heads
 
     async def all_run_ids(self) -> list[str]:
         """As `run_ids`, with those that the journal keeps for itself."""
@@ -266,46 +276,60 @@ class StoreJournal:
         return await asyncio.get_running_loop().run_in_executor(self._readers, job)
 
     def has_writer(self, run_id: str) -> bool:
-        """Whether this process has the run open for writing."""
-        return any(name == run_id for name, _ in self._writers)
+        """Whether this process has the run open for writing, opens it, or has records of it in flight."""
+        return run_id in self._opening or any(name == run_id for name, _ in self._writers)
 
     async def integrity_problems(self) -> list[str]:
-        """What the store itself finds wrong below the level of records."""
-        self._require_open()
-        return await self._reading(self.store.integrity_problems)
+        """What the store itself finds wrong below the level of records; takes as long as it is large."""
+        return await self.on_reader(self.store.integrity_problems)
 
-    def _heads(self) -> list[RunHead]:
-        return [self._head(run_id) for run_id in self.store.run_ids() if not is_own_run(run_id)]
+    def _heads(self, run_ids: list[str]) -> list[RunHead | None]:
+        return [self._head(run_id) for run_id in run_ids]
 
-    def _head(self, run_id: str) -> RunHead:
+    def _head(self, run_id: str) -> RunHead | None:
         page = self.store.ends(run_id)
         if not page.rows:
-            raise JournalCorrupt(f"run {run_id} is listed and has no records", run_id=run_id, seq=1)
+            return None
         (_, first_body, first_hash), (seq, last_body, last_hash) = page.rows[0], page.rows[-1]
-        first = codec.decode(first_body, page.prev_hash, first_hash)
-        last = codec.decode(last_body, page.prev_hash, last_hash)
+        try:
+            first = codec.decode(first_body, page.prev_hash, first_hash)
+            last = codec.decode(last_body, page.prev_hash, last_hash)
+        except msgspec.MsgspecError as error:
+            raise JournalCorrupt(
+                f"run {run_id}: its first or last record cannot be decoded; verify the journal",
+                run_id=run_id,
+                seq=seq,
+            ) from error
         return RunHead(run_id=run_id, seq=seq, hash=last_hash, first_at_ns=first.at_ns, last_at_ns=last.at_ns)
 
     async def close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        if self._poller is not None:
-            self._poller.cancel()
-        # A store that does not answer is left alone, with its lock: it may still be writing.
-        await self._group.close()
-        self.failed(JournalUnavailable("the journal is closed"))
-        self._wake_tails()
-        await self._reading(self.store.close)
-        if self._readers is not None:
-            self._readers.shutdown(wait=False)
+        # One task for all who close, and shielded: whoever gives up waiting must not leave the lock held.
+        if self._closing is None:
+            self._closed = True
+            self._closing = asyncio.create_task(self._close(), name="journal-close")
+        if not self._closing.done():
+            await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        try:
+            # A store that does not answer is left alone, with its lock: it may still be writing.
+            await self._group.close()
+        finally:
+            self.failed(JournalUnavailable("the journal is closed"))
+            self._tails.stop()
+        try:
+            await self._reading(self.store.close)
+        finally:
+            if self._readers is not None:
+                self._readers.shutdown(wait=False)
 
     async def _reading(self, job: Callable[[], ResultT]) -> ResultT:
         if self._readers is None:
             return job()
         call = asyncio.get_running_loop().run_in_executor(self._readers, job)
         try:
-            return await asyncio.wait_for(call, self._limits.deadline_s)
+            async with asyncio.timeout(self._limits.deadline_s):
+                return await call
         except TimeoutError:
             raise JournalUnavailable(f"the store did not answer within {self._limits.deadline_s} s") from None
 

@@ -8,7 +8,7 @@ import queue
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Generic, Protocol, TypeVar, cast
+from typing import Generic, Protocol, TypeVar, cast, runtime_checkable
 
 from agentfield_journal.errors import JournalError, JournalUnavailable
 
@@ -49,12 +49,26 @@ class GroupSink(Protocol[ItemT]):
         ...
 
 
+@runtime_checkable
+class BusySink(Protocol):
+    """A sink with housekeeping that cannot wait until nothing arrives any more."""
+
+    def after_acknowledgement(self, *, waiting: bool) -> None:
+        """Called in the writer thread once the acknowledgement of a group is on its way to the loop.
+
+        Args:
+            waiting: Whether other items have arrived, which wait for this to end.
+        """
+        ...
+
+
 class GroupCommit(Generic[ItemT]):
     """Carries items from a listener to a sink. Make it and use it on one event loop."""
 
     def __init__(self, sink: GroupSink[ItemT], listener: GroupListener[ItemT], *, deadline_s: float) -> None:
         self.failure: JournalError | None = None
         self._sink = sink
+        self._busy_sink = sink if isinstance(sink, BusySink) else None
         self._listener = listener
         self._deadline_s = deadline_s
         self._loop = asyncio.get_running_loop()
@@ -94,9 +108,11 @@ class GroupCommit(Generic[ItemT]):
         if self._thread is None:
             self._commit_here(group)
         else:
-            if self._timer is None:
-                self._timer = self._loop.call_later(self._deadline_s, self._overdue)
-            self._jobs.put(lambda: self._commit_in_thread(group))
+            self._arm()
+            self._hand_over(group)
+
+    def _hand_over(self, group: list[ItemT]) -> None:
+        self._jobs.put(lambda: self._commit_in_thread(group))
 
     def _commit_here(self, group: list[ItemT]) -> None:
         try:
@@ -114,7 +130,17 @@ class GroupCommit(Generic[ItemT]):
         except Exception as error:
             self._fail_in_thread(error)
         else:
+            waiting = bool(self._pending)
             self._post(lambda: self._group_done(group, refused))
+            self._after_acknowledgement(waiting)
+
+    def _after_acknowledgement(self, waiting: bool) -> None:
+        if self._busy_sink is None:
+            return
+        try:
+            self._busy_sink.after_acknowledgement(waiting=waiting)
+        except Exception as error:
+            self._fail_in_thread(error)
 
     def _fail_in_thread(self, error: Exception) -> None:
         self.failure = as_journal_error(error)
@@ -123,6 +149,8 @@ class GroupCommit(Generic[ItemT]):
     def _group_done(self, group: list[ItemT], refused: list[ItemT]) -> None:
         self._in_flight -= 1
         self._disarm()
+        if self._in_flight:
+            self._arm()
         self._listener.committed(group, refused)
         if not self._scheduled:
             # The appenders just woken append again before the next group starts.
@@ -135,6 +163,11 @@ class GroupCommit(Generic[ItemT]):
         self._in_flight = 0
         self._listener.failed(self.failure)
         self._schedule()
+
+    def tend_soon(self) -> None:
+        """Have the sink's housekeeping run again, although nothing has arrived."""
+        if self._thread is not None and self._jobs.empty():
+            self._jobs.put(lambda: None)
 
     async def run(self, job: Callable[[], ResultT]) -> ResultT:
         """Run `job` where commits run, after everything submitted so far.
@@ -160,7 +193,8 @@ class GroupCommit(Generic[ItemT]):
 
         self._jobs.put(work)
         try:
-            return await asyncio.wait_for(done, self._deadline_s)
+            async with asyncio.timeout(self._deadline_s):
+                return await done
         except TimeoutError:
             raise JournalUnavailable(f"the store did not answer within {self._deadline_s} s") from None
 
@@ -216,6 +250,10 @@ class GroupCommit(Generic[ItemT]):
     def _require_sound(self) -> None:
         if self.failure is not None:
             raise JournalUnavailable(str(self.failure)) from self.failure
+
+    def _arm(self) -> None:
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._deadline_s, self._overdue)
 
     def _disarm(self) -> None:
         if self._timer is not None:

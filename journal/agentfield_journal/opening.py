@@ -14,6 +14,8 @@ from agentfield_journal.content.sqlite import SqliteContent, read_or_make_key
 from agentfield_journal.content.store import MemoryContent, QueuedContentStore
 from agentfield_journal.engine import Limits, StoreJournal
 from agentfield_journal.errors import JournalUnavailable
+from agentfield_journal.leased import LeasedJournal
+from agentfield_journal.stores.leasing import LeaseTerms, LeasingStore
 from agentfield_journal.stores.memory import MemoryStore
 from agentfield_journal.stores.port import Store
 from agentfield_journal.stores.sqlite import SqliteStore
@@ -23,7 +25,12 @@ class Closable(Protocol):
     async def close(self) -> None: ...
 
 
+class Held(Protocol):
+    def close(self) -> None: ...
+
+
 OpenedT = TypeVar("OpenedT", bound=Closable)
+HeldT = TypeVar("HeldT", bound=Held)
 
 
 class Opening(Generic[OpenedT]):
@@ -47,7 +54,9 @@ class Opening(Generic[OpenedT]):
             await self._opened.close()
 
 
-def open_journal(url: str, *, read_only: bool = False, limits: Limits | None = None) -> Opening[StoreJournal]:
+def open_journal(
+    url: str, *, read_only: bool = False, limits: Limits | None = None, lease: LeaseTerms | None = None
+) -> Opening[StoreJournal]:
     """Open the journal at `url` on the running event loop.
 
     `async with open_journal(url) as journal:` closes it at the end; `journal = await open_journal(url)`
@@ -57,17 +66,21 @@ def open_journal(url: str, *, read_only: bool = False, limits: Limits | None = N
         url: `memory:`, `sqlite:///relative/journal.db`, `sqlite:////absolute/journal.db`,
             `postgresql://user@host/database`, or `nats://host:4222/STREAM?monitor=http://host:8222`.
         read_only: Read beside the one process that writes; `open_run` is refused.
+        lease: Who holds the leases of runs on a server, and for how long; by default this process.
 
     Raises:
-        ValueError: no store is known by that URL.
+        ValueError: no store is known by that URL, or it is not whole.
         JournalConflict: another process writes to it.
         JournalUnavailable: it cannot be reached or created.
         UnknownVersion: it was written by a newer version of this package.
     """
-    make_store = _store_maker(url, read_only=read_only)
+    make_store = _store_maker(url, read_only=read_only, lease=lease)
 
     async def make() -> StoreJournal:
-        return StoreJournal(await asyncio.to_thread(make_store), limits or Limits())
+        store = await _in_thread(make_store)
+        if isinstance(store, LeasingStore):
+            return LeasedJournal(store, limits or Limits())
+        return StoreJournal(store, limits or Limits())
 
     return Opening(make)
 
@@ -97,9 +110,25 @@ def open_content(
     make_place = _content_maker(url, master_key, read_only=read_only)
 
     async def make() -> QueuedContentStore:
-        return QueuedContentStore(await asyncio.to_thread(make_place), clock_ns=clock_ns)
+        return QueuedContentStore(await _in_thread(make_place), clock_ns=clock_ns)
 
     return Opening(make)
+
+
+async def _in_thread(make: Callable[[], HeldT]) -> HeldT:
+    """Open what blocks. When nobody waits for it any more it is closed at once: it may hold a lock."""
+    loop = asyncio.get_running_loop()
+    opening = loop.run_in_executor(None, make)
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(partial(_close_unwanted, loop))
+        raise
+
+
+def _close_unwanted(loop: asyncio.AbstractEventLoop, opened: asyncio.Future[HeldT]) -> None:
+    if not opened.cancelled() and opened.exception() is None:
+        loop.run_in_executor(None, opened.result().close)
 
 
 def _content_maker(url: str, master_key: bytes | None, *, read_only: bool) -> Callable[[], ContentPlace]:
@@ -115,32 +144,32 @@ def _content_maker(url: str, master_key: bytes | None, *, read_only: bool) -> Ca
     return make
 
 
-def _store_maker(url: str, *, read_only: bool) -> Callable[[], Store]:
+def _store_maker(url: str, *, read_only: bool, lease: LeaseTerms | None) -> Callable[[], Store]:
     scheme = url.partition(":")[0]
     if url == "memory:":
         return MemoryStore
     if scheme in ("postgresql", "postgres"):
-        return partial(_postgres_store, url, read_only=read_only)
+        return partial(_postgres_store, url, read_only=read_only, lease=lease)
     if scheme in ("nats", "nats-unsynced"):
-        return partial(_nats_store, url, read_only=read_only)
+        return partial(_nats_store, url, read_only=read_only, lease=lease)
     path = _sqlite_path(url)
     return lambda: SqliteStore(path, read_only=read_only)
 
 
-def _postgres_store(url: str, *, read_only: bool) -> Store:
+def _postgres_store(url: str, *, read_only: bool, lease: LeaseTerms | None) -> Store:
     try:
         from agentfield_journal.stores.postgres import PostgresStore
     except ImportError as error:
         raise JournalUnavailable("postgresql: URLs need `pip install agentfield-rt[postgres]`") from error
-    return PostgresStore(url, read_only=read_only)
+    return PostgresStore(url, read_only=read_only, terms=lease)
 
 
-def _nats_store(url: str, *, read_only: bool) -> Store:
+def _nats_store(url: str, *, read_only: bool, lease: LeaseTerms | None) -> Store:
     try:
         from agentfield_journal.stores.nats import NatsStore
     except ImportError as error:
         raise JournalUnavailable("nats: URLs need `pip install agentfield-rt[nats]`") from error
-    return NatsStore(url, read_only=read_only)
+    return NatsStore(url, read_only=read_only, terms=lease)
 
 
 def _sqlite_path(url: str) -> Path:
@@ -149,4 +178,6 @@ def _sqlite_path(url: str) -> Path:
         raise ValueError(
             f"no store for {scheme}: URLs; use memory:, sqlite:///path/name.db, postgresql:// or nats://"
         )
+    if rest == "///:memory:":
+        raise ValueError("a store in memory has the URL memory:, it is no file")
     return Path(rest[3:])

@@ -41,6 +41,7 @@ class RunWriter(Protocol):
 
         Raises:
             JournalConflict: the record id is taken by different content, or another writer owns the run.
+            BatchTooLarge: the store does not take so many bytes at once, ever; nothing was taken.
             JournalFull: the queue of records not yet durable is at its limit.
             JournalUnavailable: the writer is poisoned by a failed sync, or closed.
         """

@@ -14,6 +14,7 @@ from agentfield_journal.engine import StoreJournal
 from agentfield_journal.envelope import Draft, Envelope
 from agentfield_journal.errors import JournalConflict
 from agentfield_journal.evidence.notes import Signer
+from agentfield_journal.ports import RunHead
 from agentfield_journal.stores.port import Store
 from agentfield_journal.stores.sqlite import SqliteStore
 
@@ -46,49 +47,80 @@ async def archive_runs(journal: StoreJournal, run_ids: Sequence[str]) -> Path | 
         The archive file, or None when nothing had to be moved.
 
     Raises:
-        JournalConflict: one of the runs is open for writing.
+        JournalConflict: one of the runs is open for writing, or was continued meanwhile; it stays.
         ValueError: the journal is not a file.
     """
     _require_idle(journal, run_ids)
     store = _file_store(journal.store)
-    copied = await journal.on_reader(lambda: store.copy_to_archive(run_ids))
+    heads = {head.run_id: head for head in await journal.heads_of(run_ids)}
+    copied = await journal.on_reader(lambda: store.copy_to_archive(list(heads)))
     if copied is None:
         return None
     path, moving = copied
     for run_id in moving:
-        await journal.on_writer(partial(store.leave, run_id, path.name))
+        head = heads[run_id]
+        await _leave(journal, run_id, end=(head.seq, head.hash), file=path.name)
     return path
+
+
+async def _leave(journal: StoreJournal, run_id: str, *, end: tuple[int, bytes], file: str | None) -> None:
+    """Delete a run from the file, if it still ends where it ended when it was copied or buried."""
+
+    def leave() -> None:
+        # Nothing is committed while this runs, and no writer can follow: its claim would be refused.
+        rows = store.ends(run_id).rows
+        if rows and (rows[-1][0], rows[-1][2]) != end:
+            raise JournalConflict(f"run {run_id} was continued meanwhile; it stays")
+        store.leave(run_id, file)
+
+    store = _file_store(journal.store)
+    _require_idle(journal, [run_id])
+    await journal.on_writer(leave)
 
 
 async def expire_runs(journal: StoreJournal, run_ids: Sequence[str], signer: Signer) -> list[Tombstone]:
     """Delete runs for good; a signed tombstone with the last hash of each is durable before that.
 
     Repeat it after a crash: runs that already have a tombstone get no second one.
+
+    Raises:
+        JournalConflict: one of the runs is open for writing, or was continued meanwhile; it stays.
+        ValueError: the journal is not a file.
     """
     _require_idle(journal, run_ids)
+    store = _file_store(journal.store)
     known = {stone.run_id: stone for stone in await tombstones(journal)}
-    heads = {head.run_id: head for head in await journal.heads()}
+    heads = {head.run_id: head for head in await journal.heads_of(run_ids)}
     writer = await journal.open_run(TOMBSTONE_RUN)
     stones: list[Tombstone] = []
+    try:
+        for run_id in run_ids:
+            if run_id in heads and run_id not in known:
+                stone = _sign(heads[run_id], signer)
+                writer.append([_draft(stone, writer.head.seq + 1)])
+                stones.append(stone)
+                known[run_id] = stone
+    finally:
+        await writer.release()
     for run_id in run_ids:
-        if run_id in heads and run_id not in known:
-            head = heads[run_id]
-            bare = Tombstone(run_id=run_id, seq=head.seq, hash=head.hash, note="")
-            stone = msgspec.structs.replace(bare, note=signer.sign(bare.text()))
-            draft = Draft(
-                record_id=f"{TOMBSTONE_KIND}.{writer.head.seq + 1}",
-                kind=TOMBSTONE_KIND,
-                at_ns=time.time_ns(),
-                payload=_encode(stone),
-            )
-            writer.append([draft])
-            stones.append(stone)
-    await writer.release()
-    store = _file_store(journal.store)
-    for run_id in run_ids:
-        await journal.on_reader(partial(store.clear_archived, run_id))
-        await journal.on_writer(partial(store.leave, run_id, None))
+        if (buried := known.get(run_id)) is not None:
+            await journal.on_reader(partial(store.clear_archived, run_id))
+            await _leave(journal, run_id, end=(buried.seq, buried.hash), file=None)
     return stones
+
+
+def _sign(head: RunHead, signer: Signer) -> Tombstone:
+    bare = Tombstone(run_id=head.run_id, seq=head.seq, hash=head.hash, note="")
+    return msgspec.structs.replace(bare, note=signer.sign(bare.text()))
+
+
+def _draft(stone: Tombstone, seq: int) -> Draft:
+    return Draft(
+        record_id=f"{TOMBSTONE_KIND}.{seq}",
+        kind=TOMBSTONE_KIND,
+        at_ns=time.time_ns(),
+        payload=_encode(stone),
+    )
 
 
 async def tombstones(journal: StoreJournal) -> list[Tombstone]:

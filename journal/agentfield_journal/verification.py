@@ -20,6 +20,7 @@ from agentfield_journal.evidence.checkpoints import (
 )
 from agentfield_journal.evidence.notes import VerifierKey, open_note
 from agentfield_journal.retirement import TOMBSTONE_RUN, tombstones
+from agentfield_journal.stores.port import EpochStore
 
 _PAGE_RECORDS = 2_000
 
@@ -82,17 +83,22 @@ async def verify(
         JournalUnavailable: the journal could not be read.
     """
     findings = _Findings()
-    for problem in await journal.integrity_problems():
+    # Of any length: a large file takes longer than any other question may.
+    for problem in await journal.on_reader(journal.store.integrity_problems):
         findings.add(problem)
     run_ids = [run_id] if run_id is not None else await journal.all_run_ids()
     hashes: dict[str, dict[int, bytes]] = {}
     history = await _read_checkpoints(journal, findings)
     for leaf in history.leaves:
         hashes.setdefault(leaf.run_id, {})[leaf.seq] = b""
+    kept = await _kept_epochs(journal, findings)
     for name in run_ids:
-        await _verify_run(journal, name, hashes.get(name, {}), findings, progress)
+        epoch = await _verify_run(journal, name, hashes.get(name, {}), findings, progress)
+        if kept.get(name, epoch) < epoch:
+            findings.add(f"run {name}: the epoch of its newest writer was set back", run_id=name, seq=0)
     leaves = [leaf for leaf in history.leaves if run_id in (None, leaf.run_id)]
-    _compare_leaves(leaves, hashes, await _buried(journal, trusted, findings), findings)
+    buried = await _buried(journal, history, trusted, findings)
+    _compare_leaves(leaves, hashes, buried, findings)
     _check_notes(history, list(earlier), list(trusted), findings)
     return Report(
         runs=len([name for name in run_ids if not is_own_run(name)]),
@@ -108,7 +114,8 @@ async def _verify_run(
     wanted: dict[int, bytes],
     findings: _Findings,
     progress: Callable[[int], None] | None,
-) -> None:
+) -> int:
+    """The epoch of its last record, or of the last before a bad one."""
     after, epoch = 0, 0
     try:
         while page := await journal.read(run_id, after=after, limit=_PAGE_RECORDS):
@@ -127,7 +134,28 @@ async def _verify_run(
     except JournalCorrupt as error:
         findings.add(str(error), run_id=run_id, seq=error.seq)
     except UnknownVersion as error:
-        findings.add(str(error), run_id=run_id, seq=after + 1)
+        findings.add(str(error), run_id=run_id, seq=await _first_of_newer_version(journal, run_id, after))
+    return epoch
+
+
+async def _first_of_newer_version(journal: StoreJournal, run_id: str, after: int) -> int:
+    """Its place behind `after`: a page with one in it says no more than that."""
+    try:
+        while await journal.read(run_id, after=after, limit=1):
+            after += 1
+    except UnknownVersion:
+        """Here it is."""
+    return after + 1
+
+
+async def _kept_epochs(journal: StoreJournal, findings: _Findings) -> dict[str, int]:
+    if not isinstance(journal.store, EpochStore):
+        return {}
+    try:
+        return await journal.on_reader(journal.store.epochs)
+    except JournalCorrupt as error:
+        findings.add(str(error))
+        return {}
 
 
 async def _read_checkpoints(journal: StoreJournal, findings: _Findings) -> History:
@@ -139,12 +167,12 @@ async def _read_checkpoints(journal: StoreJournal, findings: _Findings) -> Histo
 
 
 async def _buried(
-    journal: StoreJournal, trusted: Sequence[VerifierKey], findings: _Findings
+    journal: StoreJournal, history: History, trusted: Sequence[VerifierKey], findings: _Findings
 ) -> dict[str, int]:
     """Expired runs and where they ended, from tombstones whose signature holds."""
     buried: dict[str, int] = {}
     try:
-        keys = trusted_after((await _read_checkpoints(journal, findings)).rotations, trusted)
+        keys = trusted_after(history.rotations, trusted)
         for stone in await tombstones(journal):
             if trusted and open_note(stone.note, keys)[0] != stone.text():
                 raise ValueError(f"the tombstone of run {stone.run_id} was signed for something else")

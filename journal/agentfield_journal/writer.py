@@ -4,14 +4,13 @@ Knows the record bytes and the engine's queue, nothing of where records are kept
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from agentfield_journal import codec
 from agentfield_journal.codec import Seen
 from agentfield_journal.envelope import Cursor, Draft
 from agentfield_journal.errors import JournalConflict, JournalError, JournalUnavailable
-from agentfield_journal.stores.port import Batch, Claim, Row
+from agentfield_journal.stores.port import ROW_BYTES, Batch, Claim, Row
 
 
 class StoreRunWriter:
@@ -44,9 +43,10 @@ class StoreRunWriter:
         self._submit = submit
         self._forget = forget
         self._record_head = codec.record_head(run_id, claim.epoch)
-        self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []  # an empty deque takes 760 bytes
         self._failure: JournalError | None = None
         self._released = False
+        self.after_release: Callable[[], Awaitable[None]] | None = None
 
     @property
     def run_id(self) -> str:
@@ -70,19 +70,21 @@ class StoreRunWriter:
         rows: list[Row] = []
         fresh: dict[str, Seen] = {}
         closes = True
+        size_bytes = 0
         for draft in drafts:
             part = codec.encode_draft(draft)
             record_id = draft.record_id
             if record_id in seen or record_id in fresh:
                 return self._append_again(drafts)
             seq += 1
-            body = record_head + seq.to_bytes(8, "big") + part
+            body = b"".join((record_head, seq.to_bytes(8, "big"), part))
             digest = codec.link(body, digest)
             rows.append((run, seq, body, digest))
+            size_bytes += len(body) + ROW_BYTES
             fresh[record_id] = Seen(seq, hash(part))
             if draft.request_record_id is None:
                 closes = False
-        self._submit(Batch(self._run_id, self._epoch, rows), closes)
+        self._submit(Batch(self._run_id, self._epoch, rows, size_bytes), closes)
         seen |= fresh
         self._seq, self._hash = seq, digest
         return Cursor(self._run_id, seq)
@@ -114,34 +116,45 @@ class StoreRunWriter:
 
     async def release(self) -> None:
         if self._released:
+            if self._failure is None:
+                await self.durable(self.head)
             return
+        self._released = True
         try:
             await self.durable(self.head)
         finally:
-            self._released = True
-            self._forget(self)
+            self._forget_when_done()
+            if self.after_release is not None:
+                await self.after_release()
 
     def acknowledge(self, seq: int) -> None:
         """Everything up to `seq` is on stable storage. Called by the engine, on the loop."""
         self._durable_seq = seq
-        waiters = self._waiters
-        # Almost always in order of seq; one that waits for more goes round to the end of the queue.
-        for _ in range(len(waiters)):
-            wanted, waiter = waiters.popleft()
-            if wanted > seq:
-                waiters.append((wanted, waiter))
-            elif not waiter.done():
-                waiter.set_result(None)
+        if self._waiters:
+            waiters, self._waiters = self._waiters, []
+            for wanted, waiter in waiters:
+                if wanted > seq:
+                    self._waiters.append((wanted, waiter))
+                elif not waiter.done():
+                    waiter.set_result(None)
+        if self._released:
+            self._forget_when_done()
+
+    def _forget_when_done(self) -> None:
+        """A wait for the last records may have been given up; others may wait for them still."""
+        if self._failure is not None or self._durable_seq == self._seq:
+            self._forget(self)
 
     def fail(self, failure: JournalError) -> None:
         """Nothing more of this writer will be stored. Called by the engine, on the loop."""
         self._failure = self._failure or failure
         self.wake_waiters(failure)
+        self._forget(self)
 
     def wake_waiters(self, error: JournalError) -> None:
         """Tell those who wait that they will not hear in time. Called by the engine, on the loop."""
-        while self._waiters:
-            _, waiter = self._waiters.popleft()
+        waiters, self._waiters = self._waiters, []
+        for _, waiter in waiters:
             if not waiter.done():
                 waiter.set_exception(_another(error))
 

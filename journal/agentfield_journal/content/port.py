@@ -26,13 +26,17 @@ class ContentStore(Protocol):
         `durable(ref)` returned. `ephemeral` content is kept in memory and never written.
 
         Raises:
-            JournalFull: too much content waits for the disk. Nothing was taken.
+            JournalFull: too much content waits for the disk, or is ephemeral. Nothing was taken.
             JournalUnavailable: the store is closed, or an earlier write failed.
         """
         ...
 
     async def durable(self, ref: str) -> None:
-        """Return once the content of `ref`, and all put before it, is on stable storage."""
+        """Return once the content of `ref`, and all put before it, is on stable storage.
+
+        Raises:
+            JournalUnavailable: it could not be stored, or it is unknown whether it is.
+        """
         ...
 
     async def get(self, ref: str) -> bytes:
@@ -69,6 +73,10 @@ class Content(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     at_ns: int
     data: bytes
 
+    def is_expired(self, before_ns: Mapping[Retention, int]) -> bool:
+        """Whether it was put before the time given for its retention class."""
+        return self.at_ns < before_ns.get(self.retention, 0)
+
 
 class ContentPlace(Protocol):
     """Blocking storage of content. `commit` comes from one thread, `load` from another."""
@@ -84,12 +92,23 @@ class ContentPlace(Protocol):
         """Housekeeping when idle."""
         ...
 
-    def mark_for_erasure(self, subject: str) -> Erasure:
+    def tag(self, subject: str) -> str:
+        """A subject's name outside the store: a keyed hash in hex."""
+        ...
+
+    def mark_for_erasure(self, tag: str) -> Erasure:
         """First phase, durable on return: the content is gone for readers and will be deleted."""
         ...
 
     def finish_erasures(self) -> list[Erasure]:
-        """Second phase, durable on return: destroy keys and bytes of everything marked. Idempotent."""
+        """Second phase, durable on return: destroy keys and bytes of everything marked. Idempotent.
+
+        Returns one for each subject, also for those finished before and not yet forgotten.
+        """
+        ...
+
+    def forget_erased(self, tag: str) -> None:
+        """Last phase, once it is recorded elsewhere what is gone: forget the refs too. Idempotent."""
         ...
 
     def delete_expired(self, before_ns: Mapping[Retention, int]) -> list[str]:

@@ -1,6 +1,7 @@
 """Sealed content in an SQLite file of its own, with the wrapped keys. Knows nothing of the event loop."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -24,6 +25,15 @@ CREATE INDEX contents_by_age ON contents (retention, at_ns);
 """
 CONTENT_FILE = FileKind(application_id=0x41464331, format_version=1, schema=_SCHEMA)  # "AFC1"
 
+_MARKED = "SELECT subject, tag FROM subjects WHERE wrapped IS NULL"
+_FORGET_CONTENTS = (
+    "DELETE FROM contents WHERE sealed = x'' AND subject IN"
+    " (SELECT subject FROM subjects WHERE tag = ? AND wrapped IS NULL)"
+)
+_FORGET_SUBJECT = (
+    "DELETE FROM subjects WHERE tag = ? AND wrapped IS NULL"
+    " AND NOT EXISTS (SELECT 1 FROM contents WHERE contents.subject = subjects.subject)"
+)
 _FIND = "SELECT tag, wrapped, retention, sealed FROM contents JOIN subjects USING (subject) WHERE ref = ?"
 
 
@@ -37,6 +47,7 @@ class SqliteContent:
     ) -> None:
         self.file = SqliteFile(path, CONTENT_FILE, read_only=read_only, vfs=vfs)
         self._master = master
+        self._log_to_shred = False
 
     def commit(self, group: list[Content], /) -> list[Content]:
         keys: dict[str, tuple[int, bytes]] = {}
@@ -50,8 +61,10 @@ class SqliteContent:
                     "INSERT INTO contents (ref, subject, retention, at_ns, sealed) VALUES (?, ?, ?, ?, ?)",
                     (content.ref, subject, content.retention.value, content.at_ns, sealed),
                 )
-        self.file.checkpoint_when_due(idle=False)
         return []
+
+    def after_acknowledgement(self, *, waiting: bool) -> None:
+        self.file.checkpoint_when_due(idle=not waiting)
 
     def _subject(self, db: Database, name: str) -> tuple[int, bytes]:
         tag = self._master.tag(name)
@@ -67,28 +80,43 @@ class SqliteContent:
 
     def tend(self) -> None:
         self.file.checkpoint_when_due(idle=True)
+        if self._log_to_shred:
+            with suppress(JournalConflict):  # somebody reads: later, then
+                self._shred_log()
 
-    def mark_for_erasure(self, subject: str) -> Erasure:
-        tag = self._master.tag(subject)
+    def tag(self, subject: str) -> str:
+        return self._master.tag(subject).hex()
+
+    def mark_for_erasure(self, tag: str) -> Erasure:
         with self.file.transaction() as db:
             # A subject without a key is one whose bytes are still to be deleted.
-            marked = db.execute("SELECT subject FROM subjects WHERE tag = ?", (tag,)).fetchall()
-            db.execute("UPDATE subjects SET wrapped = NULL WHERE tag = ?", (tag,))
+            name = bytes.fromhex(tag)
+            marked = db.execute("SELECT subject FROM subjects WHERE tag = ?", (name,)).fetchall()
+            db.execute("UPDATE subjects SET wrapped = NULL WHERE tag = ?", (name,))
             refs = [ref for (subject_number,) in marked for ref in _refs_of(db, cast(int, subject_number))]
-        return Erasure(tag=tag.hex(), refs=refs)
+        return Erasure(tag=tag, refs=refs)
 
     def finish_erasures(self) -> list[Erasure]:
-        done: list[Erasure] = []
+        refs: dict[str, list[str]] = {}
         with self.file.transaction() as db:
-            found = db.execute("SELECT subject, tag FROM subjects WHERE wrapped IS NULL").fetchall()
-            for subject, tag in cast(list[tuple[int, bytes]], found):
-                done.append(Erasure(tag=tag.hex(), refs=_refs_of(db, subject)))
-                db.execute("DELETE FROM contents WHERE subject = ?", (subject,))
-                db.execute("DELETE FROM subjects WHERE subject = ?", (subject,))
-        if done:
-            # The log still holds pages with the wrapped key and the sealed bytes.
-            self.file.empty_log()
-        return done
+            for subject, tag in cast(list[tuple[int, bytes]], db.execute(_MARKED).fetchall()):
+                refs.setdefault(tag.hex(), []).extend(_refs_of(db, subject))
+                db.execute("UPDATE contents SET sealed = x'' WHERE subject = ?", (subject,))
+        if refs:
+            self._shred_log()
+        return [Erasure(tag=tag, refs=gone) for tag, gone in refs.items()]
+
+    def forget_erased(self, tag: str) -> None:
+        # The names go last: until the log holds nothing of it, an erasure is found unfinished.
+        with self.file.transaction() as db:
+            db.execute(_FORGET_CONTENTS, (bytes.fromhex(tag),))
+            db.execute(_FORGET_SUBJECT, (bytes.fromhex(tag),))
+
+    def _shred_log(self) -> None:
+        """Empty the log, which still holds pages with wrapped keys and sealed bytes."""
+        self._log_to_shred = True
+        self.file.empty_log()
+        self._log_to_shred = False
 
     def delete_expired(self, before_ns: Mapping[Retention, int]) -> list[str]:
         refs: list[str] = []
@@ -99,7 +127,8 @@ class SqliteContent:
                 refs += [str(ref) for (ref,) in found.fetchall()]
                 db.execute("DELETE FROM contents WHERE retention = ? AND at_ns < ?", condition)
         if refs:
-            self.file.empty_log()
+            with suppress(JournalConflict):  # somebody reads: `tend` tries again
+                self._shred_log()
         return refs
 
     def load(self, ref: str) -> bytes:

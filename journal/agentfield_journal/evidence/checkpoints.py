@@ -7,28 +7,25 @@ rotations are records of a run of the journal itself; the notes also go to a sec
 import asyncio
 import base64
 import time
-import urllib.request
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from itertools import pairwise
-from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
-from agentfield_journal.durable_files import append_synced
 from agentfield_journal.engine import StoreJournal
-from agentfield_journal.envelope import Draft, Envelope
-from agentfield_journal.errors import JournalUnavailable
+from agentfield_journal.envelope import Cursor, Draft, Envelope
+from agentfield_journal.errors import JournalError, JournalUnavailable
 from agentfield_journal.evidence import merkle
 from agentfield_journal.evidence.notes import Signer, VerifierKey, open_note
+from agentfield_journal.evidence.places import ROTATION_TITLE, CheckpointPlace
 from agentfield_journal.writer import StoreRunWriter
 
 CHECKPOINT_RUN = "journal/checkpoints"
 CHECKPOINT_KIND = "checkpoint_signed"
 ROTATION_KIND = "checkpoint_key_rotated"
 
-_ROTATION_TITLE = "agentfield-journal key rotation"
-_TORN = " (cut short)\n\n"
+_PUBLISH_S = 10.0
+_OWED_NOTES_MAX = 1_000  # of a place that is away: the oldest go, for each note covers those before
 
 
 class Leaf(msgspec.Struct, frozen=True, array_like=True):
@@ -79,78 +76,6 @@ _decode_checkpoint = msgspec.msgpack.Decoder(CheckpointRecord).decode
 _decode_rotation = msgspec.msgpack.Decoder(RotationRecord).decode
 
 
-class CheckpointPlace(Protocol):
-    """Where a checkpoint goes besides the journal: somewhere its writer cannot rewrite."""
-
-    async def publish(self, note: str) -> None: ...
-
-
-class CheckpointFile:
-    """Appends notes to a file, preferably on another disk or host; each is synced. `read_notes` reads it."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    async def publish(self, note: str) -> None:
-        try:
-            await asyncio.to_thread(self._append, note)
-        except OSError as error:
-            raise JournalUnavailable(f"the checkpoint could not be written to {self._path}") from error
-
-    def _append(self, note: str) -> None:
-        append_synced(self._path, (_TORN if _is_torn(self._path) else "").encode() + note.encode() + b"\n")
-
-
-def _is_torn(path: Path) -> bool:
-    """Whether a crash cut the last note short."""
-    if not path.exists() or (size := path.stat().st_size) == 0:
-        return False
-    with path.open("rb") as file:
-        file.seek(max(size - 2, 0))
-        return file.read() != b"\n\n"
-
-
-def read_notes(path: Path) -> list[str]:
-    """The checkpoints that a `CheckpointFile` wrote, oldest first, without what a crash cut short.
-
-    Raises:
-        OSError: the file cannot be read.
-        ValueError: it is no such file.
-    """
-    parts = path.read_bytes().decode().split("\n\n")
-    notes = [
-        f"{text}\n\n{signatures}\n"
-        for text, signatures in pairwise(parts[:-1])
-        if signatures.startswith("\u2014 ") and not text.startswith((_ROTATION_TITLE, "\u2014 "))
-    ]
-    whole = [note for note in notes if not note.endswith(_TORN.rstrip("\n") + "\n")]
-    if not whole and path.stat().st_size:
-        raise ValueError(f"{path} holds no checkpoint")
-    return whole
-
-
-class CheckpointWebhook:
-    """Posts notes as plain text; any answer but 2xx, or none within `timeout_s`, is a failure."""
-
-    def __init__(self, url: str, *, timeout_s: float = 5.0) -> None:
-        if not url.startswith(("https://", "http://")):
-            raise ValueError("a checkpoint webhook is an http: or https: URL")
-        self._url = url
-        self._timeout_s = timeout_s
-
-    async def publish(self, note: str) -> None:
-        try:
-            await asyncio.to_thread(self._post, note.encode())
-        except OSError as error:
-            raise JournalUnavailable("the checkpoint webhook did not take the checkpoint") from error
-
-    def _post(self, note: bytes) -> None:
-        headers = {"Content-Type": "text/plain; charset=utf-8"}
-        request = urllib.request.Request(self._url, data=note, headers=headers, method="POST")
-        with urllib.request.urlopen(request, timeout=self._timeout_s):
-            """Anything but 2xx has been raised as an error."""
-
-
 class History(msgspec.Struct, frozen=True):
     """What the checkpoint run of a journal says: leaves in order, notes by tree size, keys by rotation."""
 
@@ -191,7 +116,7 @@ def trusted_after(rotations: Sequence[str], first: Sequence[VerifierKey]) -> lis
     for note in rotations:
         text, _ = open_note(note, trusted)
         title, _, key = text.rstrip("\n").partition("\n")
-        if title != _ROTATION_TITLE:
+        if title != ROTATION_TITLE:
             raise ValueError("not a key rotation")
         trusted.append(VerifierKey.parse(key))
     return trusted
@@ -212,6 +137,7 @@ class Checkpointer:
         self._writer = writer
         self._signer = signer
         self._places = places
+        self._owed = [deque[str](maxlen=_OWED_NOTES_MAX) for _ in places]
         self._tree = merkle.Tree()
         self._seen: dict[str, int] = {}
         self._turn = asyncio.Lock()
@@ -239,7 +165,8 @@ class Checkpointer:
 
         Raises:
             JournalUnavailable: the journal or one of the places failed. The note is in the journal
-                once it is durable, also if a place failed.
+                once it is durable, also if a place failed; that one gets it with the next.
+            JournalFull: the journal has no room for it; nothing was signed.
         """
         async with self._turn:
             heads = await (self._journal.all_heads() if run_ids is None else self._journal.heads_of(run_ids))
@@ -249,37 +176,56 @@ class Checkpointer:
                 if head.run_id != CHECKPOINT_RUN and self._seen.get(head.run_id) != head.seq
             ]
             if not changed:
+                await self._publish()
                 return None
-            self._note(changed)
-            text = Checkpoint(
-                origin=self._signer.verifier.name, size=self._tree.size, root=self._tree.root()
-            ).text()
+            tree = self._tree.copy()
+            for leaf in changed:
+                tree.add(leaf.digest())
+            text = Checkpoint(origin=self._signer.verifier.name, size=tree.size, root=tree.root()).text()
             note = self._signer.sign(text)
-            await self._append(CHECKPOINT_KIND, CheckpointRecord(leaves=changed, note=note))
-            for place in self._places:
-                await place.publish(note)
+            cursor = self._append(CHECKPOINT_KIND, CheckpointRecord(leaves=changed, note=note))
+            self._note(changed)  # only now: the tree is what the journal has of it
+            await self._writer.durable(cursor)
+            await self._publish(note)
             return note
 
     async def rotate(self, new: Signer) -> str:
         """Hand over to a `new` key of the same name; the old one signs that."""
         async with self._turn:
-            note = self._signer.sign(f"{_ROTATION_TITLE}\n{new.verifier}\n")
-            await self._append(ROTATION_KIND, RotationRecord(note=note))
-            for place in self._places:
-                await place.publish(note)
+            note = self._signer.sign(f"{ROTATION_TITLE}\n{new.verifier}\n")
+            cursor = self._append(ROTATION_KIND, RotationRecord(note=note))
             self._signer = new
+            await self._writer.durable(cursor)
+            await self._publish(note)
             return note
 
-    async def _append(self, kind: str, payload: msgspec.Struct) -> None:
+    def _append(self, kind: str, payload: msgspec.Struct) -> Cursor:
         seq = self._writer.head.seq + 1
         draft = Draft(record_id=f"{kind}.{seq}", kind=kind, at_ns=time.time_ns(), payload=_encode(payload))
-        await self._writer.durable(self._writer.append([draft]))
+        return self._writer.append([draft])
 
-    async def run(self, *, every_s: float = 60.0, failed: Callable[[JournalUnavailable], None]) -> None:
-        """Checkpoint now and every `every_s` until cancelled; `failed` hears of places that do not answer."""
+    async def _publish(self, *notes: str) -> None:
+        """Give every place `notes` and what it did not take before; one that fails holds up no other."""
+        failures: list[JournalUnavailable] = []
+        for place, owed in zip(self._places, self._owed, strict=True):
+            owed.extend(notes)
+            try:
+                while owed:
+                    async with asyncio.timeout(_PUBLISH_S):
+                        await place.publish(owed[0])
+                    owed.popleft()
+            except TimeoutError:
+                failures.append(JournalUnavailable(f"a checkpoint's place did not answer in {_PUBLISH_S} s"))
+            except JournalUnavailable as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
+    async def run(self, *, every_s: float = 60.0, failed: Callable[[JournalError], None]) -> None:
+        """Checkpoint now and every `every_s` until cancelled; `failed` hears of each that went wrong."""
         while True:
             try:
                 await self.checkpoint()
-            except JournalUnavailable as error:
+            except JournalError as error:
                 failed(error)
             await asyncio.sleep(every_s)

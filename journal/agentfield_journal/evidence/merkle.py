@@ -37,6 +37,12 @@ class Tree:
         self._whole.append((height, digest))
         self.size += 1
 
+    def copy(self) -> "Tree":
+        """The same tree, to grow apart from this one."""
+        twin = Tree()
+        twin.size, twin._whole = self.size, self._whole.copy()
+        return twin
+
     def root(self) -> bytes:
         """The root over all leaves so far; `EMPTY_ROOT` for none."""
         if not self._whole:

@@ -1,7 +1,7 @@
 """Records in a process's memory: durable for as long as the process lives. The reference for other stores."""
 
 from agentfield_journal.codec import genesis
-from agentfield_journal.stores.port import Batch, Claim, Page, StoredRow
+from agentfield_journal.stores.port import BATCH_BYTES_MAX, Batch, Claim, Page, StoredRow
 
 
 class MemoryStore:
@@ -10,6 +10,7 @@ class MemoryStore:
     blocking = False
     shared = False
     full = False
+    batch_bytes_max = BATCH_BYTES_MAX
 
     def __init__(self) -> None:
         self._rows: dict[str, list[StoredRow]] = {}

@@ -5,12 +5,10 @@ a `nats:` journal opens only where the server's monitor says so.
 """
 
 import asyncio
-import json
 import threading
 import urllib.parse
-import urllib.request
-from collections.abc import Awaitable, Callable, Coroutine, Generator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -26,18 +24,24 @@ from nats.js.api import (
     StreamConfig,
     StreamInfo,
 )
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import NotFoundError
 
 from agentfield_journal.codec import genesis
-from agentfield_journal.errors import JournalConflict, JournalFull, JournalUnavailable
+from agentfield_journal.errors import JournalConflict, JournalUnavailable
+from agentfield_journal.stores.leasing import HeldLeases, LeaseTerms
+from agentfield_journal.stores.nats_leases import NatsLeases
+from agentfield_journal.stores.nats_places import Places, Recent
 from agentfield_journal.stores.nats_publisher import Outgoing, Publisher
+from agentfield_journal.stores.nats_server import address, require_sync, typed_errors
 from agentfield_journal.stores.port import Batch, Claim, Page, StoredRow
 
 ResultT = TypeVar("ResultT")
 
-_NO_ROOM = {10023, 10047, 10077}  # insufficient resources, storage, message limits
 _FETCH_MESSAGES = 200
 _ANSWER_S = 5.0
+_CLAIM_TRIES = 3
+_FRAME_BYTES = 4_096  # of a message, besides its rows
+_RUN_ID_MAX_BYTES = 1_000  # twice that in a subject; a server hangs up on a line of 4 KiB
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True):
@@ -60,29 +64,34 @@ class NatsStore:
         url: `nats://host:4222/STREAM?monitor=http://host:8222` where the server syncs always, or
             `nats-unsynced://host:4222/STREAM`, which may lose acknowledged records with the power.
         read_only: Create and write nothing.
+        terms: Of the leases that `claim` takes.
 
     Raises:
+        ValueError: the URL names a port that is none.
         JournalUnavailable: the server cannot be reached, has no JetStream, or does not sync.
     """
 
     blocking = True
     shared = True
     full = False
+    batch_bytes_max = 0  # until the server has said how large a message may be
 
-    def __init__(self, url: str, *, read_only: bool = False) -> None:
+    def __init__(self, url: str, *, read_only: bool = False, terms: LeaseTerms | None = None) -> None:
+        self.leases = HeldLeases(terms or LeaseTerms())
         parts = urllib.parse.urlsplit(url)
         self._stream = parts.path.strip("/") or "JOURNAL"
         self._read_only = read_only
-        self._heads: dict[tuple[str, int], int] = {}
-        self._places: dict[str, list[tuple[int, int]]] = {}
+        server = address(parts)
+        self._heads = Recent[tuple[int, int]]()
+        self._places = Recent[Places]()
         if parts.scheme == "nats":
-            _require_sync(urllib.parse.parse_qs(parts.query).get("monitor", [""])[0])
+            require_sync(urllib.parse.parse_qs(parts.query).get("monitor", [""])[0])
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="journal-nats", daemon=True)
         self._thread.start()
         self._client: Client | None = None
         try:
-            self._wait(self._connect(f"nats://{parts.netloc}"))
+            self._wait(self._connect(server))
         except BaseException:
             self.close()
             raise
@@ -90,17 +99,26 @@ class NatsStore:
     async def _connect(self, server: str) -> None:
         # Nothing is sent again behind our back: a lost connection poisons the journal instead.
         self._client = Client()
+        self._lost = self._loop.create_future()
         self._publisher = Publisher(self._client, self._stream, answer_s=_ANSWER_S)
         await self._client.connect(
-            server, connect_timeout=5, allow_reconnect=False, closed_cb=self._publisher.lost
+            server,
+            connect_timeout=5,
+            allow_reconnect=False,
+            # It tries the first connection again too, and 60 times, and prints each failure.
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
+            error_cb=_raised_elsewhere,
+            closed_cb=self._closed,
         )
+        self.batch_bytes_max = self._client.max_payload - _FRAME_BYTES
         await self._publisher.start()
         self._js = JetStreamContext(self._client, timeout=_ANSWER_S)
         try:
             await self._js.stream_info(self._stream)
         except NotFoundError:
             if self._read_only:
-                raise
+                raise JournalUnavailable(f"the NATS server has no stream {self._stream}") from None
             subjects = [f"{self._stream}.*"]
             # The library leaves this method's other parameters untyped.
             add_stream = cast(Callable[[StreamConfig], Awaitable[StreamInfo]], self._js.add_stream)
@@ -109,13 +127,33 @@ class NatsStore:
                     name=self._stream, subjects=subjects, storage=StorageType.FILE, allow_direct=True
                 )
             )
+        self._lease_stream = NatsLeases(self._js, self.leases, self._stream)
+        if not self._read_only:
+            await self._lease_stream.open()
+
+    async def _closed(self) -> None:
+        await self._publisher.lost()
+        if not self._lost.done():
+            self._lost.set_result(None)
 
     def _wait(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
-        with _typed_errors():
+        with typed_errors():
             return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
+    def _ask(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
+        """As `_wait`, for what the library would wait for in vain when the connection is lost."""
+        return self._wait(self._unless_lost(work))
+
+    async def _unless_lost(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
+        task = asyncio.ensure_future(work)
+        await asyncio.wait({task, self._lost}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            task.cancel()
+            raise nats.errors.ConnectionClosedError
+        return task.result()
+
     def _subject(self, run_id: str) -> str:
-        return f"{self._stream}.{run_id.encode().hex() or '_'}"
+        return f"{self._stream}.{_name(run_id)}"
 
     async def _last(self, run_id: str) -> tuple[int, Message] | None:
         try:
@@ -127,17 +165,34 @@ class NatsStore:
     def claim(self, run_id: str) -> Claim:
         if self._read_only:
             raise JournalUnavailable("the journal is open for reading only")
-        return self._wait(self._claim(run_id))
+        if len(run_id.encode()) > _RUN_ID_MAX_BYTES:
+            raise ValueError(f"a run id in NATS has at most {_RUN_ID_MAX_BYTES} bytes")
+        return self._ask(self._claim(run_id))
 
     async def _claim(self, run_id: str) -> Claim:
-        place, last = await self._last(run_id) or (0, Message(0, 0, genesis(run_id), []))
-        claim = Message(last.epoch + 1, last.seq, last.hash, [])
-        outgoing = Outgoing(self._subject(run_id), _encode(claim), place)
-        (acknowledged,) = await self._publisher.publish([outgoing])
-        if acknowledged is None:
-            raise JournalConflict(f"another process opened run {run_id} at the same moment; open it again")
-        self._heads[run_id, claim.epoch] = acknowledged
-        return Claim(run=0, epoch=claim.epoch, seq=last.seq, hash=last.hash)
+        for _ in range(_CLAIM_TRIES):
+            asked_s = self.leases.clock_s()
+            # Where the run ends is read first: whoever claims it after that makes our claim fail.
+            place, last = await self._last(run_id) or (0, Message(0, 0, genesis(run_id), []))
+            claim = Message(last.epoch + 1, last.seq, last.hash, [])
+            await self._lease_stream.take(run_id, _name(run_id), epoch=claim.epoch)
+            outgoing = Outgoing(self._subject(run_id), _encode(claim), place)
+            (acknowledged,) = await self._publisher.publish([outgoing])
+            if acknowledged is not None:
+                self._heads.put(run_id, (claim.epoch, acknowledged))
+                self.leases.hold(run_id, claim.epoch, asked_s=asked_s)
+                return Claim(run=0, epoch=claim.epoch, seq=last.seq, hash=last.hash)
+        raise JournalConflict(f"another writer of run {run_id} is at work; open it again")
+
+    def renew(self) -> None:
+        held = {run_id: _name(run_id) for run_id in self.leases.all()}
+        if held:
+            self._ask(self._lease_stream.renew(held))
+
+    def release(self, runs: Mapping[str, int]) -> None:
+        held = {_name(run_id): epoch for run_id, epoch in runs.items() if self.leases.drop(run_id, epoch)}
+        if held:
+            self._ask(self._lease_stream.release(held))
 
     def commit(self, batches: list[Batch], /) -> list[Batch]:
         by_writer: dict[tuple[str, int], list[Batch]] = {}
@@ -147,47 +202,63 @@ class NatsStore:
 
     async def _commit(self, by_writer: dict[tuple[str, int], list[Batch]]) -> list[Batch]:
         refused: list[Batch] = []
-        waiting = {writer: list(self._messages(batches)) for writer, batches in by_writer.items()}
+        waiting: dict[tuple[str, int], list[list[Batch]]] = {}
+        heads: dict[tuple[str, int], int] = {}
+        for writer, batches in by_writer.items():
+            if (head := await self._head(*writer)) is None:
+                refused += batches
+            else:
+                heads[writer], waiting[writer] = head, list(self._messages(batches))
         while waiting:
             # One message of each run at a time, for the next one must name its place.
             places = await self._publisher.publish(
-                [self._outgoing(*writer, messages[0]) for writer, messages in waiting.items()]
+                [
+                    self._outgoing(*writer, messages[0], after=heads[writer])
+                    for writer, messages in waiting.items()
+                ]
             )
             for (writer, messages), place in zip(list(waiting.items()), places, strict=True):
                 if place is None:
                     refused += [batch for some in messages for batch in some]
                     messages.clear()
                 else:
-                    self._heads[writer] = place
+                    heads[writer] = place
+                    self._heads.put(writer[0], (writer[1], place))
                     del messages[0]
                 if not messages:
                     del waiting[writer]
         return refused
 
-    def _outgoing(self, run_id: str, epoch: int, batches: list[Batch]) -> Outgoing:
+    async def _head(self, run_id: str, epoch: int) -> int | None:
+        """The number of the run's last message; None if another writer has the run."""
+        known = self._heads.get(run_id)
+        if known is None:
+            number, last = await self._last(run_id) or (0, Message(0, 0, b"", []))
+            known = last.epoch, number
+        return known[1] if known[0] == epoch else None
+
+    def _outgoing(self, run_id: str, epoch: int, batches: list[Batch], *, after: int) -> Outgoing:
         rows: list[StoredRow] = [row[1:] for batch in batches for row in batch.rows]
         message = Message(epoch, rows[-1][0], rows[-1][2], rows)
-        return Outgoing(self._subject(run_id), _encode(message), self._heads.get((run_id, epoch), 0))
+        return Outgoing(self._subject(run_id), _encode(message), after)
 
     def _messages(self, batches: list[Batch]) -> Generator[list[Batch]]:
         """Batches that fit one message together: what is queued at once may as well be stored as one."""
-        limit = (self._client.max_payload if self._client else 1 << 20) - 4_096
         some: list[Batch] = []
         size = 0
         for batch in batches:
-            batch_bytes = sum(len(row[2]) + 64 for row in batch.rows)
-            if some and size + batch_bytes > limit:
+            if some and size + batch.size_bytes > self.batch_bytes_max:
                 yield some
                 some, size = [], 0
             some.append(batch)
-            size += batch_bytes
+            size += batch.size_bytes
         yield some
 
     def tend(self) -> None:
         """The server looks after itself."""
 
     def page(self, run_id: str, after: int, limit: int) -> Page:
-        return self._wait(self._page(run_id, after, limit))
+        return self._ask(self._page(run_id, after, limit))
 
     async def _page(self, run_id: str, after: int, limit: int) -> Page:
         last = await self._last(run_id)
@@ -195,14 +266,14 @@ class NatsStore:
             return Page(genesis(run_id), [])
         rows: list[StoredRow] = []
         prev_hash = genesis(run_id)
-        places = self._places.setdefault(run_id, [])
-        start = max((place for place in places if place[0] < after), default=(0, 1))[1]
+        if (places := self._places.get(run_id)) is None:
+            self._places.put(run_id, places := Places())
         subscription = await self._js.pull_subscribe(
             self._subject(run_id),
             stream=self._stream,
             config=ConsumerConfig(
                 deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-                opt_start_seq=start,
+                opt_start_seq=places.start(after),
                 ack_policy=AckPolicy.NONE,
                 inactive_threshold=30,
             ),
@@ -213,8 +284,8 @@ class NatsStore:
                 for found in await subscription.fetch(_FETCH_MESSAGES, timeout=_ANSWER_S):
                     number = found.metadata.sequence.stream
                     message = _decode(found.data)
-                    if message.rows and (not places or number > places[-1][1]):
-                        places.append((message.rows[0][0] - 1, number))
+                    if message.rows:
+                        places.note(message.rows[0][0] - 1, number)
                     for row in message.rows:
                         if row[0] <= after:
                             prev_hash = row[2]
@@ -225,18 +296,30 @@ class NatsStore:
         return Page(prev_hash, rows[:limit])
 
     def ends(self, run_id: str) -> Page:
-        return self._wait(self._ends(run_id))
+        return self._ask(self._ends(run_id))
 
     async def _ends(self, run_id: str) -> Page:
-        first = await self._page(run_id, 0, 1)
         last = await self._last(run_id)
-        if not first.rows or last is None or last[1].seq == 1:
-            return first
-        final = await self._page(run_id, last[1].seq - 1, 1)
-        return Page(first.prev_hash, first.rows + final.rows)
+        if last is None or last[1].seq == 0:
+            return Page(genesis(run_id), [])
+        first = (await self._first_rows(self._subject(run_id)))[0]
+        if last[1].seq == 1:
+            return Page(genesis(run_id), [first])
+        # A claim may be the last message: then the last record takes more work to find.
+        final = last[1].rows[-1:] or (await self._page(run_id, last[1].seq - 1, 1)).rows
+        return Page(genesis(run_id), [first, *final])
+
+    async def _first_rows(self, subject: str) -> list[StoredRow]:
+        """The rows of the first message that is no claim; there must be one."""
+        place = 0
+        while True:
+            found = await self._js.get_msg(self._stream, place + 1, subject=subject, next=True)
+            place = found.seq or 0
+            if rows := _decode(found.data or b"").rows:
+                return rows
 
     def run_ids(self) -> list[str]:
-        return self._wait(self._run_ids())
+        return self._ask(self._run_ids())
 
     async def _run_ids(self) -> list[str]:
         info = await self._js.stream_info(self._stream, subjects_filter=">")
@@ -259,7 +342,7 @@ class NatsStore:
         return []
 
     def changes(self) -> int:
-        return self._wait(self._changes())
+        return self._ask(self._changes())
 
     async def _changes(self) -> int:
         return (await self._js.stream_info(self._stream)).state.last_seq
@@ -267,44 +350,29 @@ class NatsStore:
     def close(self) -> None:
         if self._loop.is_closed():
             return
-        if self._client is not None:
-            self._wait(self._client.close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        try:
+            if self._client is not None:
+                with suppress(JournalUnavailable):
+                    self.release(self.leases.all())
+                self._wait(self._disconnect(self._client))
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+    async def _disconnect(self, client: Client) -> None:
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                await client.close()
+        finally:
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
 
 
-def _require_sync(monitor: str) -> None:
-    """Ask the server's monitor whether it syncs before it acknowledges."""
-    hint = (
-        "start it with `jetstream { sync_interval: always }` (nats-server 2.10 or newer) and name its"
-        " monitor with ?monitor=http://host:8222, or use nats-unsynced: and accept that a power cut may"
-        " lose records"
-    )
-    if not monitor.startswith(("http://", "https://")):
-        raise JournalUnavailable(f"nothing shows that this NATS server syncs what it acknowledges: {hint}")
-    try:
-        with urllib.request.urlopen(f"{monitor.rstrip('/')}/varz", timeout=5) as answer:
-            settings = json.load(answer)["jetstream"]["config"]
-    except (OSError, ValueError, KeyError) as error:
-        raise JournalUnavailable(
-            f"the monitor at {monitor} does not tell whether the server syncs"
-        ) from error
-    if settings.get("sync_always") is not True:
-        raise JournalUnavailable(f"this NATS server acknowledges before it syncs: {hint}")
+async def _raised_elsewhere(error: Exception) -> None:
+    """Whoever waits for an answer gets an error; the library would print one as well."""
 
 
-@contextmanager
-def _typed_errors() -> Generator[None]:
-    try:
-        yield
-    except APIError as error:
-        if error.err_code in _NO_ROOM:
-            raise JournalFull("the NATS server has no room; free some and reopen the journal") from error
-        raise JournalUnavailable(
-            f"the NATS server refused ({error.err_code}); reopen the journal and read before going on"
-        ) from error
-    except (nats.errors.Error, OSError, TimeoutError) as error:
-        raise JournalUnavailable(
-            f"the NATS server failed: {type(error).__name__}; reopen the journal and read before going on"
-        ) from error
+def _name(run_id: str) -> str:
+    """A run's part of its subject."""
+    return run_id.encode().hex() or "_"

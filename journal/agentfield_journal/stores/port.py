@@ -1,6 +1,7 @@
 """What a store must do: claim a run, commit a list of batches, read rows back. Knows no event loop."""
 
-from typing import Protocol, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -11,12 +12,33 @@ StoredRow: TypeAlias = tuple[int, bytes, bytes]
 """A record read back: seq, record bytes, hash."""
 
 
+ROW_BYTES = 64
+"""What a row is counted for besides its record: its hash, its numbers and what a store frames it with."""
+
+BATCH_BYTES_MAX = 64 << 20
+"""Of a store that bounds batches by nothing but memory."""
+
+
 class Batch(msgspec.Struct, frozen=True, gc=False):
-    """Records of one run, appended together, stored all or none. Never empty."""
+    """Records of one run, appended together, stored all or none. Never empty.
+
+    `size_bytes` is what the records have together, and `ROW_BYTES` for each.
+    """
 
     run_id: str
     epoch: int
     rows: list[Row]
+    size_bytes: int
+
+
+def make_batch(run_id: str, claim: "Claim", rows: Sequence["StoredRow"]) -> Batch:
+    """Rows as another store has them, for the run just claimed."""
+    size_bytes = sum(len(body) + ROW_BYTES for _, body, _ in rows)
+    return Batch(run_id, claim.epoch, [(claim.run, *row) for row in rows], size_bytes)
+
+
+Answer: TypeAlias = Callable[[list[Batch] | Exception], None]
+"""Takes what became of a group: the batches that were refused, or what went wrong."""
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False):
@@ -57,6 +79,11 @@ class Store(Protocol):
         """Whether only records that close something are taken, because room runs out."""
         ...
 
+    @property
+    def batch_bytes_max(self) -> int:
+        """How large a batch may be. The engine refuses larger ones: to the store they would be a failure."""
+        ...
+
     def claim(self, run_id: str) -> Claim:
         """Make `run_id` known, raise its epoch, durably, and say where it stands."""
         ...
@@ -95,4 +122,41 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Release what is held, the lock last. Idempotent; called when no other call is running."""
+        ...
+
+
+class Line(Protocol):
+    """A way to a server on which several groups may be at once; never blocks the event loop that uses it."""
+
+    def start(self) -> None:
+        """From now on the running event loop hands answers over."""
+        ...
+
+    def send(self, batches: list[Batch], answer: Answer, /) -> None:
+        """Send a group. Answers come in the order of groups, each when its group is on stable storage.
+
+        After a group that failed, every later one fails too, also those already sent.
+        """
+        ...
+
+    def close(self) -> None:
+        """Hand over nothing more. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class PipelinedStore(Store, Protocol):
+    """A store whose engine sends groups down a line instead of calling `commit` for each."""
+
+    def line(self) -> Line | None:
+        """The one line of this store; None when it is open for reading only."""
+        ...
+
+
+@runtime_checkable
+class EpochStore(Store, Protocol):
+    """A store that keeps the epoch of each run's newest writer apart from the records."""
+
+    def epochs(self) -> dict[str, int]:
+        """By run. None is below an epoch in the run's records, or a new writer could get that one again."""
         ...

@@ -3,18 +3,23 @@
 Several processes may share one database; each run still has one writer.
 """
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import LiteralString, cast
 
 import psycopg
 
 from agentfield_journal.codec import genesis
 from agentfield_journal.envelope import FORMAT_VERSION
-from agentfield_journal.errors import JournalConflict, JournalFull, JournalUnavailable, UnknownVersion
-from agentfield_journal.stores.port import Batch, Claim, Page, StoredRow
-from agentfield_journal.stores.postgres_arrays import BigintArray, ByteaArray, register
+from agentfield_journal.errors import JournalUnavailable, UnknownVersion
+from agentfield_journal.stores import postgres_leases
+from agentfield_journal.stores.leasing import HeldLeases, LeaseTerms
+from agentfield_journal.stores.port import BATCH_BYTES_MAX, Batch, Claim, Page, StoredRow
+from agentfield_journal.stores.postgres_errors import typed_errors
+from agentfield_journal.stores.postgres_line import APPEND_FUNCTION, PostgresLine
 
+# A process that stops in the middle of a claim loses the fence before others stop waiting for it.
+_SESSION = "-c lock_timeout=5s -c idle_in_transaction_session_timeout=3s"
 _SCHEMA: LiteralString = """
 CREATE SCHEMA IF NOT EXISTS agentfield_journal;
 CREATE TABLE IF NOT EXISTS agentfield_journal.format (version integer NOT NULL PRIMARY KEY);
@@ -28,28 +33,6 @@ CREATE TABLE IF NOT EXISTS agentfield_journal.records (
 # Claims take this lock alone and commits share it: a claim waits for commits in flight, and a commit
 # that starts after it sees the new epoch. Locking the runs' rows would write to each of them.
 _TAKE_FENCE: LiteralString = "SELECT pg_advisory_xact_lock(1095125553)"
-# A function, because a group is then one statement and one round trip, and yet looks at the epochs
-# after it has the lock. It returns the runs whose epoch is stale and stores the records of the others.
-_APPEND_FUNCTION: LiteralString = """
-CREATE OR REPLACE FUNCTION agentfield_journal.append(
-    writer_runs bigint[], epochs bigint[], runs bigint[], seqs bigint[], bodies bytea[], hashes bytea[]
-) RETURNS bigint[] LANGUAGE plpgsql AS $$
-DECLARE
-    stale bigint[];
-BEGIN
-    PERFORM pg_advisory_xact_lock_shared(1095125553);
-    SELECT array_agg(w.run) INTO stale FROM unnest(writer_runs, epochs) AS w (run, epoch)
-        LEFT JOIN agentfield_journal.runs AS r ON r.run = w.run AND r.epoch = w.epoch WHERE r.run IS NULL;
-    INSERT INTO agentfield_journal.records (run, seq, body, hash)
-        SELECT * FROM unnest(runs, seqs, bodies, hashes) AS d (run, seq, body, hash)
-        WHERE stale IS NULL OR d.run <> ALL (stale);
-    RETURN stale;
-END $$
-"""
-_APPEND: LiteralString = (
-    "SELECT agentfield_journal.append"
-    "(%b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bytea[], %b::bytea[])"
-)
 _CLAIM: LiteralString = (
     "INSERT INTO agentfield_journal.runs (run_id, epoch) VALUES (%s, 1)"
     " ON CONFLICT (run_id) DO UPDATE SET epoch = runs.epoch + 1 RETURNING run, epoch"
@@ -74,6 +57,7 @@ class PostgresStore:
     Args:
         url: `postgresql://user@host/database`, as libpq reads it.
         read_only: Create and write nothing.
+        terms: Of the leases that `claim` takes.
 
     Raises:
         JournalUnavailable: the server cannot be reached, or does not sync what it commits.
@@ -83,17 +67,22 @@ class PostgresStore:
     blocking = True
     shared = True
     full = False
+    batch_bytes_max = BATCH_BYTES_MAX
 
-    def __init__(self, url: str, *, read_only: bool = False) -> None:
+    def __init__(self, url: str, *, read_only: bool = False, terms: LeaseTerms | None = None) -> None:
+        self.leases = HeldLeases(terms or LeaseTerms())
         self._url = url
         self._read_only = read_only
         self._reader: psycopg.Connection | None = None
-        with _typed_errors():
+        self._line: PostgresLine | None = None
+        with typed_errors():
             self._writer = _connect(url)
             try:
                 if not read_only:
                     self._create()
                 self._check()
+                if not read_only:
+                    self._line = PostgresLine(_connect(url))
             except BaseException:
                 self._writer.close()
                 raise
@@ -102,7 +91,8 @@ class PostgresStore:
         with self._writer.transaction():
             self._writer.execute(_TAKE_FENCE)
             self._writer.execute(_SCHEMA, prepare=False)
-            self._writer.execute(_APPEND_FUNCTION)
+            self._writer.execute(postgres_leases.LEASES_TABLE)
+            self._writer.execute(APPEND_FUNCTION)
             self._writer.execute(
                 "INSERT INTO agentfield_journal.format SELECT %s WHERE NOT EXISTS"
                 " (SELECT 1 FROM agentfield_journal.format)",
@@ -125,32 +115,31 @@ class PostgresStore:
         if self._read_only:
             raise JournalUnavailable("the journal is open for reading only")
         name = run_id.encode()
-        with _typed_errors(), self._writer.transaction():
+        asked_s = self.leases.clock_s()
+        with typed_errors(), self._writer.transaction():
             self._writer.execute(_TAKE_FENCE)
             run, epoch = cast(tuple[int, int], self._writer.execute(_CLAIM, (name,)).fetchone())
+            postgres_leases.take(self._writer, self.leases, run_id, run=run, epoch=epoch)
             last = cast(StoredRow | None, self._writer.execute(_LAST, (name,)).fetchone())
+        self.leases.hold(run_id, epoch, asked_s=asked_s)
         seq, digest = (last[0], last[2]) if last else (0, genesis(run_id))
         return Claim(run=run, epoch=epoch, seq=seq, hash=digest)
 
+    def renew(self) -> None:
+        with typed_errors():
+            postgres_leases.renew(self._writer, self.leases)
+
+    def release(self, runs: Mapping[str, int]) -> None:
+        with typed_errors():
+            postgres_leases.release(self._writer, self.leases, runs)
+
+    def line(self) -> PostgresLine | None:
+        return self._line
+
     def commit(self, batches: list[Batch], /) -> list[Batch]:
-        epochs = {batch.rows[0][0]: batch.epoch for batch in batches}
-        if any(epochs[batch.rows[0][0]] != batch.epoch for batch in batches):
-            # Two epochs of one run in one group: the older ones were queued before a claim.
-            stale = [batch for batch in batches if epochs[batch.rows[0][0]] != batch.epoch]
-            return stale + self.commit([batch for batch in batches if batch not in stale])
-        runs, seqs, bodies, hashes = zip(*(row for batch in batches for row in batch.rows), strict=True)
-        group = (
-            BigintArray(list(epochs)),
-            BigintArray(list(epochs.values())),
-            BigintArray(runs),
-            BigintArray(seqs),
-            ByteaArray(bodies),
-            ByteaArray(hashes),
-        )
-        with _typed_errors():
-            answer = self._writer.execute(_APPEND, group, binary=True).fetchone()
-        refused = cast(list[int], (answer and answer[0]) or [])
-        return [batch for batch in batches if batch.rows[0][0] in refused]
+        if self._line is None:
+            raise JournalUnavailable("the journal is open for reading only")
+        return self._line.commit(batches)
 
     def tend(self) -> None:
         """The server looks after itself."""
@@ -161,7 +150,7 @@ class PostgresStore:
         return self._reader
 
     def page(self, run_id: str, after: int, limit: int) -> Page:
-        with _typed_errors():
+        with typed_errors():
             found = (
                 self._reading().execute(_PAGE, (run_id.encode(), after, limit + 1), binary=True).fetchall()
             )
@@ -171,7 +160,7 @@ class PostgresStore:
         return Page(genesis(run_id), rows[:limit])
 
     def ends(self, run_id: str) -> Page:
-        with _typed_errors():
+        with typed_errors():
             name = run_id.encode()
             first = cast(
                 list[StoredRow], self._reading().execute(_PAGE, (name, 0, 1), binary=True).fetchall()
@@ -180,39 +169,33 @@ class PostgresStore:
         return Page(genesis(run_id), first if first == last else first + last)
 
     def run_ids(self) -> list[str]:
-        with _typed_errors():
+        with typed_errors():
             return [bytes(name).decode() for (name,) in self._reading().execute(_RUN_IDS).fetchall()]
+
+    def epochs(self) -> dict[str, int]:
+        with typed_errors():
+            found = self._reading().execute("SELECT run_id, epoch FROM agentfield_journal.runs").fetchall()
+        return {bytes(name).decode(): epoch for name, epoch in found}
 
     def integrity_problems(self) -> list[str]:
         return []
 
     def changes(self) -> int:
-        with _typed_errors():
+        with typed_errors():
             found = self._reading().execute("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint").fetchone()
         return cast(int, found[0]) if found else 0
 
     def close(self) -> None:
+        with suppress(JournalUnavailable):
+            self.release(self.leases.all())
+        if self._line is not None:
+            self._line.close()
         for connection in (self._reader, self._writer):
             if connection is not None:
                 connection.close()
 
 
 def _connect(url: str) -> psycopg.Connection:
-    connection = psycopg.connect(url, autocommit=True, connect_timeout=5, options="-c lock_timeout=5s")
+    connection = psycopg.connect(url, autocommit=True, connect_timeout=5, options=_SESSION)
     connection.prepare_threshold = 0
-    register(connection)
     return connection
-
-
-@contextmanager
-def _typed_errors() -> Generator[None]:
-    try:
-        yield
-    except psycopg.errors.DiskFull as error:
-        raise JournalFull("the server has no room; free some and reopen the journal") from error
-    except psycopg.errors.UniqueViolation as error:
-        raise JournalConflict("another writer has stored this record; reopen the run and read") from error
-    except psycopg.Error as error:
-        raise JournalUnavailable(
-            f"the server failed: {type(error).__name__}; reopen the journal and read before going on"
-        ) from error

@@ -5,10 +5,12 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
+import msgspec
+
 from agentfield_journal.codec import genesis
 from agentfield_journal.envelope import FORMAT_VERSION
 from agentfield_journal.errors import JournalConflict, JournalFull
-from agentfield_journal.stores.port import Batch, Claim, Page, Row, StoredRow
+from agentfield_journal.stores.port import BATCH_BYTES_MAX, Batch, Claim, Page, Row, StoredRow
 from agentfield_journal.stores.reserve import RESERVE_BYTES, Reserve
 from agentfield_journal.stores.sqlite_archive import Archives, ArchiveStore
 from agentfield_journal.stores.sqlite_connection import Database
@@ -54,6 +56,14 @@ _CROSS_CHECKS = {
 JOURNAL_FILE = FileKind(application_id=0x41464A31, format_version=FORMAT_VERSION, schema=_SCHEMA)  # "AFJ1"
 
 
+class _OpenRun(msgspec.Struct, gc=False, kw_only=True):
+    """A run that this store has claimed. `last_block` is the newest that has records of it, 0 if unknown."""
+
+    epoch: int
+    next_seq: int
+    last_block: int
+
+
 class SqliteStore:
     """A journal file. See `SqliteFile` for the other arguments and what opening raises.
 
@@ -62,6 +72,7 @@ class SqliteStore:
     """
 
     blocking = True
+    batch_bytes_max = BATCH_BYTES_MAX
 
     def __init__(
         self,
@@ -73,12 +84,10 @@ class SqliteStore:
     ) -> None:
         self.file = SqliteFile(path, JOURNAL_FILE, read_only=read_only, vfs=vfs)
         self._archives = Archives(self.file, partial(_open_archive, vfs=vfs))
-        self._claims: dict[str, Claim] = {}
-        self._next_seq: dict[str, int] = {}
-        self._last_block: dict[str, int] = {}
+        self._open_runs: dict[str, _OpenRun] = {}
         self.full = False
         keeps_room = vfs is None and not read_only and reserve_bytes > 0
-        self._reserve = Reserve(path, reserve_bytes) if keeps_room else None
+        self._reserve = Reserve(self.file.path, reserve_bytes) if keeps_room else None
         self._block = 0
         self._block_records = 0
         if not read_only:
@@ -113,27 +122,31 @@ class SqliteStore:
             run, epoch = cast(tuple[int, int], found)
             last = cast(StoredRow | None, db.execute(_LAST, (run_id,)).fetchone())
         seq, digest = (last[0], last[2]) if last else (0, genesis(run_id))
-        claim = self._claims[run_id] = Claim(run=run, epoch=epoch, seq=seq, hash=digest)
-        self._next_seq[run_id] = seq + 1
-        return claim
+        known = self._open_runs.get(run_id)
+        block = known.last_block if known else 0
+        self._open_runs[run_id] = _OpenRun(epoch=epoch, next_seq=seq + 1, last_block=block)
+        return Claim(run=run, epoch=epoch, seq=seq, hash=digest)
 
     def commit(self, batches: list[Batch], /) -> list[Batch]:
         refused: list[Batch] = []
         rows: list[Row] = []
         spans: list[tuple[int, int, int]] = []
+        block = self._block
         for batch in batches:
             # The file's generation, checked in the transaction, proves that these claims are the file's.
-            if batch.epoch != self._epoch(batch.run_id):
+            open_run = self._open_runs.get(batch.run_id)
+            if open_run is None or batch.epoch != open_run.epoch:
                 refused.append(batch)
                 continue
-            run, seq, _, _ = batch.rows[0]
-            if seq != self._next_seq[batch.run_id]:
+            batch_rows = batch.rows
+            run, seq, _, _ = batch_rows[0]
+            if seq != open_run.next_seq:
                 raise JournalConflict(f"run {batch.run_id}: seq {seq} is not the next; nothing was stored")
-            self._next_seq[batch.run_id] = seq + len(batch.rows)
-            if self._last_block.get(batch.run_id) != self._block:
-                self._last_block[batch.run_id] = self._block
-                spans.append((run, self._block, seq))
-            rows += batch.rows
+            open_run.next_seq = seq + len(batch_rows)
+            if open_run.last_block != block:
+                open_run.last_block = block
+                spans.append((run, block, seq))
+            rows += batch_rows
         try:
             self._store(spans, rows)
         except JournalFull:
@@ -146,7 +159,6 @@ class SqliteStore:
         self._block_records += len(rows)
         if self._block_records >= _BLOCK_RECORDS:
             self._block, self._block_records = self._block + 1, 0
-        self.file.checkpoint_when_due(idle=False)
         return refused
 
     def _store(self, spans: list[tuple[int, int, int]], rows: list[Row]) -> None:
@@ -155,9 +167,8 @@ class SqliteStore:
                 db.executemany(_INSERT_SPAN, spans)
             db.executemany(self._insert(), rows)
 
-    def _epoch(self, run_id: str) -> int | None:
-        claim = self._claims.get(run_id)
-        return claim.epoch if claim else None
+    def after_acknowledgement(self, *, waiting: bool) -> None:
+        self.file.checkpoint_when_due(idle=not waiting)
 
     def tend(self) -> None:
         self.file.checkpoint_when_due(idle=True)
@@ -167,8 +178,10 @@ class SqliteStore:
     def page(self, run_id: str, after: int, limit: int) -> Page:
         with self.file.reading() as db:
             rows = cast(list[StoredRow], db.execute(_PAGE, (run_id, after, limit + 1)).fetchall())
-        if not rows and (archive := self._archives.store_of(run_id)) is not None:
-            return archive.page(run_id, after, limit)
+        if not rows:
+            with self._archives.holding(run_id) as archive:
+                if archive is not None:
+                    return archive.page(run_id, after, limit)
         if after > 0 and rows and rows[0][0] == after:
             return Page(rows[0][2], rows[1:])
         return Page(genesis(run_id), rows[:limit])
@@ -177,8 +190,10 @@ class SqliteStore:
         with self.file.reading() as db:
             first = cast(list[StoredRow], db.execute(_PAGE, (run_id, 0, 1)).fetchall())
             last = cast(list[StoredRow], db.execute(_LAST, (run_id,)).fetchall())
-        if not last and (archive := self._archives.store_of(run_id)) is not None:
-            return archive.ends(run_id)
+        if not last:
+            with self._archives.holding(run_id) as archive:
+                if archive is not None:
+                    return archive.ends(run_id)
         return Page(genesis(run_id), first if first == last else first + last)
 
     def run_ids(self) -> list[str]:
@@ -190,6 +205,11 @@ class SqliteStore:
             ).fetchall()
         return [str(run_id) for (run_id,) in found]
 
+    def epochs(self) -> dict[str, int]:
+        with self.file.reading() as db:
+            found = db.execute("SELECT run_id, epoch FROM runs").fetchall()
+        return {str(run_id): epoch if isinstance(epoch, int) else 0 for run_id, epoch in found}
+
     def integrity_problems(self) -> list[str]:
         problems = self.file.integrity_problems() + self._archives.problems()
         with self.file.reading() as db:
@@ -197,6 +217,10 @@ class SqliteStore:
                 if count := whole_number(db.execute(query).get):
                     problems.append(f"{self.file.path}: {count} {what}")
         return problems
+
+    def archive_names(self) -> list[str]:
+        """Files beside this one that hold runs of it."""
+        return self._archives.names()
 
     def changes(self) -> int:
         return self.file.changes()

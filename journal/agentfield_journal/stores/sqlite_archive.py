@@ -5,7 +5,9 @@ An archive is an ordinary journal file that nobody writes. Knows nothing of the 
 
 import re
 import secrets
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Protocol, cast
@@ -17,7 +19,9 @@ from agentfield_journal.stores.sqlite_connection import Database
 from agentfield_journal.stores.sqlite_file import SqliteFile
 
 _COPY_RECORDS = 1_000
+_NAME_MAX_BYTES = 255  # of a file; a file system refuses even to look for a longer one
 _SUFFIX = ".archive.db"
+_OPEN_MAX = 16
 _EMPTY_BYTES = 4_096  # one page: SQLite's header, and no table yet
 
 
@@ -48,10 +52,20 @@ class Archives:
     def __init__(self, file: SqliteFile, open_store: OpenStore) -> None:
         self._file = file
         self._open_store = open_store
-        self._open: dict[str, ArchiveStore] = {}
+        self._open: dict[str, ArchiveStore] = {}  # the one used last at the end
+        self._turn = threading.Lock()  # none is closed while another thread looks into it
 
-    def store_of(self, run_id: str) -> ArchiveStore | None:
-        """The archive that holds `run_id`; None when the run is here, expired or unknown."""
+    @contextmanager
+    def holding(self, run_id: str) -> Generator[ArchiveStore | None]:
+        """The archive with `run_id`, for a short look; None when the run is here, expired or unknown."""
+        name = self._file_of(run_id)
+        if name is None:
+            yield None
+        else:
+            with self._reading(name) as archive:
+                yield archive
+
+    def _file_of(self, run_id: str) -> str | None:
         with self._file.reading() as db:
             found = db.execute(
                 "SELECT archives.file FROM runs JOIN archives USING (run) WHERE run_id = ?", (run_id,)
@@ -61,18 +75,27 @@ class Archives:
         name = str(found[0])
         if not self._path_of(name).exists():
             raise JournalCorrupt(f"run {run_id}: its archive {name} is missing", run_id=run_id, seq=1)
-        return self._reader(name)
+        return name
 
-    def _reader(self, name: str) -> ArchiveStore:
-        if name not in self._open:
-            self._open[name] = self._open_store(self._path_of(name), True)
-        return self._open[name]
+    @contextmanager
+    def _reading(self, name: str) -> Generator[ArchiveStore]:
+        with self._turn:
+            archive = self._open.pop(name, None) or self._open_store(self._path_of(name), True)
+            self._open[name] = archive
+            if len(self._open) > _OPEN_MAX:
+                self._close(next(iter(self._open)))
+            yield archive
+
+    def _close(self, name: str) -> None:
+        if (archive := self._open.pop(name, None)) is not None:
+            archive.close()
 
     def _path_of(self, name: object) -> Path:
         """An archive beside this file, by a name that may be damaged."""
-        if not isinstance(name, str) or not name.endswith(_SUFFIX) or set(name) & set("/\\\0"):
-            raise JournalCorrupt("the journal names an archive that cannot be one", run_id="", seq=0)
-        return self._file.path.with_name(name)
+        if isinstance(name, str) and name.endswith(_SUFFIX) and not set(name) & set("/\\\0"):
+            if len(name.encode(errors="replace")) <= _NAME_MAX_BYTES:
+                return self._file.path.with_name(name)
+        raise JournalCorrupt("the journal names an archive that cannot be one", run_id="", seq=0)
 
     def require_here(self, db: Database, run_id: str) -> None:
         """Refuse to continue a run that has left the file."""
@@ -88,7 +111,7 @@ class Archives:
 
         They have left only after `leave`: after a crash they are in both places, never in none.
         """
-        moving = [run_id for run_id in run_ids if source.ends(run_id).rows and self.store_of(run_id) is None]
+        moving = [run_id for run_id in run_ids if source.ends(run_id).rows and self._file_of(run_id) is None]
         if not moving:
             return None
         path = self._file.path.with_name(f"{self._file.path.stem}-{secrets.token_hex(8)}{_SUFFIX}")
@@ -140,13 +163,29 @@ class Archives:
         return True
 
     def clear(self, run_id: str) -> None:
-        """Delete a run from the archive that holds it, if one does."""
-        if (archive := self.store_of(run_id)) is None:
-            return
-        path = archive.file.path
-        archive.close()
-        self._open.pop(path.name, None)
-        archive = self._open_store(path, False)
+        """Delete a run from every archive that holds it.
+
+        Besides its own there may be one with a copy: a crash came, or a record, before it could move there.
+        """
+        self._file_of(run_id)  # raises if its own is missing
+        for name in self.names():
+            if self._path_of(name).exists() and self._holds(name, run_id):
+                self._delete(name, run_id)
+
+    def _holds(self, name: str, run_id: str) -> bool:
+        with self._reading(name) as archive:
+            return bool(archive.ends(run_id).rows)
+
+    def names(self) -> list[str]:
+        """Files beside this one that hold runs of it."""
+        with self._file.reading() as db:
+            found = db.execute("SELECT DISTINCT file FROM archives WHERE file IS NOT NULL").fetchall()
+        return [str(name) for (name,) in found]
+
+    def _delete(self, name: str, run_id: str) -> None:
+        with self._turn:
+            self._close(name)
+        archive = self._open_store(self._path_of(name), False)
         try:
             with archive.file.transaction() as db:
                 found = db.execute("SELECT run FROM runs WHERE run_id = ?", (run_id,)).fetchone()
@@ -189,16 +228,27 @@ class Archives:
         problems: list[str] = []
         for run_id, name, seq, digest in cast(list[tuple[str, str, int, bytes]], found):
             try:
-                rows = self._reader(name).ends(run_id).rows
+                with self._reading(name) as archive:
+                    rows = archive.ends(run_id).rows
                 if not rows or (rows[-1][0], rows[-1][2]) != (seq, digest):
                     problems.append(f"run {run_id}: the archive {name} does not end at record {seq}")
             except JournalError as error:
                 problems.append(f"run {run_id}: {error}")
-        for store in self._open.values():
-            problems += store.file.integrity_problems()
+        for name in sorted({str(name) for _, name, _, _ in found}):
+            problems += self._integrity_problems(name)
         return problems
 
+    def _integrity_problems(self, name: str) -> list[str]:
+        """In a connection of its own, for it may take minutes."""
+        try:
+            archive = self._open_store(self._path_of(name), True)
+        except JournalError:
+            return []  # each of its runs has been named
+        try:
+            return archive.file.integrity_problems()
+        finally:
+            archive.close()
+
     def close(self) -> None:
-        for store in self._open.values():
-            store.close()
-        self._open.clear()
+        for name in list(self._open):
+            self._close(name)

@@ -39,3 +39,9 @@ class Database(Protocol):
 def connect(path: Path, flags: int, vfs: str | None) -> Database:
     """Open `path` with SQLite's own open `flags`, through the file layer registered as `vfs`."""
     return cast(Database, apsw.Connection(str(path), flags=flags, vfs=vfs))
+
+
+def connect_unchanging(path: Path) -> Database:
+    """Open for reading an absolute `path` that nobody writes: without locks, shared memory or log."""
+    uri = f"{path.as_uri()}?immutable=1"
+    return cast(Database, apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI))

@@ -3,6 +3,7 @@
 Knows no table but the one that holds the file's identity.
 """
 
+import os
 import secrets
 import threading
 from collections.abc import Generator
@@ -21,7 +22,8 @@ from agentfield_journal.errors import (
 )
 from agentfield_journal.stores.lock import FileLock
 from agentfield_journal.stores.reserve import append_zeros
-from agentfield_journal.stores.sqlite_connection import Database, connect
+from agentfield_journal.stores.sqlite_connection import Database, connect, connect_unchanging
+from agentfield_journal.stores.sqlite_schema import schema_problems
 
 SQLITE_VERSION_MIN = (3, 51, 3)  # older ones can corrupt a WAL file that two connections reset at once
 
@@ -32,6 +34,7 @@ _OPEN_WRITER = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 _CHECKPOINT_PAGES = 300
 _CHECKPOINT_PAGES_MAX = 1_000
 _LOG_BYTES = (_CHECKPOINT_PAGES_MAX + 50) * (4_096 + 24)
+_BUSY_MS = 2_000
 _SETTINGS = (
     "journal_mode = WAL",
     "synchronous = FULL",
@@ -56,7 +59,8 @@ class SqliteFile:
     """Writes through one connection, reads through another for each thread that reads.
 
     Args:
-        path: The file; its folder is created. `<path>.lock`, `-wal` and `-shm` live beside it.
+        path: The file, or a link to it; its folder is created. `<path>.lock`, `-wal` and `-shm` live
+            beside it.
         kind: What the file must be.
         read_only: Take no lock and write nothing.
         vfs: A registered SQLite file layer, for tests that watch or break the file. It need not know
@@ -72,7 +76,8 @@ class SqliteFile:
         self, path: Path, kind: FileKind, *, read_only: bool = False, vfs: str | None = None
     ) -> None:
         _require_sqlite()
-        self.path = path
+        # By its one true name: through a link the lock, the log and the archives would be others.
+        path = self.path = Path(os.path.realpath(path))
         self.read_only = read_only
         self._kind = kind
         self._vfs = vfs
@@ -100,6 +105,7 @@ class SqliteFile:
 
     def _open_writer(self) -> None:
         db = self._writer = connect(self.path, _OPEN_WRITER, self._vfs)
+        db.set_busy_timeout(_BUSY_MS)  # emptying the log waits for those who read, of whom each is soon done
         # Without this the last connection to close would move the log after a failed sync.
         db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         if self._vfs is not None:
@@ -155,18 +161,22 @@ class SqliteFile:
         db = self._writer
         with self._typed_errors():
             db.execute("BEGIN IMMEDIATE")
+            sound, self._sound = self._sound, False
             try:
                 if db.execute("SELECT generation FROM file").get != self._generation:
+                    sound = False
                     raise JournalConflict(
                         f"another process wrote to {self.path}; reopen it and read before going on"
                     )
                 yield db
                 db.execute("COMMIT")
-            except BaseException:
-                self._sound = False
+            except BaseException as error:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
+                # What was refused is undone, and the file as sound as before. Of anything else who knows.
+                self._sound = sound and isinstance(error, JournalConflict)
                 raise
+            self._sound = sound
 
     def continue_after_full(self) -> None:
         """A transaction that found no room left nothing behind, so it may be tried again."""
@@ -178,12 +188,24 @@ class SqliteFile:
         with self._typed_errors():
             thread = threading.get_ident() if self._vfs is None else 0
             if thread not in self._readers:
-                db = connect(self.path, apsw.SQLITE_OPEN_READONLY, self._vfs)
-                self._readers[thread] = db
-                db.set_busy_timeout(2_000)
-                db.execute("PRAGMA trusted_schema = OFF")
-                self._check_kind(db)
+                self._readers[thread] = self._open_reader()
             yield self._readers[thread]
+
+    def _open_reader(self) -> Database:
+        db = connect(self.path, apsw.SQLITE_OPEN_READONLY, self._vfs)
+        try:
+            db.execute("SELECT count(*) FROM sqlite_schema")
+        except (apsw.CantOpenError, apsw.ReadOnlyError):
+            # Nobody can write here, not even the shared memory of readers: a medium for evidence.
+            log = self.path.with_name(self.path.name + "-wal")
+            if self._vfs is not None or (log.exists() and log.stat().st_size):
+                raise
+            db.close()
+            db = connect_unchanging(self.path)
+        db.set_busy_timeout(_BUSY_MS)
+        db.execute("PRAGMA trusted_schema = OFF")
+        self._check_kind(db)
+        return db
 
     def checkpoint_when_due(self, *, idle: bool) -> None:
         """Move the log into the main file when it has grown; a busy file waits longer for it."""
@@ -224,10 +246,11 @@ class SqliteFile:
             self._sealed = True
 
     def integrity_problems(self) -> list[str]:
-        """What SQLite finds wrong with its pages, indexes and schema."""
+        """What SQLite finds wrong with its pages and indexes, and what its schema should not have."""
         try:
             with self.reading() as db:
                 found = [str(line) for (line,) in db.execute("PRAGMA integrity_check(20)").fetchall()]
+                found += schema_problems(db, _IDENTITY + self._kind.schema)
         except JournalCorrupt as error:
             return [str(error)]
         return [f"{self.path}: {line}" for line in found if line != "ok"]
@@ -262,7 +285,7 @@ class SqliteFile:
             yield
         except apsw.FullError as error:
             raise JournalFull(f"no room for {self.path}; free some and reopen it") from error
-        except (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError) as error:
+        except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError, UnicodeDecodeError) as error:
             raise JournalCorrupt(
                 f"{self.path} is damaged below the level of records; verify it and restore a copy",
                 run_id="",

@@ -243,6 +243,7 @@ async def reads_start_and_stop_where_asked(open_again: OpenAgain) -> None:
             (1199, 10),
             (1200, None),
             (5000, None),
+            (10**30, None),
             (7, 0),
         ):
             records = await journal.read("run-1", after=after, limit=limit)

@@ -2,10 +2,13 @@
 
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
 from importlib import import_module
+from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import msgspec
 
@@ -68,10 +71,46 @@ async def _all_records(
 
 
 def as_plain(record: Envelope) -> dict[str, object]:
-    """A record as JSON types: the payload decoded, bytes and hashes in hex."""
+    """A record as JSON types: the payload decoded (in hex if it is no msgpack), bytes and hashes in hex."""
     plain: dict[str, object] = msgspec.to_builtins(record, builtin_types=(bytes,))
-    plain["payload"] = msgspec.msgpack.decode(record.payload)
+    try:
+        plain["payload"] = _as_json(msgspec.msgpack.decode(record.payload))
+    except (msgspec.MsgspecError, RecursionError):
+        """It stays bytes."""
     return {name: value.hex() if isinstance(value, bytes) else value for name, value in plain.items()}
+
+
+def _as_json(value: object) -> object:
+    """What msgpack can hold and JSON cannot becomes text, or for an extension its parts."""
+    match value:
+        case dict():
+            items = cast(dict[object, object], value).items()
+            return {name if isinstance(name, str) else _as_name(name): _as_json(item) for name, item in items}
+        case list():
+            return [_as_json(item) for item in cast(list[object], value)]
+        case bytes():
+            return value.hex()
+        case msgspec.msgpack.Ext():
+            return {"ext": value.code, "data": bytes(value.data).hex()}
+        case datetime():
+            return value.isoformat()
+        case _:
+            return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def _as_name(key: object) -> str:
+    return key.hex() if isinstance(key, bytes) else str(key)
+
+
+@contextmanager
+def _new_file(path: Path) -> Generator[BinaryIO]:
+    """`path`, which must not exist, for writing; nothing of it stays when that goes wrong."""
+    with path.open("xb") as file:
+        try:
+            yield file
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
 
 
 async def export_json_lines(
@@ -84,9 +123,9 @@ async def export_json_lines(
     """Write records as JSON, one a line, and return their number. `path` must not exist."""
     chosen = run_ids if run_ids is not None else await journal.run_ids()
     count = 0
-    with path.open("x", encoding="utf-8") as file:
+    with _new_file(path) as file:
         async for record in _all_records(journal, chosen, progress):
-            file.write(json.dumps(as_plain(record), default=bytes.hex) + "\n")
+            file.write(json.dumps(as_plain(record)).encode() + b"\n")
             count += 1
     return count
 
@@ -112,10 +151,10 @@ async def export_parquet(
     chosen = run_ids if run_ids is not None else await journal.run_ids()
     count = 0
     rows: list[dict[str, object]] = []
-    with path.open("xb") as file, parquet.ParquetWriter(file, schema) as writer:
+    with _new_file(path) as file, parquet.ParquetWriter(file, schema) as writer:
         async for record in _all_records(journal, chosen, progress):
             plain = as_plain(record)
-            rows.append(plain | {"payload": json.dumps(plain["payload"], default=bytes.hex)})
+            rows.append(plain | {"payload": json.dumps(plain["payload"])})
             count += 1
             if len(rows) == _ROW_GROUP_RECORDS:
                 writer.write_table(arrow.Table.from_pylist(rows, schema))

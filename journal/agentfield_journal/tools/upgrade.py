@@ -5,10 +5,8 @@ from collections.abc import Callable
 from agentfield_journal.engine import StoreJournal
 from agentfield_journal.errors import JournalConflict
 from agentfield_journal.opening import open_journal
-from agentfield_journal.tools.exchange import copy_rows
+from agentfield_journal.tools.exchange import copy_rows, read_run
 from agentfield_journal.verification import Report, verify
-
-_PAGE_RECORDS = 10_000
 
 
 async def upgrade_journal(
@@ -27,9 +25,9 @@ async def upgrade_journal(
     """
     async with open_journal(source_url, read_only=True) as source, open_journal(target_url) as target:
         if not (found := await verify(source)).sound:
-            raise JournalConflict(f"{source_url} is damaged: {found.findings[0].problem}; nothing was copied")
+            raise JournalConflict(f"the source is damaged: {found.findings[0].problem}; nothing was copied")
         if await target.all_run_ids():
-            raise JournalConflict(f"{target_url} is not empty")
+            raise JournalConflict("the target is not empty; name a new one")
         await copy_journal(source, target, progress=progress)
         return await verify(target)
 
@@ -43,11 +41,7 @@ async def copy_journal(
     """
     done = 0
     for run_id in reversed(await source.all_run_ids()):
-        rows = await source.read_rows(run_id, after=0, limit=_PAGE_RECORDS)
-        while len(rows) % _PAGE_RECORDS == 0 and (
-            more := await source.read_rows(run_id, after=len(rows), limit=_PAGE_RECORDS)
-        ):
-            rows += more
+        rows = await read_run(source, run_id)
         await copy_rows(target, run_id, rows)
         done += len(rows)
         if progress is not None:
