@@ -1,7 +1,9 @@
 """Throw-away servers for the tests of server stores, as their manuals say to start them."""
 
 import os
+import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -66,33 +68,109 @@ class Server:
         self._process.terminate()
         self._process.wait()
 
+    def restart(self) -> None:
+        """In order, but without waiting for clients to leave: PostgreSQL's fast shutdown."""
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait()
+        self.start()
+
+
+READY_MAX_S = 60.0
+
+
+def wait_until_ready(url: str, server: Server) -> None:
+    """A server that recovers listens before it lets anyone in."""
+    import psycopg
+
+    deadline = time.monotonic() + READY_MAX_S
+    while True:
+        try:
+            psycopg.connect(url).close()
+            return
+        except psycopg.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            server.ensure_running()
+            time.sleep(0.05)
+
+
+def create_database(server: Server) -> str:
+    """The URL of a new database."""
+    import psycopg
+    from psycopg.sql import SQL, Identifier
+
+    base = f"postgresql://postgres@127.0.0.1:{server.port}"
+    name = f"test_{secrets.token_hex(6)}"
+    wait_until_ready(f"{base}/postgres", server)
+    with psycopg.connect(f"{base}/postgres", autocommit=True) as connection:
+        connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+    return f"{base}/{name}"
+
+
+class PostgresFolder:
+    """A folder that PostgreSQL's programs may use, also when the tests run as root."""
+
+    def __init__(self) -> None:
+        self.programs = Path(os.path.realpath(find_program("postgres") or "")).parent
+        self.path = Path(tempfile.mkdtemp(prefix="journal-postgres-"))
+        self._as_user: list[str] = []
+        if os.getuid() == 0:
+            shutil.chown(self.path, "postgres")
+            self._as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+
+    def run(self, program: str, *arguments: str | Path) -> None:
+        subprocess.run(
+            [*self._as_user, self.programs / program, *arguments],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=self.path,
+        )
+
+    def serve(self, data: Path, **settings: str) -> Server:
+        port = free_port()
+        options = ["-p", str(port), "-k", str(self.path), "-c", "listen_addresses=127.0.0.1"]
+        for name, value in settings.items():
+            options += ["-c", f"{name}={value}"]
+        command = [*self._as_user, str(self.programs / "postgres"), "-D", str(data), *options]
+        return Server(command, port=port, folder=self.path)
+
 
 @contextmanager
 def postgres() -> Generator[Server]:
     """PostgreSQL with its default durability; user and database `postgres`, no password."""
-    programs = Path(os.path.realpath(find_program("postgres") or "")).parent
-    folder = Path(tempfile.mkdtemp(prefix="journal-postgres-"))
-    as_user: list[str] = []
-    if os.getuid() == 0:
-        shutil.chown(folder, "postgres")
-        as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-    data = folder / "data"
-    subprocess.run(
-        [*as_user, programs / "initdb", "-D", data, "-A", "trust", "-U", "postgres"],
-        check=True,
-        stdout=subprocess.DEVNULL,
-        cwd=folder,
-    )
-    port = free_port()
-    options = ["-p", str(port), "-k", str(folder), "-c", "listen_addresses=127.0.0.1"]
-    server = Server(
-        [*as_user, str(programs / "postgres"), "-D", str(data), *options], port=port, folder=folder
-    )
+    folder = PostgresFolder()
+    data = folder.path / "data"
+    folder.run("initdb", "-D", data, "-A", "trust", "-U", "postgres")
+    server = folder.serve(data)
     try:
         yield server
     finally:
         server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder.path, ignore_errors=True)
+
+
+@contextmanager
+def postgres_pair() -> Generator[tuple[Server, Server]]:
+    """A primary and its standby; the primary acknowledges nothing that the standby has not synced."""
+    folder = PostgresFolder()
+    first, second = folder.path / "first", folder.path / "second"
+    folder.run("initdb", "-D", first, "-A", "trust", "-U", "postgres")
+    started: list[Server] = []
+    try:
+        primary = folder.serve(first, synchronous_standby_names="standby")
+        started.append(primary)
+        address = f"host=127.0.0.1 port={primary.port} user=postgres"
+        wait_until_ready(f"{address} dbname=postgres", primary)
+        folder.run("pg_basebackup", "-D", second, "-R", "-c", "fast", "-d", address)
+        standby = folder.serve(second, cluster_name="standby")
+        started.append(standby)
+        wait_until_ready(f"host=127.0.0.1 port={standby.port} user=postgres dbname=postgres", standby)
+        yield primary, standby
+    finally:
+        for server in started:
+            server.kill()  # what waits for a standby that is gone would hold up an orderly end
+        shutil.rmtree(folder.path, ignore_errors=True)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Content is found under its ref, kept per subject, and never readable in the file."""
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,13 @@ from agentfield_journal import (
     ContentStore,
     JournalConflict,
     JournalCorrupt,
+    JournalFull,
     JournalUnavailable,
     Retention,
     open_content,
 )
+from agentfield_journal.content.port import Content
+from agentfield_journal.content.store import MemoryContent, QueuedContentStore
 
 SENTINEL = b"the caller's card number is 4111"
 
@@ -96,3 +100,49 @@ async def test_a_closed_store_refuses(tmp_path: Path) -> None:
     await store.close()
     with pytest.raises(JournalUnavailable):
         store.put(b"x", subject="subject-1", retention=Retention.RUN)
+
+
+class FailingPlace(MemoryContent):
+    blocking = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closed_by: str | None = None
+
+    def commit(self, group: list[Content], /) -> list[Content]:
+        raise OSError(5, "Input/output error")
+
+    def close(self) -> None:
+        self.closed_by = threading.current_thread().name
+
+
+@pytest.mark.asyncio
+async def test_content_that_could_not_be_stored_is_never_called_durable() -> None:
+    store = QueuedContentStore(FailingPlace())
+    first = store.put(b"1", subject="subject-1", retention=Retention.RUN)
+    for _ in range(2):
+        with pytest.raises(JournalUnavailable):
+            await store.durable(first)
+    with pytest.raises(JournalUnavailable):
+        store.put(b"2", subject="subject-1", retention=Retention.RUN)
+    await store.close()
+    with pytest.raises(JournalUnavailable):
+        await store.durable(first)
+
+
+@pytest.mark.asyncio
+async def test_a_place_is_closed_where_it_cannot_block_the_event_loop() -> None:
+    place = FailingPlace()
+    await QueuedContentStore(place).close()
+    assert place.closed_by is not None and place.closed_by != threading.main_thread().name
+
+
+@pytest.mark.asyncio
+async def test_ephemeral_content_is_bounded() -> None:
+    async with open_content("memory:") as store:
+        megabytes = bytes(16 << 20)
+        refs = [store.put(megabytes, subject="s", retention=Retention.EPHEMERAL) for _ in range(4)]
+        with pytest.raises(JournalFull, match="forget some"):
+            store.put(b"x", subject="s", retention=Retention.EPHEMERAL)
+        store.forget_ephemeral(refs[0])
+        assert await store.get(store.put(b"x", subject="s", retention=Retention.EPHEMERAL)) == b"x"

@@ -22,7 +22,7 @@ def journal_file() -> Generator[Path]:
     shutil.rmtree(folder)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_a_flipped_bit_in_any_byte_is_found_or_changes_nothing(journal_file: Path) -> None:
     """One bit of each byte that SQLite reads, and of some that it does not. `make torture` flips all."""
     whole = journal_file.read_bytes()

@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentfield_journal import JournalUnavailable, StoreJournal, codec, open_journal, verify
+from agentfield_journal import JournalFull, JournalUnavailable, StoreJournal, codec, open_journal, verify
 from agentfield_journal.evidence import merkle
 from agentfield_journal.evidence.checkpoints import (
     Checkpoint,
     Checkpointer,
-    CheckpointFile,
-    CheckpointWebhook,
     read_history,
 )
 from agentfield_journal.evidence.notes import Signer, VerifierKey, load_or_make_signer, open_note
+from agentfield_journal.evidence.places import CheckpointFile, CheckpointWebhook
+from agentfield_journal.stores.memory import MemoryStore
 from agentfield_journal.stores.sqlite_connection import connect
 from agentfield_journal.testing import make_draft
 
@@ -223,6 +223,11 @@ class Witness(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.notes.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
         self.send_response(self.status)
+        self.send_header("Location", "/elsewhere")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.send_response(200)
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
@@ -249,5 +254,31 @@ async def test_a_webhook_that_refuses_a_checkpoint_is_heard(witness_url: str, si
         Witness.status = 500
         with pytest.raises(JournalUnavailable, match="webhook"):
             await checkpointer.checkpoint()
-        # The journal has it all the same, and the next checkpoint covers what this one did.
-        assert len(read_history(await journal.read("journal/checkpoints")).notes) == 2
+        # The journal has it all the same, and the place gets it as soon as it answers.
+        notes = read_history(await journal.read("journal/checkpoints")).notes
+        assert len(notes) == 2
+        Witness.notes.clear()
+        Witness.status = 302
+        with pytest.raises(JournalUnavailable, match="webhook"):
+            await checkpointer.checkpoint()
+        Witness.notes.clear()
+        Witness.status = 204
+        assert await checkpointer.checkpoint() is None
+        assert Witness.notes == notes[1:]
+
+
+@pytest.mark.asyncio
+async def test_a_checkpoint_for_which_there_is_no_room_leaves_the_tree_as_it_was(signer: Signer) -> None:
+    store = MemoryStore()
+    journal = StoreJournal(store)
+    checkpointer = await Checkpointer.open(journal, signer)
+    await fill(journal, "run-1", range(5))
+    store.full = True
+    with pytest.raises(JournalFull):
+        await checkpointer.checkpoint()
+    store.full = False
+    note = await checkpointer.checkpoint()
+    assert note is not None
+    report = await verify(journal, trusted=[signer.verifier], earlier=[note])
+    assert report.sound and report.checkpoints == 1
+    await journal.close()

@@ -6,15 +6,29 @@ import secrets
 import threading
 from collections.abc import Generator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
-from agentfield_journal import JournalConflict, JournalUnavailable, open_journal, verify
+from agentfield_journal import (
+    BatchTooLarge,
+    Cursor,
+    JournalConflict,
+    JournalUnavailable,
+    open_journal,
+    verify,
+)
+from agentfield_journal.stores import nats_places
+from agentfield_journal.stores.nats_places import Places
 from agentfield_journal.testing import CHECKS, Check, make_draft
+from agentfield_journal.tools.exchange import export_run, import_run
+from agentfield_journal.tools.upgrade import copy_journal
 from tests.journal.servers import Server, find_program, nats
 
 nats_client = pytest.importorskip("nats")
+
+from nats.aio.client import Client  # noqa: E402
 
 if find_program("nats-server") is None:
     pytest.skip("nats-server is not installed", allow_module_level=True)
@@ -163,3 +177,103 @@ async def test_a_server_is_called_durable_only_if_its_monitor_says_so(url: str, 
     Monitor.settings = {"sync_always": True}
     async with open_journal(f"{durable}?monitor={monitor}") as journal:
         await (await journal.open_run("run-1")).release()
+
+
+@pytest.mark.asyncio
+async def test_a_batch_that_no_message_holds_is_refused_and_every_run_goes_on(url: str) -> None:
+    async with open_journal(url) as journal:
+        writer, other = await journal.open_run("run-1"), await journal.open_run("run-2")
+        large = [make_draft(number, payload=bytes(300_000)) for number in range(4)]
+        with pytest.raises(BatchTooLarge, match="fewer records"):
+            writer.append(large)
+        assert writer.head.seq == 0
+        fits = bytes(journal.batch_bytes_max - 1_000)
+        await writer.durable(writer.append([make_draft(9, payload=fits)]))
+        await other.durable(other.append(large[:3]))
+        assert [len(record.payload) for record in await journal.read("run-1")] == [len(fits)]
+        assert (await verify(journal)).sound
+
+
+@pytest.mark.asyncio
+async def test_a_journal_of_large_records_moves_to_nats_if_each_fits(url: str, tmp_path: Path) -> None:
+    async with open_journal("memory:") as source, open_journal(url) as target:
+        writer = await source.open_run("run-1")
+        for number in range(9):
+            await writer.durable(writer.append([make_draft(number, payload=bytes(300_000))]))
+        await copy_journal(source, target)
+        assert await target.heads() == await source.heads()
+        too_large = await source.open_run("run-2")
+        await too_large.durable(too_large.append([make_draft(1, payload=bytes(2_000_000))]))
+        await export_run(source, "run-2", tmp_path / "run-2")
+        with pytest.raises(BatchTooLarge, match="record 1 takes"):
+            await import_run(target, tmp_path / "run-2")
+        assert await target.run_ids() == ["run-1"]
+        await (await target.open_run("run-3")).release()
+
+
+@pytest.mark.asyncio
+async def test_what_was_forgotten_of_a_run_is_asked_of_the_server(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats_places, "_RUNS_MAX", 3)
+    monkeypatch.setattr(nats_places, "_PLACES_MAX", 4)
+    async with open_journal(url) as journal, open_journal(url) as other:
+        writers = [await journal.open_run(f"run-{number}") for number in range(8)]
+        for number in range(30):
+            for writer in writers:
+                writer.append([make_draft(number)])
+            await asyncio.gather(*(writer.durable(writer.head) for writer in writers))
+            if number == 20:
+                await other.open_run("run-0")
+                writers[0].append([make_draft(99)])
+                with pytest.raises(JournalConflict):
+                    await writers.pop(0).durable(Cursor("run-0", 22))
+        for after in (0, 7, 19, 28, 30):
+            for number in range(1, 8):
+                found = await journal.read(f"run-{number}", after=after)
+                assert [record.seq for record in found] == list(range(after + 1, 31))
+        assert len(await other.read("run-0")) == 21
+        assert (await verify(journal)).sound
+
+
+def test_places_are_few_and_the_newest_are_near() -> None:
+    places = Places()
+    for seq in range(0, 100_000, 10):
+        places.note(seq, seq + 1_000)
+    places.note(5, 1_005)
+    for after in (0, 1, 77, 50_000, 99_985, 99_990, 10**30):
+        assert places.start(after) <= max(after + 1_000, 1)
+    assert places.start(0) == 1
+    assert 99_900 <= places.start(99_985) - 1_000 < 99_985
+
+
+@pytest.mark.asyncio
+async def test_a_client_that_fails_to_close_leaves_no_thread(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = Client.close
+
+    async def fail(self: Client) -> None:
+        await close(self)
+        raise OSError("the socket has gone")
+
+    journal = await open_journal(url)
+    monkeypatch.setattr(Client, "close", fail)
+    with pytest.raises(JournalUnavailable, match="OSError"):
+        await journal.close()
+    assert "journal-nats" not in [thread.name for thread in threading.enumerate()]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("host", ["127.0.0.1:99999", "af:secret@127.0.0.1:no", "127.0.0.1:4222,127.0.0.1:-1"])
+async def test_a_port_that_is_none_is_the_urls_fault(host: str) -> None:
+    with pytest.raises(ValueError, match="ports are 1 to 65535") as refused:
+        await open_journal(f"nats-unsynced://{host}/T")
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("monitor", ["http://127.0.0.1:99999", "http://127.0.0.1:no", "http://[::1"])
+async def test_a_monitor_that_cannot_be_asked_tells_nothing(url: str, monitor: str) -> None:
+    with pytest.raises(JournalUnavailable, match="does not tell"):
+        await open_journal(f"{url.replace('nats-unsynced:', 'nats:')}?monitor={monitor}")

@@ -18,6 +18,12 @@ from agentfield_journal.stores.port import Batch
 from agentfield_journal.stores.sqlite import SqliteStore
 from agentfield_journal.testing import CHECKS
 from agentfield_journal.writer import StoreRunWriter
+from tests.journal.test_checkpoints import (
+    test_a_group_is_acknowledged_before_the_log_is_moved as acknowledgement_proof,
+)
+from tests.journal.test_checkpoints import (
+    test_the_log_stays_in_its_room_however_busy_the_writers_are as bound_proof,
+)
 from tests.journal.test_crash_states import check_workload, run_appends, run_reopenings
 from tests.journal.test_engine import (
     test_a_failed_commit_poisons_the_journal_and_reopening_goes_on as poisoning_proof,
@@ -66,9 +72,9 @@ def accept_a_stale_epoch(patch: pytest.MonkeyPatch) -> None:
     claim = SqliteStore.claim
 
     def forgetful(self: SqliteStore, run_id: str) -> object:
-        before = self._claims.get(run_id)
+        before = self._open_runs.get(run_id)
         found = claim(self, run_id)
-        self._claims[run_id] = before or found
+        self._open_runs[run_id] = before or self._open_runs[run_id]
         return found
 
     patch.setattr(SqliteStore, "claim", forgetful)
@@ -100,10 +106,25 @@ def tear_batches_apart(patch: pytest.MonkeyPatch) -> None:
     commit = SqliteStore.commit
 
     def one_by_one(self: SqliteStore, batches: list[Batch], /) -> list[Batch]:
-        single = [Batch(batch.run_id, batch.epoch, [row]) for batch in batches for row in batch.rows]
+        single = [Batch(batch.run_id, batch.epoch, [row], 0) for batch in batches for row in batch.rows]
         return [refused for batch in single for refused in commit(self, [batch])]
 
     patch.setattr(SqliteStore, "commit", one_by_one)
+
+
+def move_the_log_before_acknowledging(patch: pytest.MonkeyPatch) -> None:
+    done = GroupCommit._group_done
+
+    def last(self: GroupCommit[Batch], group: list[Batch], refused: list[Batch]) -> None:
+        self._jobs.put(lambda: self._post(lambda: done(self, group, refused)))
+
+    patch.setattr(GroupCommit, "_group_done", last)
+
+
+def move_the_log_only_when_idle(patch: pytest.MonkeyPatch) -> None:
+    def not_now(self: SqliteStore, *, waiting: bool) -> None: ...
+
+    patch.setattr(SqliteStore, "after_acknowledgement", not_now)
 
 
 def crash_states_hold(folder: Path) -> None:
@@ -125,6 +146,14 @@ def acknowledgement_waits(folder: Path) -> None:
     asyncio.run(hanging_proof())
 
 
+def acknowledgement_comes_first(folder: Path) -> None:
+    asyncio.run(acknowledgement_proof())
+
+
+def log_is_bounded(folder: Path) -> None:
+    bound_proof(folder)
+
+
 def failed_commits_are_final(folder: Path) -> None:
     asyncio.run(poisoning_proof(False))
 
@@ -143,6 +172,8 @@ def bytes_are_chained_as_stored(folder: Path) -> None:
         (reuse_a_sequence, sqlite_conforms),
         (chain_over_encoded_again_bytes, bytes_are_chained_as_stored),
         (tear_batches_apart, crash_states_hold),
+        (move_the_log_before_acknowledging, acknowledgement_comes_first),
+        (move_the_log_only_when_idle, log_is_bounded),
     ],
     ids=lambda function: function.__name__,
 )
@@ -150,5 +181,5 @@ def test_a_planted_bug_is_found(
     plant: Plant, proof: Proof, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     plant(monkeypatch)
-    with pytest.raises((AssertionError, JournalError, ValueError, pytest.fail.Exception)):
+    with pytest.raises((AssertionError, JournalError, TimeoutError, ValueError, pytest.fail.Exception)):
         proof(tmp_path)

@@ -1,17 +1,18 @@
 """The PostgreSQL store conforms, and survives what can happen to a server."""
 
 import asyncio
-import secrets
-import time
 from collections.abc import Generator
 
 import pytest
 
-from agentfield_journal import JournalConflict, JournalUnavailable, open_journal, verify
+from agentfield_journal import JournalConflict, JournalError, JournalUnavailable, open_journal, verify
+from agentfield_journal.stores.port import Batch
 from agentfield_journal.testing import CHECKS, Check, make_draft
-from tests.journal.servers import Server, find_program, postgres
+from tests.journal.servers import Server, create_database, find_program, postgres, wait_until_ready
 
 psycopg = pytest.importorskip("psycopg")
+
+from agentfield_journal.stores.postgres import PostgresStore  # noqa: E402  (needs psycopg)
 
 if find_program("initdb") is None:
     pytest.skip("PostgreSQL is not installed", allow_module_level=True)
@@ -25,30 +26,7 @@ def server() -> Generator[Server]:
 
 @pytest.fixture
 def url(server: Server) -> str:
-    """A database of its own for each test."""
-    base = f"postgresql://postgres@127.0.0.1:{server.port}"
-    name = f"test_{secrets.token_hex(6)}"
-    wait_until_ready(f"{base}/postgres", server)
-    with psycopg.connect(f"{base}/postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    return f"{base}/{name}"
-
-
-READY_MAX_S = 60.0
-
-
-def wait_until_ready(url: str, server: Server) -> None:
-    """A server that recovers listens before it lets anyone in."""
-    deadline = time.monotonic() + READY_MAX_S
-    while True:
-        try:
-            psycopg.connect(url).close()
-            return
-        except psycopg.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            server.ensure_running()
-            time.sleep(0.05)
+    return create_database(server)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -137,3 +115,32 @@ async def test_a_server_that_does_not_sync_is_refused(url: str) -> None:
     finally:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("ALTER ROLE postgres RESET synchronous_commit")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("port", ["99999", "no"])
+async def test_a_port_that_is_none_reaches_no_server(port: str) -> None:
+    with pytest.raises(JournalUnavailable):
+        await open_journal(f"postgresql://postgres@127.0.0.1:{port}/journal")
+
+
+@pytest.mark.asyncio
+async def test_a_group_sent_behind_one_that_failed_is_not_stored(url: str) -> None:
+    store = PostgresStore(url)
+    run = store.claim("run-1").run
+    line = store.line()
+    assert line is not None
+    line.start()
+    answers: asyncio.Queue[list[Batch] | Exception] = asyncio.Queue()
+
+    def batch(*seqs: int) -> Batch:
+        return Batch("run-1", 1, [(run, seq, b"body", b"hash") for seq in seqs], 0)
+
+    for seqs in ((1, 2), (3, 3), (4,)):
+        line.send([batch(*seqs)], answers.put_nowait)
+    stored, failed, behind = [await asyncio.wait_for(answers.get(), 10) for _ in range(3)]
+    assert stored == []
+    assert isinstance(failed, JournalConflict)
+    assert isinstance(behind, JournalError)
+    assert [row[0] for row in store.page("run-1", 0, 10).rows] == [1, 2]
+    store.close()

@@ -1,15 +1,22 @@
 """Finished runs leave the file and stay part of the journal; expired ones leave a tombstone."""
 
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import apsw
 import pytest
 
-from agentfield_journal import JournalConflict, StoreJournal, open_journal, verify
+from agentfield_journal import JournalConflict, JournalCorrupt, StoreJournal, open_journal, verify
 from agentfield_journal.evidence.checkpoints import Checkpointer
 from agentfield_journal.evidence.notes import Signer
 from agentfield_journal.retirement import archive_runs, expire_runs, tombstones
 from agentfield_journal.stores.sqlite import SqliteStore
+from agentfield_journal.stores.sqlite_connection import connect
 from agentfield_journal.testing import make_draft
+from agentfield_journal.tools import verify_path
 
 
 def archive_files(folder: Path) -> list[str]:
@@ -60,6 +67,41 @@ async def fill(journal: StoreJournal, *run_ids: str) -> None:
         writer = await journal.open_run(run_id)
         writer.append([make_draft(number) for number in range(1, 1_500)])
         await writer.release()
+
+
+def open_archives(folder: Path) -> set[str]:
+    """Those that this process has open."""
+    files = {os.path.realpath(path) for path in Path("/proc/self/fd").iterdir()}
+    return {file for file in files if file.startswith(f"{folder}/journal-")}
+
+
+@pytest.mark.asyncio
+async def test_however_many_archives_are_read_few_are_open(tmp_path: Path) -> None:
+    async with open_journal(f"sqlite:///{tmp_path}/journal.db") as journal:
+        names = [f"run-{number}" for number in range(20)]
+        for run_id in names:
+            writer = await journal.open_run(run_id)
+            writer.append([make_draft(1)])
+            await writer.release()
+            await archive_runs(journal, [run_id])
+        for _ in range(2):
+            assert [head.run_id for head in await journal.heads()] == names[::-1]
+            assert (await verify(journal)).sound
+        assert 0 < len(open_archives(tmp_path)) <= 16
+
+
+@pytest.mark.asyncio
+async def test_a_refused_run_leaves_the_file_whole_without_its_log(tmp_path: Path) -> None:
+    async with open_journal(f"sqlite:///{tmp_path}/journal.db") as journal:
+        await fill(journal, "run-1", "run-2")
+        await archive_runs(journal, ["run-1"])
+        with pytest.raises(JournalConflict, match="is archived"):
+            await journal.open_run("run-1")
+        await fill(journal, "run-3")
+    (tmp_path / "journal.db-wal").unlink(missing_ok=True)
+    async with open_journal(f"sqlite:///{tmp_path}/journal.db") as journal:
+        assert [len(await journal.read(run_id)) for run_id in ("run-1", "run-2", "run-3")] == [1_499] * 3
+        assert (await verify(journal)).sound
 
 
 @pytest.mark.asyncio
@@ -122,6 +164,66 @@ def _count_in_files(folder: Path, needle: bytes) -> int:
 
 
 @pytest.mark.asyncio
+async def test_a_run_that_is_continued_while_it_is_copied_stays_whole(
+    tmp_path: Path, signer: Signer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied, may_go_on = threading.Event(), threading.Event()
+    copy = SqliteStore.copy_to_archive
+
+    def copy_and_wait(store: SqliteStore, run_ids: Sequence[str]) -> tuple[Path, list[str]] | None:
+        result = copy(store, run_ids)
+        copied.set()
+        assert may_go_on.wait(10)
+        return result
+
+    monkeypatch.setattr(SqliteStore, "copy_to_archive", copy_and_wait)
+    async with open_journal(f"sqlite:///{tmp_path}/journal.db") as journal:
+        await fill(journal, "run-1", "run-2")
+        archiving = asyncio.create_task(archive_runs(journal, ["run-1", "run-2"]))
+        await asyncio.to_thread(copied.wait)
+        opening = asyncio.create_task(journal.open_run("run-2"))
+        await asyncio.sleep(0)
+        may_go_on.set()
+        with pytest.raises(JournalConflict, match="open for writing"):
+            await archiving
+        writer = await opening
+        await writer.durable(writer.append([make_draft(1_500)]))
+        await writer.release()
+        assert len(await journal.read("run-2")) == 1_500
+        assert len(await journal.read("run-1")) == 1_499
+        assert (await verify(journal)).sound
+        await expire_runs(journal, ["run-2"], signer)
+        assert await journal.run_ids() == ["run-1"]
+    assert _count_in_files(tmp_path, b"\xa8record-7\xa4kind") == 1, "a copy of the expired run is left"
+
+
+@pytest.mark.asyncio
+async def test_a_run_that_grew_before_it_left_stays_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def copy_and_wait(journal: StoreJournal, job: Callable[[], object]) -> object:
+        result = job()
+        copied.set()
+        await may_go_on.wait()
+        return result
+
+    async with open_journal(f"sqlite:///{tmp_path}/journal.db") as journal:
+        await fill(journal, "run-1")
+        monkeypatch.setattr(StoreJournal, "on_reader", copy_and_wait)
+        archiving = asyncio.create_task(archive_runs(journal, ["run-1"]))
+        await copied.wait()
+        writer = await journal.open_run("run-1")
+        writer.append([make_draft(1_500)])
+        await writer.release()
+        may_go_on.set()
+        with pytest.raises(JournalConflict, match="continued"):
+            await archiving
+        assert len(await journal.read("run-1")) == 1_500
+
+
+@pytest.mark.asyncio
 async def test_a_run_that_is_being_written_does_not_leave(tmp_path: Path, signer: Signer) -> None:
     async with open_journal(f"sqlite:///{tmp_path}/journal.db") as journal:
         writer = await journal.open_run("run-1")
@@ -130,3 +232,36 @@ async def test_a_run_that_is_being_written_does_not_leave(tmp_path: Path, signer
             await archive_runs(journal, ["run-1"])
         with pytest.raises(JournalConflict, match="open for writing"):
             await expire_runs(journal, ["run-1"], signer)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CAST(x'6a002e617263686976652e6462' AS TEXT)",  # a NUL in it
+        "CAST(x'ff2e617263686976652e6462' AS TEXT)",  # no UTF-8
+        "''",
+        "7",
+        "'journal.db'",
+        "'../journal.archive.db'",
+        "'/etc/passwd.archive.db'",
+        "'journal-gone.archive.db'",
+        "replace(hex(zeroblob(300)), '0', 'a') || '.archive.db'",  # too long for a file
+    ],
+)
+async def test_an_archive_s_name_that_is_damaged_is_a_finding(tmp_path: Path, name: str) -> None:
+    async with open_journal(f"sqlite:///{tmp_path}/journal.db") as journal:
+        for run_id in ("run-1", "run-2"):
+            writer = await journal.open_run(run_id)
+            writer.append([make_draft(1)])
+            await writer.release()
+        assert await archive_runs(journal, ["run-1"]) is not None
+    database = connect(tmp_path / "journal.db", apsw.SQLITE_OPEN_READWRITE, None)
+    database.execute(f"UPDATE archives SET file = {name}")
+    database.close()
+    reports = await verify_path(tmp_path / "journal.db")
+    assert not reports[tmp_path / "journal.db"].sound
+    async with open_journal(f"sqlite:///{tmp_path}/journal.db", read_only=True) as journal:
+        with pytest.raises(JournalCorrupt):
+            await journal.read("run-1")
+        assert len(await journal.read("run-2")) == 1

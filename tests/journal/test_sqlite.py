@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import threading
 from asyncio.subprocess import PIPE
 from pathlib import Path
 
@@ -10,14 +11,18 @@ import pytest
 
 from agentfield_journal import (
     FORMAT_VERSION,
+    BatchTooLarge,
     JournalConflict,
     JournalFull,
     JournalUnavailable,
     Limits,
     UnknownVersion,
+    open_content,
     open_journal,
     verify,
 )
+from agentfield_journal.stores.lock import FileLock
+from agentfield_journal.stores.sqlite import SqliteStore
 from agentfield_journal.stores.sqlite_connection import connect
 from agentfield_journal.testing import make_draft
 
@@ -121,6 +126,21 @@ async def test_a_full_queue_takes_nothing_of_the_batch(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
+async def test_what_waits_for_the_disk_is_bounded_in_bytes_too(tmp_path: Path) -> None:
+    limits = Limits(queued_bytes_max=10_000)
+    async with open_journal(f"sqlite:///{tmp_path}/journal.db", limits=limits) as journal:
+        writer = await journal.open_run("run-1")
+        for _ in range(3):  # what is stored makes room again
+            writer.append([make_draft(writer.head.seq, payload=bytes(6_000))])
+            with pytest.raises(JournalFull, match="nothing of this batch"):
+                writer.append([make_draft(99, payload=bytes(6_000))])
+            await writer.durable(writer.head)
+        with pytest.raises(BatchTooLarge, match="at most 10000"):
+            writer.append([make_draft(99, payload=bytes(10_000))])
+        assert [record.seq for record in await journal.read("run-1")] == [1, 2, 3]
+
+
+@pytest.mark.asyncio
 async def test_an_edited_record_is_named(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/journal.db"
     async with open_journal(url) as journal:
@@ -139,3 +159,35 @@ async def test_an_edited_record_is_named(tmp_path: Path) -> None:
 def test_an_unknown_url_says_what_would_work() -> None:
     with pytest.raises(ValueError, match="memory:, sqlite:///"):
         open_journal("mysql://localhost/journal")
+    for opening in (open_journal, open_content):
+        with pytest.raises(ValueError, match="has the URL memory:"):
+            opening("sqlite:///:memory:")
+
+
+@pytest.mark.asyncio
+async def test_an_opening_that_is_given_up_leaves_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_open, closed = threading.Event(), threading.Event(), threading.Event()
+    take, close = FileLock.__init__, SqliteStore.close
+
+    def take_slowly(lock: FileLock, path: Path) -> None:
+        begun.set()
+        assert may_open.wait(10)
+        take(lock, path)
+
+    def close_and_tell(store: SqliteStore) -> None:
+        close(store)
+        closed.set()
+
+    monkeypatch.setattr(FileLock, "__init__", take_slowly)
+    monkeypatch.setattr(SqliteStore, "close", close_and_tell)
+    url = f"sqlite:///{tmp_path}/journal.db"
+    opening = asyncio.ensure_future(open_journal(url))
+    await asyncio.to_thread(begun.wait)
+    opening.cancel()
+    await asyncio.wait([opening])
+    may_open.set()
+    assert await asyncio.to_thread(closed.wait, 10)
+    async with open_journal(url) as journal:
+        assert await journal.run_ids() == []

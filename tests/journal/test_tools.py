@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agentfield_journal import JournalConflict, StoreJournal, open_journal, verify
-from agentfield_journal.evidence.checkpoints import Checkpointer
+from agentfield_journal.evidence import merkle
+from agentfield_journal.evidence.checkpoints import Checkpointer, Leaf
 from agentfield_journal.evidence.notes import Signer
 from agentfield_journal.testing import make_draft
 from agentfield_journal.tools import (
@@ -85,6 +87,98 @@ async def test_any_change_of_an_exported_run_is_found(tmp_path: Path, signer: Si
         file.write_bytes(b"\n".join(damaged) + b"\n")
         (finding,) = verify_export(file, trusted=[signer.verifier]).findings
         assert finding.seq == seq
+
+
+@pytest.mark.asyncio
+async def test_an_exported_run_is_compared_with_checkpoints_from_elsewhere(
+    tmp_path: Path, signer: Signer
+) -> None:
+    """With its leaves with any of them; without only with the one it carries."""
+    bare, whole, notes = tmp_path / "bare.jsonl", tmp_path / "whole.jsonl", list[str]()
+    async with open_journal("memory:") as journal:
+        checkpointer = await Checkpointer.open(journal, signer)
+        writer = await journal.open_run("run-1")
+        for number in range(1, 5):
+            await writer.durable(writer.append([make_draft(number)]))
+            await fill(journal, f"other-{number}")
+            notes.append(await checkpointer.checkpoint() or "")
+        await export_run(journal, "run-1", bare)
+        await export_run(journal, "run-1", whole, leaves=True)
+        await fill(journal, "other-5")
+        later = await checkpointer.checkpoint() or ""
+    trusted = [signer.verifier]
+    report = verify_export(whole, trusted=trusted, earlier=notes)
+    assert report.sound and report.checkpoints == 4
+    assert verify_export(whole, earlier=notes[:1]).sound
+    assert verify_export(bare, trusted=trusted, earlier=notes).sound
+    (finding,) = verify_export(bare, trusted=trusted, earlier=notes[:2]).findings
+    assert "export it with the leaves" in finding.problem
+    (finding,) = verify_export(whole, trusted=trusted, earlier=[later]).findings
+    assert "its leaves are 8" in finding.problem
+    (report,) = (await verify_path(whole, trusted=trusted, earlier=[later])).values()
+    assert not report.sound
+
+
+async def export_of_another_history(path: Path, signer: Signer, *, records: int, leaves: bool) -> list[str]:
+    """A run of so many records of its own, three times checkpointed; the notes."""
+    notes: list[str] = []
+    async with open_journal("memory:") as journal:
+        checkpointer = await Checkpointer.open(journal, signer)
+        writer = await journal.open_run("run-1")
+        for number in range(1, records + 1):
+            await writer.durable(writer.append([make_draft(number)]))
+            notes.append(await checkpointer.checkpoint() or "")
+        await export_run(journal, "run-1", path, leaves=leaves)
+    return notes
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_an_export_of_a_rewritten_journal_is_found_by_an_earlier_checkpoint(
+    tmp_path: Path, signer: Signer, leaves: bool
+) -> None:
+    """Whoever has the key can write a journal anew, but not what was published before."""
+    true, short, forged = tmp_path / "true.jsonl", tmp_path / "short.jsonl", tmp_path / "forged.jsonl"
+    notes = await export_of_another_history(true, signer, records=3, leaves=leaves)
+    await export_of_another_history(short, signer, records=2, leaves=leaves)
+    async with open_journal("memory:") as journal:
+        checkpointer = await Checkpointer.open(journal, signer)
+        writer = await journal.open_run("run-1")
+        for number in (1, 7, 3):
+            await writer.durable(writer.append([make_draft(number)]))
+            await checkpointer.checkpoint()
+        await export_run(journal, "run-1", forged, leaves=leaves)
+    assert verify_export(true, trusted=[signer.verifier], earlier=notes).sound
+    for path in (short, forged):
+        assert verify_export(path, trusted=[signer.verifier]).sound
+        assert not verify_export(path, trusted=[signer.verifier], earlier=notes[-1:]).sound
+
+
+@pytest.mark.asyncio
+async def test_an_export_that_leaves_out_the_run_s_end_is_found_by_its_leaves(
+    tmp_path: Path, signer: Signer
+) -> None:
+    file, cut = tmp_path / "run.jsonl", tmp_path / "cut.jsonl"
+    await export_of_another_history(file, signer, records=3, leaves=True)
+    await export_of_another_history(cut, signer, records=2, leaves=True)
+    head, *lines = file.read_bytes().splitlines()
+    header, shorter = json.loads(head), json.loads(cut.read_bytes().splitlines()[0])
+    assert verify_export(file).sound
+    for proof in (header["checkpoint"], {**header["checkpoint"], **_leaf_of(header, 1)}):
+        forged = {**shorter, "checkpoint": proof}
+        cut.write_bytes(b"\n".join([json.dumps(forged).encode(), *lines[:2]]) + b"\n")
+        (finding,) = verify_export(cut, trusted=[signer.verifier]).findings
+        assert finding.seq == 3 and "is missing that a checkpoint saw" in finding.problem
+
+
+def _leaf_of(header: dict[str, Any], index: int) -> dict[str, object]:
+    """A true proof of an older head of the run."""
+    leaves = [
+        Leaf(run_id, seq, bytes.fromhex(digest)) for run_id, seq, digest in header["checkpoint"]["leaves"]
+    ]
+    proof = merkle.inclusion_proof([leaf.digest() for leaf in leaves], index)
+    leaf = header["checkpoint"]["leaves"][index]
+    return {"leaf": leaf, "index": index, "proof": [digest.hex() for digest in proof]}
 
 
 @pytest.mark.asyncio

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from agentfield_journal import codec
-from agentfield_journal.stores.port import Batch, Row, Store
+from agentfield_journal.stores.port import Batch, Store, StoredRow, make_batch
 from agentfield_journal.stores.sqlite import SqliteStore
 from agentfield_journal.testing import make_draft
 from agentfield_journal.testing.disk import Disk
@@ -43,16 +43,16 @@ class Ledger:
         rows = self.history.setdefault(run_id, [])
         seq, digest = claim.seq, claim.hash
         head = codec.record_head(run_id, claim.epoch)
-        batch: list[Row] = []
+        batch: list[StoredRow] = []
         for _ in range(count):
             seq += 1
             draft = make_draft(seq, payload=bytes([seq % 251]) * payload_bytes)
             body = head + seq.to_bytes(8, "big") + codec.encode_draft(draft)
             digest = codec.link(body, digest)
-            batch.append((claim.run, seq, body, digest))
-        rows.extend(row[1:] for row in batch)
+            batch.append((seq, body, digest))
+        rows += batch
         self.ends.setdefault(run_id, [0]).append(seq)
-        return Batch(run_id, claim.epoch, batch)
+        return make_batch(run_id, claim, batch)
 
     def check(self, store: Store, promise: Promise) -> None:
         """What is stored begins each run's history, holds what was promised, cuts no batch, is chained."""
