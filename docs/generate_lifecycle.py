@@ -2,7 +2,16 @@
 
 from pathlib import Path
 
-from agentfield_rt.core.lifecycle import COMMANDS, OPERATIONS, REPAIRABLE, TRANSITIONS, Phase, Reaction
+from agentfield_rt.core.lifecycle import (
+    COMMANDS,
+    FEATURE_OPERATIONS,
+    OPERATIONS,
+    REPAIRABLE,
+    TERMINAL,
+    TRANSITIONS,
+    Phase,
+    Reaction,
+)
 
 PAGE = Path(__file__).parent / "reference" / "lifecycle.md"
 
@@ -32,7 +41,8 @@ def _diagram() -> str:
         for source, target in steps.items():
             if source is not target:
                 lines.append(f"    {source} --> {target}: {record.kind.removeprefix('realtime_')}")
-    return "\n".join([*lines, "    closed --> [*]", "    failed --> [*]", "```", ""])
+    lines += [f"    {phase} --> [*]" for phase in Phase if phase in TERMINAL]
+    return "\n".join([*lines, "```", ""])
 
 
 def _commands() -> str:
@@ -55,6 +65,9 @@ def _operations() -> str:
         kinds = (operation.opener, operation.done, operation.not_done, operation.unknown)
         cells = [f"`{record.kind}`" for record in kinds]
         lines.append(f"| {name} | " + " | ".join(cells) + f" | {'yes' if operation.repair else 'no'} |")
+    lines += ["", "Above the provider boundary:", "", "| opener | closed by one of |", "| --- | --- |"]
+    for opener, closers in FEATURE_OPERATIONS.items():
+        lines.append(f"| `{opener.kind}` | {', '.join(sorted(f'`{closer.kind}`' for closer in closers))} |")
     return "\n".join([*lines, ""])
 
 

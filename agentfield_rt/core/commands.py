@@ -1,19 +1,22 @@
 """What a session may be asked to do, and what its adapter calls came to. Plain values."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 
-from agentfield_rt.core.records import Decision
+import msgspec
+
+from agentfield_rt.core.records import Decision, Limits, WindowTally
+from agentfield_rt.core.records.realtime import DEFAULT_LIMITS
 from agentfield_rt.errors import CloseReason, Reason
 from agentfield_rt.frames import Media
 
 
-@dataclass(frozen=True, slots=True)
-class Connect:
+class Connect(msgspec.Struct, frozen=True, gc=False):
     """Open the provider connection."""
 
+    limits: Limits = DEFAULT_LIMITS
 
-@dataclass(frozen=True, slots=True)
-class Send:
+
+class Send(msgspec.Struct, frozen=True, gc=False):
     """Hand one frame to the provider, or let it wait behind the gate."""
 
     frame_id: str
@@ -21,108 +24,128 @@ class Send:
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Receive:
+class OpenWindow(msgspec.Struct, frozen=True, gc=False):
+    """Announce that at most `frames_max` frames of audio will flow to the provider."""
+
+    frames_max: int
+
+
+class Receive(msgspec.Struct, frozen=True, gc=False):
     """Ask for at most `demand` provider events."""
 
     demand: int
 
 
-@dataclass(frozen=True, slots=True)
-class Interrupt:
+class Interrupt(msgspec.Struct, frozen=True, gc=False):
     """Stop a response of which the caller heard `heard_ms`."""
 
     response_id: str
     heard_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Restart:
+class Restart(msgspec.Struct, frozen=True, gc=False):
     """Replace the provider connection."""
 
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(msgspec.Struct, frozen=True, gc=False):
     """Send the oldest frame that waits behind the gate."""
 
 
-@dataclass(frozen=True, slots=True)
-class Close:
+class Close(msgspec.Struct, frozen=True, gc=False):
     """Hang up."""
 
     reason: CloseReason
 
 
-@dataclass(frozen=True, slots=True)
-class LoseConnection:
+class LoseConnection(msgspec.Struct, frozen=True, gc=False):
     """The adapter found its connection gone."""
 
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Fail:
+class Fail(msgspec.Struct, frozen=True, gc=False):
     """Give the session up without a close."""
 
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Reconcile:
+class Recover(msgspec.Struct, frozen=True, gc=False):
+    """The process that held the connection is gone; what it was doing, nobody knows."""
+
+
+class EmergencyClosed(msgspec.Struct, frozen=True, gc=False):
+    """The adapter was closed while the journal took no records; `told`: the adapter confirmed it."""
+
+    reason: CloseReason
+    told: bool
+
+
+class Reconcile(msgspec.Struct, frozen=True, gc=False):
     """Say what became of an operation whose outcome was unknown."""
 
     op_id: str
     decision: Decision
 
 
-@dataclass(frozen=True, slots=True)
-class Connected:
+class Connected(msgspec.Struct, frozen=True, gc=False):
     """`connect` or `restart` succeeded."""
 
     op_id: str
     connection_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
-    """`receive` brought events; `late` ones belong to interrupted responses and are not delivered."""
+class Flowed(msgspec.Struct, frozen=True, gc=False):
+    """So much audio flowed through a window; with `renew`, the next one of so many frames follows."""
 
     op_id: str
-    events: tuple[str, ...]
-    size_bytes: int
+    window: WindowTally
+    renew: int = 0
+
+
+class Received(msgspec.Struct, frozen=True, gc=False):
+    """`receive` brought `events`, counted by name.
+
+    `late` counts, by response, output of interrupted responses that was not delivered. With `renew`,
+    the next receive of so many events follows.
+    """
+
+    op_id: str
+    events: Mapping[str, int]
+    audio: WindowTally | None = None
     started: tuple[str, ...] = ()
     ended: tuple[str, ...] = ()
-    late: tuple[tuple[str, int], ...] = ()
+    late: Mapping[str, int] = {}
+    renew: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(msgspec.Struct, frozen=True, gc=False):
     """`send`, `interrupt` or `close` succeeded."""
 
     op_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class NotDone:
-    """The call certainly had no effect."""
+class NotDone(msgspec.Struct, frozen=True, gc=False):
+    """The call certainly had no effect; of a window, what flowed before it is in `window`."""
 
     op_id: str
     reason: Reason
+    window: WindowTally | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """Nobody knows whether the call had its effect."""
+class Unknown(msgspec.Struct, frozen=True, gc=False):
+    """Nobody knows whether the call had its effect; of a window, what flowed for certain is in `window`."""
 
     op_id: str
     reason: Reason
+    window: WindowTally | None = None
 
 
 Command = (
     Connect
     | Send
+    | OpenWindow
     | Receive
     | Interrupt
     | Restart
@@ -130,8 +153,11 @@ Command = (
     | Close
     | LoseConnection
     | Fail
+    | Recover
+    | EmergencyClosed
     | Reconcile
     | Connected
+    | Flowed
     | Received
     | Done
     | NotDone

@@ -1,32 +1,39 @@
 """`decide(state, command) → records`: what is to be written down, or why not. Writes nothing itself."""
 
-from collections.abc import Callable, Iterable
-from functools import lru_cache
-from hashlib import sha256
+from collections.abc import Callable
+from itertools import takewhile
 from typing import Any
 
 from agentfield_rt.core import commands, records
 from agentfield_rt.core.lifecycle import (
-    CLOSES,
     COMMANDS,
     GATED,
     OPERATIONS,
     REPAIRABLE,
     OperationName,
-    Outcome,
+    Phase,
     Reaction,
 )
-from agentfield_rt.core.records import Record
+from agentfield_rt.core.names import is_name
+from agentfield_rt.core.outcomes import (
+    Records,
+    connection_doubts,
+    drop_gated,
+    give_up,
+    next_op_id,
+    repair_needed,
+    settle_done,
+    settle_undone,
+)
+from agentfield_rt.core.records import GatePolicy
 from agentfield_rt.core.state import OpenOperation, State
-from agentfield_rt.errors import GateOverflow, IllegalCommand, Reason, RepairNeeded
+from agentfield_rt.errors import (
+    GateOverflow,
+    IllegalCommand,
+    Reason,
+    RestartBudgetSpent,
+)
 from agentfield_rt.frames import Media
-
-Records = tuple[Record, ...]
-
-_DONE = frozenset(record_type for record_type, (_, outcome) in CLOSES.items() if outcome is Outcome.DONE)
-
-GATED_FRAMES_MAX = 512
-"""Frames that may wait for a restart: ten seconds of 20 ms audio."""
 
 
 def decide(state: State, command: commands.Command) -> Records:
@@ -34,14 +41,15 @@ def decide(state: State, command: commands.Command) -> Records:
 
     Raises:
         IllegalCommand: The phase does not allow it, or it contradicts an operation that is open.
+        RestartBudgetSpent: The connection was replaced as often as it may be.
         RepairNeeded: An operation's outcome is unknown and this command is not safe meanwhile.
-        GateOverflow: The gate is full.
+        GateOverflow: The gate takes no more frames.
     """
     match command:
-        case commands.Connected() | commands.Received() | commands.Done():
-            return _settle_done(state, command)
+        case commands.Connected() | commands.Flowed() | commands.Received() | commands.Done():
+            return settle_done(state, command)
         case commands.NotDone() | commands.Unknown():
-            return _settle_undone(state, command)
+            return settle_undone(state, command)
         case _:
             reaction = COMMANDS[type(command)].get(state.phase)
     if reaction is None:
@@ -51,31 +59,8 @@ def decide(state: State, command: commands.Command) -> Records:
     if reaction is Reaction.IGNORE:
         return ()
     if state.unknown and type(command) not in REPAIRABLE:
-        op_ids = tuple(state.unknown)
-        raise RepairNeeded(
-            f"the outcome of {', '.join(op_ids)} is unknown; reconcile it first", op_ids=op_ids
-        )
+        raise repair_needed(state)
     return _DECIDERS[type(command)](state, command)
-
-
-def succeeds(op_id: str, decided: Records) -> bool:
-    """Whether `decided` says that the operation was done; it may have been given up meanwhile."""
-    return any(type(record) in _DONE and _op_id(record) == op_id for record in decided)
-
-
-def _op_id(record: Any) -> str:
-    op_id: str = record.op_id
-    return op_id
-
-
-def next_op_id(state: State) -> str:
-    """Unique within the run: a short name of the session, and a count of its operations."""
-    return f"{_short_name(state.session_id)}.{state.operations_total + 1}"
-
-
-@lru_cache(maxsize=1024)
-def _short_name(session_id: str) -> str:
-    return sha256(session_id.encode()).hexdigest()[:8]
 
 
 def _opening(state: State, name: OperationName) -> str:
@@ -84,42 +69,80 @@ def _opening(state: State, name: OperationName) -> str:
     return next_op_id(state)
 
 
+def _opening_send(state: State, media: Media) -> str:
+    """Audio does not wait for the rest to reach the disk, nor the rest for audio."""
+    is_audio = media is Media.AUDIO
+    for operation in state.open_operations.values():
+        if operation.name is OperationName.SEND and (operation.media is Media.AUDIO) is is_audio:
+            raise IllegalCommand("another send of this session is still under way")
+    return next_op_id(state)
+
+
 def _connect(state: State, command: commands.Connect) -> Records:
-    return (records.ConnectRequested(op_id=_opening(state, OperationName.CONNECT)),)
+    return (records.ConnectRequested(op_id=_opening(state, OperationName.CONNECT), limits=command.limits),)
 
 
 def _send(state: State, command: commands.Send) -> Records:
+    if not is_name(command.frame_id):
+        raise IllegalCommand("a frame's id is journaled: it is a name of 1 to 512 characters without spaces")
     # A newcomer never overtakes the frames that still wait.
     if state.phase in GATED or state.gated:
-        if any(frame.frame_id == command.frame_id for frame in state.gated):
-            raise IllegalCommand(f"frame {command.frame_id} waits for the connection already")
-        if len(state.gated) >= GATED_FRAMES_MAX:
-            raise GateOverflow(f"{GATED_FRAMES_MAX} frames wait for the connection; this one was not taken")
-        return (
-            records.BackpressureApplied(
-                frame_id=command.frame_id,
-                media=command.media,
-                size_bytes=command.size_bytes,
-                action=records.GateAction.GATE,
-            ),
-        )
+        return _gate(state, command)
     return (_send_requested(state, command.frame_id, command.media, command.size_bytes),)
 
 
-def _send_requested(state: State, frame_id: str, media: Media, size_bytes: int) -> records.InputSendRequested:
-    return records.InputSendRequested(
-        op_id=_opening(state, OperationName.SEND), frame_id=frame_id, media=media, size_bytes=size_bytes
+def _gate(state: State, command: commands.Send) -> Records:
+    if any(frame.frame_id == command.frame_id for frame in state.gated):
+        raise IllegalCommand(f"frame {command.frame_id} waits for the connection already")
+    applied = records.BackpressureApplied(
+        frame_id=command.frame_id,
+        media=command.media,
+        size_bytes=command.size_bytes,
+        action=records.GateAction.GATE,
     )
+    match state.limits.policy:
+        case GatePolicy.FAIL_SEND:
+            raise GateOverflow("there is no connection at the moment, and no frame of this session waits")
+        case GatePolicy.DROP_OLDEST_MEDIA if len(state.gated) >= state.limits.high_water:
+            for frame in state.gated:
+                if frame.media is Media.AUDIO:
+                    dropped = records.InputDropped(frame_id=frame.frame_id, reason=Reason.OVERFLOW)
+                    return (dropped, applied)
+            raise GateOverflow(f"{len(state.gated)} frames wait, none of them audio; this one was not taken")
+        case GatePolicy.GATE | GatePolicy.BLOCK if state.gate_full:
+            raise GateOverflow(f"{len(state.gated)} frames wait for the connection; this one was not taken")
+        case _:
+            return (applied,)
+
+
+def _send_requested(state: State, frame_id: str, media: Media, size_bytes: int) -> records.InputSendRequested:
+    op_id = _opening_send(state, media)
+    return records.InputSendRequested(op_id=op_id, frame_id=frame_id, media=media, size_bytes=size_bytes)
+
+
+def _open_window(state: State, command: commands.OpenWindow) -> Records:
+    if command.frames_max < 1:
+        raise IllegalCommand("a window takes at least one frame")
+    op_id = _opening_send(state, Media.AUDIO)
+    return (records.InputSendRequested(op_id=op_id, media=Media.AUDIO, frames_max=command.frames_max),)
 
 
 def _release(state: State, command: commands.Release) -> Records:
+    """The oldest frame leaves the gate: audio through the window that is open, the rest by itself."""
     if not state.gated:
         return ()
     frame = state.gated[0]
-    return (
-        records.BackpressureReleased(frame_id=frame.frame_id),
-        _send_requested(state, frame.frame_id, frame.media, frame.size_bytes),
-    )
+    released = records.BackpressureReleased(frame_id=frame.frame_id)
+    if frame.media is Media.AUDIO and _open_window_of(state) is not None:
+        return (released,)
+    return (released, _send_requested(state, frame.frame_id, frame.media, frame.size_bytes))
+
+
+def _open_window_of(state: State) -> OpenOperation | None:
+    for operation in state.open_operations.values():
+        if operation.name is OperationName.SEND and operation.media is Media.AUDIO:
+            return operation
+    return None
 
 
 def _receive(state: State, command: commands.Receive) -> Records:
@@ -140,17 +163,17 @@ def _interrupt(state: State, command: commands.Interrupt) -> Records:
 
 
 def _restart(state: State, command: commands.Restart) -> Records:
+    if state.restarts_begun >= state.limits.restarts_max:
+        raise RestartBudgetSpent(
+            f"the connection was replaced {state.restarts_begun} times; close the session"
+        )
     op_id = _opening(state, OperationName.RESTART)
     return (records.RestartRequested(reason=command.reason), records.RestartStarted(op_id=op_id))
 
 
 def _close(state: State, command: commands.Close) -> Records:
     op_id = _opening(state, OperationName.CLOSE)
-    return (*_drop_gated(state, Reason.CANCELLED), records.CloseRequested(op_id=op_id, reason=command.reason))
-
-
-def _drop_gated(state: State, reason: Reason) -> Records:
-    return tuple(records.InputDropped(frame_id=frame.frame_id, reason=reason) for frame in state.gated)
+    return (*drop_gated(state, Reason.CANCELLED), records.CloseRequested(op_id=op_id, reason=command.reason))
 
 
 def _lose(state: State, command: commands.LoseConnection) -> Records:
@@ -160,21 +183,45 @@ def _lose(state: State, command: commands.LoseConnection) -> Records:
 def _fail(state: State, command: commands.Fail) -> Records:
     """End it here: every open operation gets its closer, every waiting frame its fate."""
     return (
-        *_give_up(state.open_operations.values(), command.reason),
-        *_drop_gated(state, command.reason),
+        *give_up(state.open_operations.values(), command.reason),
+        *drop_gated(state, command.reason),
         records.SessionFailed(reason=command.reason),
     )
 
 
-def _give_up(operations: Iterable[OpenOperation], reason: Reason) -> Records:
-    """Nobody will learn any more what became of these."""
-    closers: list[Record] = []
-    for operation in operations:
-        if operation.name is OperationName.SEND:
-            closers += _send_unknown(operation, reason)
-        else:
-            closers.append(_closer(OPERATIONS[operation.name].unknown, operation, reason))
-    return tuple(closers)
+def _recover(state: State, command: commands.Recover) -> Records:
+    lost = records.ConnectionLost(reason=Reason.PROCESS_LOST)
+    released = _released_unseen(state)
+    return (
+        *released,
+        *give_up(state.open_operations.values(), Reason.PROCESS_LOST),
+        *drop_gated(state, Reason.PROCESS_LOST)[len(released) :],
+        *((lost,) if state.phase is Phase.OPEN else ()),
+    )
+
+
+def _released_unseen(state: State) -> Records:
+    """Audio that left the gate through an open window waits for no disk, so a crash may have lost the record.
+
+    It shares the window's doubt: to call it dropped would say that it certainly was not sent.
+    """
+    window = _open_window_of(state)
+    if window is None or not state.is_open:
+        return ()
+    waiting = takewhile(lambda frame: frame.media is Media.AUDIO, state.gated[: window.frames_max])
+    return tuple(records.BackpressureReleased(frame_id=frame.frame_id) for frame in waiting)
+
+
+def _emergency_closed(state: State, command: commands.EmergencyClosed) -> Records:
+    """Said afterwards, with the outcomes that could not be written when they came."""
+    under_way = state.open_operations.values()
+    doubts = connection_doubts(state, under_way) if command.told else ()
+    return (
+        *give_up(under_way, Reason.UNAVAILABLE),
+        *drop_gated(state, Reason.UNAVAILABLE),
+        *doubts,
+        records.EmergencyClosed(reason=command.reason, told=command.told),
+    )
 
 
 def _reconcile(state: State, command: commands.Reconcile) -> Records:
@@ -183,100 +230,10 @@ def _reconcile(state: State, command: commands.Reconcile) -> Records:
     return (records.Reconciled(op_id=command.op_id, decision=command.decision),)
 
 
-def _settle_done(state: State, command: commands.Connected | commands.Received | commands.Done) -> Records:
-    operation = state.open_operations.get(command.op_id)
-    if operation is None:
-        return ()  # closed meanwhile, by a deadline or by `Fail`
-    op_id = operation.op_id
-    decided: Records
-    match operation.name, command:
-        case OperationName.CONNECT, commands.Connected(connection_id=connection_id):
-            decided = (records.Connected(op_id=op_id, connection_id=connection_id),)
-        case OperationName.RESTART, commands.Connected(connection_id=connection_id):
-            decided = (records.RestartCompleted(op_id=op_id, connection_id=connection_id),)
-        case OperationName.RECEIVE, commands.Received():
-            decided = _settle_receive(state, command)
-        case OperationName.SEND, commands.Done():
-            decided = _settle_send(state, operation)
-        case OperationName.INTERRUPT, commands.Done():
-            decided = (records.Interrupted(op_id=op_id, response_id=operation.response_id or ""),)
-        case OperationName.CLOSE, commands.Done():
-            decided = _settle_close(state, operation)
-        case _:
-            raise IllegalCommand(f"{type(command).__name__.lower()} is no outcome of {operation.name}")
-    return decided
-
-
-def _settle_send(state: State, operation: OpenOperation) -> Records:
-    # It went to a connection that has been replaced since: nobody knows if it was heard.
-    if operation.generation != state.generation:
-        return _send_unknown(operation, Reason.SUPERSEDED)
-    return (records.InputSent(op_id=operation.op_id, cursor=state.send_cursor + 1),)
-
-
-def _settle_close(state: State, closing: OpenOperation) -> Records:
-    """Hung up is hung up: doubt about having a connection is over. Doubt about a frame is not."""
-    under_way = [operation for operation in state.open_operations.values() if operation is not closing]
-    settled = tuple(
-        records.Reconciled(
-            op_id=operation.op_id,
-            decision=records.Decision.DONE
-            if operation.name is OperationName.CLOSE
-            else records.Decision.ABANDONED,
-        )
-        for operation in (*state.unknown.values(), *under_way)
-        if operation.name is not OperationName.SEND and OPERATIONS[operation.name].repair
-    )
-    assert closing.close_reason is not None
-    return (
-        *_give_up(under_way, Reason.SUPERSEDED),
-        *settled,
-        records.Closed(op_id=closing.op_id, reason=closing.close_reason),
-    )
-
-
-def _settle_receive(state: State, command: commands.Received) -> Records:
-    if not command.events:
-        closer: Record = records.OutputReceiveEmpty(op_id=command.op_id)
-    else:
-        closer = records.OutputReceived(
-            op_id=command.op_id,
-            cursor=state.receive_cursor + len(command.events),
-            events=command.events,
-            size_bytes=command.size_bytes,
-            started=command.started,
-            ended=command.ended,
-        )
-    late = tuple(records.OutputLate(response_id=response, count=count) for response, count in command.late)
-    return (closer, *late)
-
-
-def _settle_undone(state: State, command: commands.NotDone | commands.Unknown) -> Records:
-    operation = state.open_operations.get(command.op_id)
-    if operation is None:
-        return ()
-    if operation.name is OperationName.SEND and isinstance(command, commands.Unknown):
-        return _send_unknown(operation, command.reason)
-    rule = OPERATIONS[operation.name]
-    closer = rule.unknown if isinstance(command, commands.Unknown) else rule.not_done
-    return (_closer(closer, operation, command.reason),)
-
-
-def _closer(make: Callable[..., Record], operation: OpenOperation, reason: Reason) -> Record:
-    return make(op_id=operation.op_id, reason=reason)
-
-
-def _send_unknown(operation: OpenOperation, reason: Reason) -> Records:
-    """Live audio is worthless a moment later, so doubt about it is given up at once; text is not."""
-    unknown = records.InputSendUnknown(op_id=operation.op_id, reason=reason)
-    if operation.media is Media.AUDIO:
-        return (unknown, records.Reconciled(op_id=operation.op_id, decision=records.Decision.ABANDONED))
-    return (unknown,)
-
-
 _DECIDERS: dict[type[commands.Command], Callable[[State, Any], Records]] = {
     commands.Connect: _connect,
     commands.Send: _send,
+    commands.OpenWindow: _open_window,
     commands.Receive: _receive,
     commands.Interrupt: _interrupt,
     commands.Restart: _restart,
@@ -284,5 +241,7 @@ _DECIDERS: dict[type[commands.Command], Callable[[State, Any], Records]] = {
     commands.Close: _close,
     commands.LoseConnection: _lose,
     commands.Fail: _fail,
+    commands.Recover: _recover,
+    commands.EmergencyClosed: _emergency_closed,
     commands.Reconcile: _reconcile,
 }

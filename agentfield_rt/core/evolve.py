@@ -9,7 +9,7 @@ from agentfield_rt.core import records
 from agentfield_rt.core.lifecycle import CLOSES, OPENS, OPERATIONS, TRANSITIONS, OperationName, Outcome
 from agentfield_rt.core.records import Record
 from agentfield_rt.core.state import RESPONSES_MAX, GatedFrame, OpenOperation, ResponseState, State
-from agentfield_rt.errors import ReplayMismatch
+from agentfield_rt.errors import CloseReason, ReplayMismatch
 
 Changes = dict[str, Any]
 
@@ -53,7 +53,9 @@ def _open(state: State, record: Any, name: OperationName, changes: Changes) -> N
     generation = state.generation + (name is OperationName.RESTART)
     match record:
         case records.InputSendRequested():
-            operation = OpenOperation(op_id, name, generation, media=record.media)
+            operation = OpenOperation(
+                op_id, name, generation, media=record.media, frames_max=record.frames_max
+            )
         case records.InterruptRequested():
             operation = OpenOperation(op_id, name, generation, response_id=record.response_id)
         case records.CloseRequested():
@@ -80,12 +82,26 @@ def _without(mapping: Mapping[str, OpenOperation], key: str) -> dict[str, OpenOp
     return {k: v for k, v in mapping.items() if k != key}
 
 
+def _connecting(state: State, record: records.ConnectRequested, changes: Changes) -> None:
+    changes["limits"] = record.limits
+
+
 def _connected(state: State, record: records.Connected, changes: Changes) -> None:
-    changes["connection_id"] = record.connection_id
+    changes["connection_ids"] = _one_more(state.connection_ids, record.connection_id)
+
+
+def _one_more(connection_ids: tuple[str, ...], connection_id: str) -> tuple[str, ...]:
+    if connection_id in connection_ids:
+        raise ReplayMismatch("a connection came twice")
+    return (*connection_ids, connection_id)
+
+
+def _restarting(state: State, record: records.RestartStarted, changes: Changes) -> None:
+    changes["restarts_begun"] = state.restarts_begun + 1
 
 
 def _restarted(state: State, record: records.RestartCompleted, changes: Changes) -> None:
-    changes["connection_id"] = record.connection_id
+    changes["connection_ids"] = _one_more(state.connection_ids, record.connection_id)
     changes["restart_count"] = state.restart_count + 1
     # What the old connection was saying, nobody hears any more.
     changes["responses"] = {
@@ -94,13 +110,26 @@ def _restarted(state: State, record: records.RestartCompleted, changes: Changes)
 
 
 def _sent(state: State, record: records.InputSent, changes: Changes) -> None:
-    if record.cursor != state.send_cursor + 1:
+    frames = 1 if record.window is None else record.window.frames
+    if frames > state.open_operations[record.op_id].frames_max:
+        raise ReplayMismatch(f"{record.op_id} sent {frames} frames, more than it announced")
+    if record.cursor != state.send_cursor + frames:
         raise ReplayMismatch(f"send cursor {record.cursor} after {state.send_cursor}")
     changes["send_cursor"] = record.cursor
 
 
+def _sent_in_part(
+    state: State, record: records.InputSendFailed | records.InputSendUnknown, changes: Changes
+) -> None:
+    if record.window is None:
+        return
+    if record.window.frames >= state.open_operations[record.op_id].frames_max:
+        raise ReplayMismatch(f"{record.op_id} sent all it announced and did not end well")
+    changes["send_cursor"] = state.send_cursor + record.window.frames
+
+
 def _received(state: State, record: records.OutputReceived, changes: Changes) -> None:
-    if record.cursor != state.receive_cursor + len(record.events):
+    if record.cursor != state.receive_cursor + sum(record.events.values()):
         raise ReplayMismatch(f"receive cursor {record.cursor} after {state.receive_cursor}")
     changes["receive_cursor"] = record.cursor
     if not (record.started or record.ended):
@@ -134,28 +163,43 @@ def _not_interrupted(state: State, record: records.InterruptFailed, changes: Cha
 
 
 def _gate(state: State, record: records.BackpressureApplied, changes: Changes) -> None:
-    changes["gated"] = (*state.gated, GatedFrame(record.frame_id, record.media, record.size_bytes))
+    gated = (*state.gated, GatedFrame(record.frame_id, record.media, record.size_bytes))
+    if len(gated) > state.limits.high_water:
+        raise ReplayMismatch(f"frame {record.frame_id} waits behind a gate that is full")
+    changes["gated"] = gated
     changes["gated_total"] = state.gated_total + 1
+    if len(gated) == state.limits.high_water:
+        changes["gate_full"] = True
 
 
-def _leave_gate(state: State, frame_id: str, changes: Changes) -> None:
-    if not state.gated or state.gated[0].frame_id != frame_id:
-        raise ReplayMismatch(f"frame {frame_id} leaves the gate out of turn")
-    changes["gated"] = state.gated[1:]
+def _leave_gate(state: State, index: int, changes: Changes) -> None:
+    changes["gated"] = gated = (*state.gated[:index], *state.gated[index + 1 :])
+    if state.gate_full and len(gated) <= state.limits.low_water:
+        changes["gate_full"] = False
 
 
 def _release(state: State, record: records.BackpressureReleased, changes: Changes) -> None:
-    _leave_gate(state, record.frame_id, changes)
+    if not state.gated or state.gated[0].frame_id != record.frame_id:
+        raise ReplayMismatch(f"frame {record.frame_id} leaves the gate out of turn")
+    _leave_gate(state, 0, changes)
     changes["released_total"] = state.released_total + 1
 
 
 def _drop(state: State, record: records.InputDropped, changes: Changes) -> None:
-    _leave_gate(state, record.frame_id, changes)
-    changes["dropped_total"] = state.dropped_total + 1
+    for index, frame in enumerate(state.gated):
+        if frame.frame_id == record.frame_id:
+            _leave_gate(state, index, changes)
+            changes["dropped_total"] = state.dropped_total + 1
+            return
+    raise ReplayMismatch(f"frame {record.frame_id} is dropped and did not wait")
 
 
-def _closed(state: State, record: records.Closed, changes: Changes) -> None:
+def _closed(state: State, record: records.Closed | records.EmergencyClosed, changes: Changes) -> None:
     changes["close_reason"] = record.reason
+
+
+def _detached(state: State, record: records.Detached, changes: Changes) -> None:
+    changes["close_reason"] = CloseReason.DETACH
 
 
 def _reconciled(state: State, record: records.Reconciled, changes: Changes) -> None:
@@ -165,9 +209,13 @@ def _reconciled(state: State, record: records.Reconciled, changes: Changes) -> N
 
 
 _EFFECTS: dict[type[Record], Callable[[State, Any, Changes], None]] = {
+    records.ConnectRequested: _connecting,
     records.Connected: _connected,
+    records.RestartStarted: _restarting,
     records.RestartCompleted: _restarted,
     records.InputSent: _sent,
+    records.InputSendFailed: _sent_in_part,
+    records.InputSendUnknown: _sent_in_part,
     records.OutputReceived: _received,
     records.InterruptRequested: _interrupting,
     records.InterruptFailed: _not_interrupted,
@@ -175,5 +223,7 @@ _EFFECTS: dict[type[Record], Callable[[State, Any, Changes], None]] = {
     records.BackpressureReleased: _release,
     records.InputDropped: _drop,
     records.Closed: _closed,
+    records.EmergencyClosed: _closed,
+    records.Detached: _detached,
     records.Reconciled: _reconciled,
 }

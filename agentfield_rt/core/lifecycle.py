@@ -21,10 +21,11 @@ class Phase(StrEnum):
     DEGRADED = "degraded"
     CLOSING = "closing"
     CLOSED = "closed"
+    DETACHED = "detached"
     FAILED = "failed"
 
 
-TERMINAL = frozenset({Phase.CLOSED, Phase.FAILED})
+TERMINAL = frozenset({Phase.CLOSED, Phase.DETACHED, Phase.FAILED})
 GATED = frozenset({Phase.RESTARTING, Phase.DEGRADED})
 """Phases in which nothing reaches the provider."""
 
@@ -53,7 +54,7 @@ class Operation:
     """An opener and its possible closers.
 
     Attributes:
-        alone: At most one at a time.
+        alone: At most one at a time; of `send`, one of audio and one of everything else.
         repair: An unknown outcome blocks the session until somebody reconciles it. An operation
             that may simply be done again does not need that.
     """
@@ -99,7 +100,8 @@ OPERATIONS = {
 
 OPENS = {operation.opener: name for name, operation in OPERATIONS.items()}
 CLOSES: dict[type[Record], tuple[OperationName, Outcome]] = {
-    records.OutputReceiveEmpty: (OperationName.RECEIVE, Outcome.DONE)
+    records.OutputReceiveEmpty: (OperationName.RECEIVE, Outcome.DONE),
+    records.Detached: (OperationName.CLOSE, Outcome.DONE),
 }
 for _name, _operation in OPERATIONS.items():
     CLOSES[_operation.unknown] = (_name, Outcome.UNKNOWN)
@@ -145,6 +147,8 @@ TRANSITIONS: dict[type[Record], dict[Phase, Phase]] = {
     records.RestartUnknown: {Phase.RESTARTING: Phase.DEGRADED, Phase.CLOSING: Phase.CLOSING},
     records.CloseRequested: _leads_to(Phase.CLOSING, *_CONNECTED),
     records.Closed: {Phase.CLOSING: Phase.CLOSED},
+    records.Detached: {Phase.CLOSING: Phase.DETACHED},
+    records.EmergencyClosed: _leads_to(Phase.CLOSED, *_LIVE),
     records.CloseFailed: _stays(Phase.CLOSING),
     records.CloseUnknown: _stays(Phase.CLOSING),
     records.BackpressureApplied: _stays(Phase.OPEN, Phase.RESTARTING, Phase.DEGRADED),
@@ -172,6 +176,7 @@ COMMANDS: dict[type[commands.Command], dict[Phase, Reaction]] = {
         Phase.RESTARTING: Reaction.GATE,
         Phase.DEGRADED: Reaction.GATE,
     },
+    commands.OpenWindow: {Phase.OPEN: Reaction.ACT},
     commands.Receive: dict.fromkeys((Phase.OPEN, Phase.RESTARTING), Reaction.ACT),
     commands.Interrupt: dict.fromkeys((Phase.OPEN, Phase.RESTARTING), Reaction.ACT),
     commands.Restart: dict.fromkeys((Phase.OPEN, Phase.DEGRADED), Reaction.ACT),
@@ -183,18 +188,71 @@ COMMANDS: dict[type[commands.Command], dict[Phase, Reaction]] = {
     ),
     commands.Fail: dict.fromkeys((Phase.IDLE, *_LIVE), Reaction.ACT)
     | dict.fromkeys(TERMINAL, Reaction.IGNORE),
+    commands.Recover: dict.fromkeys(_LIVE, Reaction.ACT)
+    | dict.fromkeys((Phase.IDLE, *TERMINAL), Reaction.IGNORE),
+    commands.EmergencyClosed: dict.fromkeys(_LIVE, Reaction.ACT)
+    | dict.fromkeys((Phase.IDLE, *TERMINAL), Reaction.IGNORE),
     commands.Reconcile: dict.fromkeys(Phase, Reaction.ACT),
 }
 
 REPAIRABLE = frozenset(
-    {commands.Receive, commands.Close, commands.LoseConnection, commands.Fail, commands.Reconcile}
+    {
+        commands.Receive,
+        commands.Close,
+        commands.LoseConnection,
+        commands.Fail,
+        commands.Recover,
+        commands.EmergencyClosed,
+        commands.Reconcile,
+    }
 )
 """Commands that stay allowed while an operation's outcome is unknown: they repeat no effect."""
 
-OPENERS: frozenset[type[Record]] = frozenset(OPENS) | {
-    records.TurnStarted,
-    records.UtteranceRequested,
-    records.ToolIntentRecorded,
-    records.ExecutionQueued,
+FEATURE_OPERATIONS: dict[type[Record], tuple[type[Record], ...]] = {
+    records.TurnStarted: (records.TurnCompleted, records.TurnFailed),
+    records.UtteranceRequested: (
+        records.UtterancePlayed,
+        records.UtteranceInterrupted,
+        records.UtteranceFailed,
+        records.UtteranceSkipped,
+    ),
+    records.ToolIntentRecorded: (records.ToolResultRecorded,),
+    records.StreamInterventionRequested: (
+        records.StreamInterventionApplied,
+        records.StreamInterventionFailed,
+    ),
+    records.ExecutionQueued: (
+        records.ExecutionSucceeded,
+        records.ExecutionFailed,
+        records.ExecutionCancelled,
+    ),
+    records.ApprovalRequested: (
+        records.ApprovalGranted,
+        records.ApprovalDenied,
+        records.ApprovalExpired,
+        records.ApprovalCancelled,
+    ),
+    records.OutputDispatchRequested: (
+        records.OutputDispatchCompleted,
+        records.OutputDispatchFailed,
+        records.OutputDispatchReconciliationNeeded,
+    ),
 }
+"""Operations above the provider boundary: the opener, and the records of which exactly one closes it."""
+
+FEATURE_CLOSERS = frozenset(closer for closers in FEATURE_OPERATIONS.values() for closer in closers)
+
+LOST_AS: dict[type[Record], type[Record]] = {
+    records.TurnStarted: records.TurnFailed,
+    records.UtteranceRequested: records.UtteranceFailed,
+    records.ToolIntentRecorded: records.ToolResultRecorded,
+    records.StreamInterventionRequested: records.StreamInterventionFailed,
+    records.ExecutionQueued: records.ExecutionFailed,
+    # Its clock died with the process, so nobody knows how long an answer could still be taken.
+    records.ApprovalRequested: records.ApprovalExpired,
+    records.OutputDispatchRequested: records.OutputDispatchReconciliationNeeded,
+}
+"""How an operation is closed whose process died; each takes the operation and a reason (`outcomes.lost`)."""
+
+OPENERS: frozenset[type[Record]] = frozenset(OPENS) | frozenset(FEATURE_OPERATIONS)
 """Records of any feature that open an operation: a closer with the same `op_id` must follow."""

@@ -4,13 +4,25 @@ import pytest
 
 from agentfield_rt.core import commands, records
 from agentfield_rt.core.commands import Command
-from agentfield_rt.core.decide import decide, next_op_id
+from agentfield_rt.core.decide import decide
+from agentfield_rt.core.delivery import event_name, is_mark
 from agentfield_rt.core.evolve import evolve
-from agentfield_rt.core.lifecycle import OperationName, Phase
+from agentfield_rt.core.lifecycle import FEATURE_OPERATIONS, LOST_AS, OperationName, Phase
+from agentfield_rt.core.outcomes import lost, next_op_id
 from agentfield_rt.core.records import Decision, Record
 from agentfield_rt.core.state import RESPONSES_MAX, State
 from agentfield_rt.errors import CloseReason, IllegalCommand, Reason, RepairNeeded, ReplayMismatch
-from agentfield_rt.frames import Media
+from agentfield_rt.frames import (
+    InputTranscript,
+    Media,
+    Notice,
+    OutputAudio,
+    OutputTranscript,
+    ProviderEvent,
+    ResponseStarted,
+    SpeechStarted,
+    SpeechStopped,
+)
 from tests.core.situations import SESSION_ID, fold, situation
 
 
@@ -40,7 +52,7 @@ def test_the_reference_happy_path_comes_out_kind_by_kind_and_then_our_release() 
         commands.Send("f1", Media.TEXT, 2),
         commands.Done(op(2)),
         commands.Receive(1),
-        commands.Received(op(3), events=("ResponseStarted",), size_bytes=0, started=("r1",)),
+        commands.Received(op(3), events={"ResponseStarted": 1}, started=("r1",)),
         commands.Interrupt("r1"),
         commands.Done(op(4)),
         commands.Restart(Reason.CONNECTION_LOST),
@@ -212,7 +224,7 @@ def test_a_response_announced_twice_stays_interrupted() -> None:
     state, _ = run(
         situation("open, interrupting"),
         commands.Receive(1),
-        commands.Received(op(4), events=("ResponseStarted",), size_bytes=0, started=("r1",)),
+        commands.Received(op(4), events={"ResponseStarted": 1}, started=("r1",)),
     )
     assert state.responses["r1"].interrupted
 
@@ -226,17 +238,17 @@ def test_the_responses_of_a_replaced_connection_are_never_delivered_again() -> N
 
 def test_only_the_latest_responses_are_remembered() -> None:
     started = tuple(f"r{number}" for number in range(RESPONSES_MAX + 3))
-    received = commands.Received("o2", events=("ResponseStarted",), size_bytes=0, started=started)
+    received = commands.Received("o2", events={"ResponseStarted": 1}, started=started)
     state, _ = run(situation("open, receiving"), received)
     assert tuple(state.responses) == started[3:]
 
 
 def test_a_loss_counts_once_and_only_where_there_is_a_connection() -> None:
-    lost = commands.LoseConnection(Reason.CONNECTION_LOST)
-    state, written = run(situation("open"), lost, lost)
+    lose = commands.LoseConnection(Reason.CONNECTION_LOST)
+    state, written = run(situation("open"), lose, lose)
     assert kinds(written) == ["realtime_connection_lost"]
     assert state.phase is Phase.DEGRADED
-    state, _ = run(situation("restarting"), lost)
+    state, _ = run(situation("restarting"), lose)
     assert state.phase is Phase.RESTARTING
 
 
@@ -257,15 +269,86 @@ def test_sessions_with_ids_that_end_alike_name_their_operations_apart() -> None:
     ("name", "record"),
     [
         ("open, sending", records.InputSent(op_id="o2", cursor=2)),
-        ("open, receiving", records.OutputReceived(op_id="o2", cursor=2, events=("Notice",))),
+        ("open, receiving", records.OutputReceived(op_id="o2", cursor=2, events={"Notice": 1})),
         ("open, sending", records.InputSent(op_id="o7", cursor=1)),
         ("open, receiving", records.InputSent(op_id="o2", cursor=1)),
         ("open", records.InterruptRequested(op_id="o2", response_id="r1")),
         ("open, frames gated", records.BackpressureReleased(frame_id="g2")),
-        ("open, frames gated", records.InputDropped(frame_id="g2", reason=Reason.CANCELLED)),
+        ("open, frames gated", records.InputDropped(frame_id="g9", reason=Reason.CANCELLED)),
         ("open", records.BackpressureReleased(frame_id="g1")),
     ],
 )
 def test_a_record_that_contradicts_the_records_before_it_is_refused(name: str, record: Record) -> None:
     with pytest.raises(ReplayMismatch):
         evolve(situation(name), record)
+
+
+def test_a_receive_demands_at_least_one_event() -> None:
+    with pytest.raises(IllegalCommand, match="at least one"):
+        decide(situation("open"), commands.Receive(0))
+
+
+def test_a_connection_comes_only_once() -> None:
+    state, _ = run(situation("open"), commands.Restart(Reason.CONNECTION_LOST))
+    (restarting,) = state.open_operations
+    with pytest.raises(ReplayMismatch, match="came twice"):
+        evolve(state, records.RestartCompleted(op_id=restarting, connection_id="c1"))
+
+
+def test_the_end_of_a_response_that_is_not_remembered_changes_nothing() -> None:
+    ended = commands.Received(
+        "o2", events={"ResponseStarted": 1, "ResponseEnded": 1}, started=("r1",), ended=("old",)
+    )
+    state, _ = run(situation("open, receiving"), ended)
+    assert list(state.responses) == ["r1"]
+    assert state.responses["r1"].generating
+
+
+def test_a_failed_interrupt_does_not_bring_back_a_response_that_is_not_remembered() -> None:
+    started = tuple(f"new{number}" for number in range(RESPONSES_MAX))
+    state, _ = run(
+        situation("open, interrupting"),
+        commands.Receive(1),
+        commands.Received(op(4), events={"ResponseStarted": len(started)}, started=started),
+        commands.NotDone("o3", Reason.NOT_FOUND),
+    )
+    assert tuple(state.responses) == started
+
+
+@pytest.mark.parametrize("opener", LOST_AS, ids=lambda opener: opener.kind)
+def test_what_a_dead_process_left_open_is_closed_as_lost(opener: type[Record]) -> None:
+    closer = lost(opener, "o7")
+    assert type(closer) is LOST_AS[opener]
+    assert type(closer) in FEATURE_OPERATIONS[opener]
+    assert getattr(closer, "op_id", None) == "o7"
+
+
+@pytest.mark.parametrize(
+    ("event", "is_marked"),
+    [
+        (InputTranscript("i1", "hello", final=True), True),
+        (InputTranscript("i1", "hel", final=False), False),
+        (ResponseStarted("r1"), True),
+        (SpeechStarted("i1"), True),
+        (SpeechStopped("i1"), False),
+        (OutputAudio("r1", "i1", bytes(2)), False),
+        (OutputTranscript("r1", "i1", "hello"), False),
+        (Notice("rate_limits.updated"), False),
+    ],
+)
+def test_the_journal_says_at_once_when_something_begins_or_ends(
+    event: ProviderEvent, is_marked: bool
+) -> None:
+    assert is_mark(event) is is_marked
+
+
+@pytest.mark.parametrize(
+    ("event", "name"),
+    [
+        (Notice("rate_limits.updated"), "rate_limits.updated"),
+        (Notice("You said hello"), "Notice"),
+        (ResponseStarted("r1"), "ResponseStarted"),
+    ],
+)
+def test_a_name_is_journaled_and_free_text_never_is(event: ProviderEvent, name: str) -> None:
+    assert event_name(event) == name

@@ -29,7 +29,14 @@ from agentfield_rt.errors import IllegalCommand, RealtimeError, RepairNeeded, Re
 from tests.core.situations import HISTORIES, fold, host_commands, outcomes, situation
 
 HOST_COMMANDS = set(COMMANDS)
-OUTCOMES = {commands.Connected, commands.Received, commands.Done, commands.NotDone, commands.Unknown}
+OUTCOMES = {
+    commands.Connected,
+    commands.Flowed,
+    commands.Received,
+    commands.Done,
+    commands.NotDone,
+    commands.Unknown,
+}
 
 
 def _grid() -> Iterator[tuple[str, Command]]:
@@ -75,21 +82,26 @@ def test_every_command_is_in_the_table_or_reports_an_outcome() -> None:
 @pytest.mark.parametrize("name", HISTORIES)
 def test_an_outcome_that_does_not_fit_its_operation_is_refused(name: str) -> None:
     fits = {
-        OperationName.CONNECT: commands.Connected,
-        OperationName.RESTART: commands.Connected,
-        OperationName.RECEIVE: commands.Received,
-        OperationName.SEND: commands.Done,
-        OperationName.INTERRUPT: commands.Done,
-        OperationName.CLOSE: commands.Done,
+        OperationName.CONNECT: (commands.Connected,),
+        OperationName.RESTART: (commands.Connected,),
+        OperationName.RECEIVE: (commands.Received,),
+        OperationName.SEND: (commands.Done, commands.Flowed),
+        OperationName.INTERRUPT: (commands.Done,),
+        OperationName.CLOSE: (commands.Done,),
     }
     state = situation(name)
     for command in outcomes(state):
         match command:
-            case commands.Connected(op_id) | commands.Received(op_id) | commands.Done(op_id):
+            case (
+                commands.Connected(op_id)
+                | commands.Flowed(op_id)
+                | commands.Received(op_id)
+                | commands.Done(op_id)
+            ):
                 operation = state.open_operations.get(op_id)
             case _:
                 continue
-        if operation is not None and type(command) is not fits[operation.name]:
+        if operation is not None and type(command) not in fits[operation.name]:
             with pytest.raises(IllegalCommand):
                 decide(state, command)
 

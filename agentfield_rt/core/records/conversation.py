@@ -15,7 +15,10 @@ class TurnSource(StrEnum):
 
 
 class SessionStarted(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """A session exists. What it may do (provider, transport, tools) is frozen here."""
+    """A session exists. What it may do (provider, transport, tools) is frozen here.
+
+    `approvals` names the tools that run only when somebody has approved the call.
+    """
 
     kind: ClassVar[str] = "session_started"
     target: str
@@ -26,7 +29,7 @@ class SessionStarted(Record, frozen=True, gc=False, kw_only=True, omit_defaults=
     modalities: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
-    metadata_ref: str | None = None
+    approvals: tuple[str, ...] = ()
 
 
 class SessionEnded(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
@@ -47,6 +50,12 @@ class RunFailed(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True)
 
     kind: ClassVar[str] = "run_failed"
     reason: Reason
+
+
+class RunCancelled(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """The run's last record: it was ended before it could end by itself."""
+
+    kind: ClassVar[str] = "run_cancelled"
 
 
 class TurnStarted(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
@@ -126,15 +135,19 @@ class UtteranceSkipped(Record, frozen=True, gc=False, kw_only=True, omit_default
 
 
 class ToolIntentRecorded(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """Opens a tool call that the provider's model made by itself. `target` is on the allowlist."""
+    """Opens a tool call that the provider's model made by itself. `target` is on the allowlist.
+
+    `approval_op_id` names the approval that allows it, where it needs one.
+    """
 
     kind: ClassVar[str] = "tool_intent_recorded"
     op_id: str
     target: str
+    approval_op_id: str | None = None
 
 
 class ToolResultRecorded(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """The call's result was handed back to the model; `reason` is set when it did not succeed."""
+    """The call has ended and the model is told what came of it; `reason` is set when it did not succeed."""
 
     kind: ClassVar[str] = "tool_result_recorded"
     op_id: str

@@ -4,8 +4,11 @@ Fifteen kinds keep the names of the reference journal core; `_failed`, `_unknown
 group are ours, so that every opener has a closer whatever happens.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import ClassVar
+
+import msgspec
 
 from agentfield_rt.core.records.record import Record
 from agentfield_rt.errors import CloseReason, Reason
@@ -16,6 +19,48 @@ class GateAction(StrEnum):
     """What backpressure did with a frame."""
 
     GATE = "gate"
+
+
+class GatePolicy(StrEnum):
+    """What happens to a frame that comes while the provider connection is being replaced.
+
+    `gate`: it waits; where `high_water` frames wait it is refused, until they are `low_water` again.
+    `block`: the same, but the sender waits instead of being refused.
+    `drop_oldest_media`: the oldest waiting audio makes room for it.
+    `fail_send`: no frame waits; it is refused.
+    """
+
+    GATE = "gate"
+    BLOCK = "block"
+    DROP_OLDEST_MEDIA = "drop_oldest_media"
+    FAIL_SEND = "fail_send"
+
+
+class Limits(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """What a session may ask of its provider connection; frozen when it connects.
+
+    Attributes:
+        high_water: Frames that may wait behind the gate; 512 are ten seconds of 20 ms audio.
+        low_water: A gate that was full takes frames again when no more than these wait.
+        restarts_max: Connections that may be begun after the first.
+    """
+
+    policy: GatePolicy = GatePolicy.GATE
+    high_water: int = 512
+    low_water: int = 384
+    restarts_max: int = 16
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class WindowTally(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """The audio that flowed under one intent; `digest` is the SHA-256 of its PCM, in order."""
+
+    frames: int
+    size_bytes: int
+    duration_ms: int
+    digest: bytes
 
 
 class Decision(StrEnum):
@@ -31,6 +76,7 @@ class ConnectRequested(Record, frozen=True, gc=False, kw_only=True, omit_default
 
     kind: ClassVar[str] = "realtime_connect_requested"
     op_id: str
+    limits: Limits = DEFAULT_LIMITS
 
 
 class Connected(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
@@ -52,33 +98,41 @@ class ConnectUnknown(Record, frozen=True, gc=False, kw_only=True, omit_defaults=
 
 
 class InputSendRequested(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """Opens `send` of one frame."""
+    """Opens `send`: of one frame, or of a window of at most `frames_max` frames of audio."""
 
     kind: ClassVar[str] = "realtime_input_send_requested"
     op_id: str
-    frame_id: str
     media: Media
-    size_bytes: int
+    frame_id: str | None = None
+    size_bytes: int = 0
+    frames_max: int = 1
 
 
 class InputSent(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """`cursor` counts the frames of this session that the provider took."""
+    """`cursor` counts the frames of this session that the provider took, `window`'s included."""
 
     kind: ClassVar[str] = "realtime_input_sent"
     op_id: str
     cursor: int
+    window: WindowTally | None = None
 
 
 class InputSendFailed(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """The frame was not sent; of a window, the one after those of `window`, which were."""
+
     kind: ClassVar[str] = "realtime_input_send_failed"
     op_id: str
     reason: Reason
+    window: WindowTally | None = None
 
 
 class InputSendUnknown(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """Nobody knows of the frame; of a window, of any up to `frames_max` after those of `window`."""
+
     kind: ClassVar[str] = "realtime_input_send_unknown"
     op_id: str
     reason: Reason
+    window: WindowTally | None = None
 
 
 class OutputReceiveRequested(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
@@ -90,13 +144,16 @@ class OutputReceiveRequested(Record, frozen=True, gc=False, kw_only=True, omit_d
 
 
 class OutputReceived(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """What came: `cursor` counts all events of this session; responses that began or ended are named."""
+    """What came: `cursor` counts all events of this session, `events` those of this operation by name.
+
+    Responses that began or ended are named; `audio` is the assistant audio among the events.
+    """
 
     kind: ClassVar[str] = "realtime_output_received"
     op_id: str
     cursor: int
-    events: tuple[str, ...] = ()
-    size_bytes: int = 0
+    events: Mapping[str, int] = {}
+    audio: WindowTally | None = None
     started: tuple[str, ...] = ()
     ended: tuple[str, ...] = ()
 
@@ -193,6 +250,24 @@ class Closed(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     reason: CloseReason
 
 
+class Detached(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """The provider call was left to the host; this session has nothing to do with it any more."""
+
+    kind: ClassVar[str] = "realtime_detached"
+    op_id: str
+
+
+class EmergencyClosed(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """The provider was hung up on while the journal took no records; written as soon as it did.
+
+    `told`: whether the adapter confirmed it.
+    """
+
+    kind: ClassVar[str] = "realtime_emergency_closed"
+    reason: CloseReason
+    told: bool
+
+
 class CloseFailed(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     kind: ClassVar[str] = "realtime_close_failed"
     op_id: str
@@ -277,6 +352,8 @@ RealtimeRecord = (
     | RestartUnknown
     | CloseRequested
     | Closed
+    | Detached
+    | EmergencyClosed
     | CloseFailed
     | CloseUnknown
     | BackpressureApplied
