@@ -4,17 +4,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.controller.stage import Stage
+from tests.controller.stage import SMALL, Stage, performance
 
 
 @pytest.fixture
 def stage() -> Iterator[Stage]:
-    """A stage whose controller is connected; at the end everything is brought to rest and checked."""
-    stage = Stage()
-    stage.connect()
-    stage.settle()
-    try:
+    """A stage on which every frame and every receive is an operation of its own."""
+    with performance() as stage:
         yield stage
-        stage.finish()
-    finally:
-        stage.dispose()
+
+
+@pytest.fixture
+def flowing() -> Iterator[Stage]:
+    """A stage with windows of four."""
+    with performance(SMALL) as stage:
+        yield stage

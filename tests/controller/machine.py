@@ -4,10 +4,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from agentfield_adapters.scripted import Method
+from agentfield_rt.controller import EACH
 from agentfield_rt.core.lifecycle import TERMINAL, Phase
-from agentfield_rt.core.records import Decision
+from agentfield_rt.core.records import Decision, GatePolicy, Limits
+from agentfield_rt.core.records.realtime import DEFAULT_LIMITS
 from agentfield_rt.frames import Media
-from tests.controller.stage import Stage
+from tests.controller.stage import SMALL, Stage
 
 TURNS = st.sampled_from([0, 1, 2, 3, 30])
 METHODS: list[Method] = ["connect", "send", "receive", "interrupt", "restart", "close"]
@@ -16,14 +18,29 @@ VERDICTS = ["release", "refuse", "doubt", "lose", "lose before it acts"]
 
 
 class ControllerMachine(RuleBasedStateMachine):
-    """Every rule does one thing and lets the loop take a few turns, so that calls overlap at every point."""
+    """Every rule does one thing and lets the loop take a few turns, so that calls overlap at every point.
+
+    Attributes:
+        steps_total, overlapping_total: Of all that ran; in how many of them several calls were under way.
+    """
+
+    windows = EACH
+    steps_total = 0
+    overlapping_total = 0
 
     def __init__(self) -> None:
         super().__init__()
-        self.stage = Stage()
+        self.limits = DEFAULT_LIMITS
+        self.stage = Stage(windows=self.windows)
 
-    @initialize(connected=st.sampled_from([True, True, True, False]))
-    def begin(self, connected: bool) -> None:
+    @initialize(connected=st.sampled_from([True, True, True, False]), policy=st.sampled_from(GatePolicy))
+    def begin(self, connected: bool, policy: GatePolicy) -> None:
+        self.stage.dispose()
+        self.limits = Limits(policy=policy, high_water=4, low_water=2, restarts_max=6)
+        self._start(connected)
+
+    def _start(self, connected: bool) -> None:
+        self.stage = Stage(windows=self.windows, limits=self.limits)
         if connected:
             self.stage.connect()
             self.stage.settle()
@@ -66,6 +83,8 @@ class ControllerMachine(RuleBasedStateMachine):
     @rule(media=st.sampled_from([Media.AUDIO, Media.TEXT]), turns=st.integers(0, 3))
     def restart_overtakes_a_send(self, media: Media, turns: int) -> None:
         stage = self.stage
+        stage.send(media)
+        stage.settle()
         stage.hold("send")
         answer = stage.holds[-1]
         stage.send(media)
@@ -125,6 +144,56 @@ class ControllerMachine(RuleBasedStateMachine):
         for _ in range(after):
             self.stage.send()
         self.stage.turn(turns)
+
+    @precondition(lambda self: self.stage.controller.state.phase is Phase.OPEN)
+    @rule(media=st.lists(st.sampled_from([Media.AUDIO, Media.TEXT]), min_size=4, max_size=6), turns=TURNS)
+    def fill_the_gate(self, media: list[Media], turns: int) -> None:
+        self.stage.hold("restart")
+        answer = self.stage.holds[-1]
+        self.stage.restart()
+        self.stage.settle()
+        for kind in media:
+            self.stage.send(kind)
+        self.stage.settle()
+        self.stage.decide(answer, "release")
+        self.stage.turn(turns)
+        self.stage.send()
+        self.stage.turn(turns)
+
+    @precondition(lambda self: self.stage.controller.state.phase is Phase.OPEN)
+    @rule(turns=TURNS)
+    def doubt_a_text_while_audio_flows(self, turns: int) -> None:
+        self.stage.send()
+        self.stage.settle()
+        self.stage.hold("send")
+        answer = self.stage.holds[-1]
+        self.stage.send(Media.TEXT)
+        self.stage.settle()
+        self.stage.decide(answer, "doubt")
+        self.stage.turn(turns)
+        self.stage.send()
+        self.stage.turn(turns)
+
+    @precondition(lambda self: self.stage.controller.state.phase is Phase.OPEN)
+    @rule(ends=st.sampled_from(["fail", "close", "restart"]), sure=st.integers(0, 2), turns=TURNS)
+    def end_while_media_flow(self, ends: str, sure: int, turns: int) -> None:
+        stage = self.stage
+        stage.send()
+        stage.receive()
+        stage.settle()
+        stage.hold("send")
+        answer = stage.holds[-1]
+        stage.send()
+        stage.turn(turns)
+        stage.give(stage.notice())
+        if ends == "restart" or sure:
+            stage.restart()
+        elif ends == "close":
+            stage.close()
+        else:
+            stage.fail()
+        stage.decide(answer, "release")
+        stage.turn(turns)
 
     @rule(turns=TURNS, sure=st.integers(0, 2))
     def close(self, turns: int, sure: int) -> None:
@@ -191,11 +260,13 @@ class ControllerMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_rules_hold(self) -> None:
+        type(self).steps_total += 1
+        type(self).overlapping_total += len(self.stage.running) > 1
         self.stage.check()
         if self.stage.controller.state.phase in TERMINAL:  # the show goes on with another session
-            ended, self.stage = self.stage, Stage()
+            ended = self.stage
+            self._start(connected=True)
             _end(ended)
-            self.begin(connected=True)
 
     def teardown(self) -> None:
         _end(self.stage)
@@ -206,6 +277,12 @@ def _end(stage: Stage) -> None:
         stage.finish()
     finally:
         stage.dispose()
+
+
+class WindowMachine(ControllerMachine):
+    """The same, with audio and events in windows so small that they roll all the time."""
+
+    windows = SMALL
 
 
 class BrokenJournalMachine(ControllerMachine):
@@ -220,3 +297,17 @@ class BrokenJournalMachine(ControllerMachine):
     def break_the_next_sync(self, turns: int) -> None:
         self.stage.break_durable()
         self.stage.turn(turns)
+
+    @rule(times=st.integers(1, 4), turns=TURNS, sure=st.integers(0, 2))
+    def close_over_a_full_journal(self, times: int, turns: int, sure: int) -> None:
+        if not sure:
+            for _ in range(times):
+                self.stage.break_append()
+            self.stage.close()
+            self.stage.turn(turns)
+            self.stage.close()
+            self.stage.turn(turns)
+
+
+class BrokenJournalWindowMachine(BrokenJournalMachine):
+    windows = WindowMachine.windows

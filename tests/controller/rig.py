@@ -9,8 +9,9 @@ from typing import Any
 from agentfield_adapters.scripted import Hold, Method, ScriptedAdapter, silent
 from agentfield_journal import JournalError, JournalFull, JournalUnavailable, StoreJournal
 from agentfield_journal.stores.memory import MemoryStore
-from agentfield_rt.controller import RealtimeSessionController
-from agentfield_rt.core.records import Decision
+from agentfield_rt.controller import EACH, Backoff, BoundarySettings, RealtimeSessionController, Windows
+from agentfield_rt.core.records import Decision, Limits
+from agentfield_rt.core.records.realtime import DEFAULT_LIMITS
 from agentfield_rt.errors import (
     ConnectionLost,
     GateOverflow,
@@ -58,6 +59,9 @@ class Request:
 class Rig:
     """A controller over a watched adapter and a watched journal, on a loop with virtual time."""
 
+    windows: Windows = EACH
+    limits: Limits = DEFAULT_LIMITS
+    backoff: Backoff = field(default_factory=Backoff)
     loop: VirtualTimeLoop = field(default_factory=VirtualTimeLoop)
     session_id: str = SESSION_ID
     requests: list[Request] = field(default_factory=list)
@@ -78,9 +82,12 @@ class Rig:
         self.journal = StoreJournal(MemoryStore())
         self.writer = WatchedWriter(await self.journal.open_run("run_stage"), self.session_id)
         self.scripted = ScriptedAdapter(answer=silent)
-        self.adapter = WatchedAdapter(self.scripted, self.writer, lambda: self.controller.state)
+        self.adapter = WatchedAdapter(self.scripted, self.writer, lambda: self.controller.state, self.windows)
         self.controller = RealtimeSessionController(
-            self.adapter, Run(self.writer, clock=lambda: 0), session_id=self.session_id
+            self.adapter,
+            Run(self.writer, clock=lambda: 0),
+            session_id=self.session_id,
+            settings=BoundarySettings(windows=self.windows, limits=self.limits, backoff=lambda: self.backoff),
         )
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
@@ -111,7 +118,11 @@ class Rig:
 
     def send(self, media: Media = Media.AUDIO) -> Request:
         frame_id = f"frame-{next(self.numbers)}"
-        frame = TextFrame(frame_id, "hello") if media is Media.TEXT else AudioFrame(frame_id, bytes(4))
+        frame = (
+            TextFrame(frame_id, "hello")
+            if media is Media.TEXT
+            else AudioFrame(frame_id, frame_id.encode().ljust(16))
+        )
         return self.request("send", self.controller.send(frame), frame)
 
     def receive(self, demand: int = 1) -> Request:
@@ -130,6 +141,9 @@ class Rig:
 
     def restart(self) -> Request:
         return self.request("restart", self.controller.restart(Reason.CONNECTION_LOST))
+
+    def reconnect(self) -> Request:
+        return self.request("reconnect", self.controller.reconnect(Reason.CONNECTION_LOST))
 
     def close(self) -> Request:
         return self.request("close", self.controller.close())
@@ -197,6 +211,7 @@ class Rig:
         """Let the provider answer a held call."""
         self._decided.append(hold)
         error = ProviderError("refused", reason=Reason.UNAVAILABLE)
+        broken = ProviderError("not now", reason=Reason.UNAVAILABLE, retryable=True)
         doubt = ProviderError("no answer", reason=Reason.TIMEOUT, not_done=False)
 
         match verdict:
@@ -204,6 +219,8 @@ class Rig:
                 hold.release()
             case "refuse":
                 hold.fail(error)
+            case "break":
+                hold.fail(broken)
             case "doubt":
                 hold.fail(doubt)
             case "lose":

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from agentfield_rt.controller import RealtimeSessionController
+from agentfield_rt.controller import EACH, RealtimeSessionController, Windows
 from agentfield_rt.core.lifecycle import Phase
 from agentfield_rt.core.records import Decision
 from agentfield_rt.errors import (
@@ -17,19 +17,16 @@ from agentfield_rt.errors import (
 )
 from agentfield_rt.frames import AudioFrame, InputFrame, Media, TextFrame
 from agentfield_rt.run import Run
-from tests.controller.stage import Stage
+from tests.controller.stage import Stage, error_of, kinds, methods, performance
 
 
-def kinds(stage: Stage) -> list[str]:
-    return [record.kind.removeprefix("realtime_") for record in stage.writer.appended]
+@pytest.mark.parametrize("windows", [EACH, Windows()], ids=["each", "windows"])
+def test_the_reference_happy_path_reaches_the_adapter_and_the_journal_in_order(windows: Windows) -> None:
+    with performance(windows) as stage:
+        _happy_path(stage)
 
 
-def error_of(request_task: asyncio.Task[object]) -> BaseException | None:
-    assert request_task.done()
-    return request_task.exception()
-
-
-def test_the_reference_happy_path_reaches_the_adapter_and_the_journal_in_order(stage: Stage) -> None:
+def _happy_path(stage: Stage) -> None:
     stage.send(Media.TEXT)
     stage.settle()
     response_id = stage.give_response(pieces=0, ends=False)
@@ -62,18 +59,17 @@ def test_the_reference_happy_path_reaches_the_adapter_and_the_journal_in_order(s
         "input_send_requested",
         "input_sent",
     ]
-    methods = [call.method for call in stage.scripted.calls]
-    assert methods == ["connect", "send", "receive", "interrupt", "restart", "send"]
+    assert methods(stage) == ["connect", "send", "receive", "interrupt", "restart", "send"]
 
 
 def test_an_adapter_is_called_only_once_its_intent_is_on_the_disk(stage: Stage) -> None:
     stage.writer.stick()
     stage.send()
     stage.settle()
-    assert [call.method for call in stage.scripted.calls] == ["connect"]
+    assert methods(stage) == ["connect"]
     stage.writer.unstick()
     stage.settle()
-    assert [call.method for call in stage.scripted.calls] == ["connect", "send"]
+    assert methods(stage) == ["connect", "send"]
 
 
 def test_sends_arrive_in_the_order_of_their_calls(stage: Stage) -> None:
@@ -93,6 +89,72 @@ def test_interrupt_and_close_do_not_wait_for_a_pending_receive(stage: Stage) -> 
     stage.settle()
     assert interrupt.task.done()
     assert close.task.done()
+
+
+@pytest.mark.parametrize("windows", [EACH, Windows()], ids=["each", "windows"])
+def test_interrupt_and_restart_do_not_wait_for_a_pending_receive(windows: Windows) -> None:
+    with performance(windows) as stage:
+        response_id = stage.give_response(pieces=0, ends=False)
+        stage.receive()
+        stage.settle()
+        stage.receive()
+        stage.settle()
+        interrupt, restart = stage.interrupt(response_id), stage.restart()
+        stage.settle()
+        assert error_of(interrupt) is None
+        assert error_of(restart) is None
+
+
+def test_a_session_is_connected_once(stage: Stage) -> None:
+    again = stage.connect()
+    stage.settle()
+    assert isinstance(error_of(again), IllegalCommand)
+    assert methods(stage) == ["connect"]
+    assert kinds(stage) == ["connect_requested", "connected"]
+
+
+def test_a_refused_connect_may_be_tried_again() -> None:
+    stage = Stage()
+    try:
+        stage.hold("connect")
+        first = stage.connect()
+        stage.settle()
+        second = stage.connect()
+        stage.settle()
+        stage.decide(stage.undecided[0], "refuse")
+        stage.settle()
+        third = stage.connect()
+        stage.settle()
+        assert isinstance(error_of(first), ProviderError)
+        assert isinstance(error_of(second), IllegalCommand)
+        assert error_of(third) is None
+        stage.finish()
+    finally:
+        stage.dispose()
+
+
+def test_nothing_is_done_before_there_is_a_connection() -> None:
+    stage = Stage()
+    try:
+        early = [stage.send(), stage.receive(), stage.interrupt("r"), stage.restart(), stage.send(Media.TEXT)]
+        stage.settle()
+        assert all(isinstance(error_of(request), IllegalCommand) for request in early)
+        assert kinds(stage) == []
+        assert methods(stage) == []
+    finally:
+        stage.dispose()
+
+
+def test_everything_recorded_so_far_can_be_waited_for(stage: Stage) -> None:
+    stage.send(Media.TEXT)
+    stage.settle()
+    stage.writer.stick()
+    waits = stage.request("durable", stage.controller.durable())
+    stage.settle()
+    assert not waits.task.done()
+    stage.writer.unstick()
+    stage.settle()
+    assert error_of(waits) is None
 
 
 def test_no_newcomer_overtakes_a_frame_that_waits(stage: Stage) -> None:
@@ -153,7 +215,7 @@ def test_a_send_that_a_restart_overtook_does_not_report_success(stage: Stage) ->
     stage.turn(2)
     stage.decide(stage.undecided[0], "release")
     stage.turn(3)
-    error = error_of(send.task)
+    error = error_of(send)
     assert isinstance(error, ProviderError)
     assert not error.not_done
     assert error.reason is Reason.SUPERSEDED
@@ -166,7 +228,7 @@ def test_a_frame_whose_connection_was_given_up_before_it_was_sent_is_certainly_n
     stage.turn(1)
     stage.writer.unstick()
     stage.settle()
-    error = error_of(send.task)
+    error = error_of(send)
     assert isinstance(error, ProviderError)
     assert error.not_done
     assert stage.scripted.sent == []
@@ -210,12 +272,12 @@ def test_a_call_that_misses_its_deadline_is_unknown(stage: Stage) -> None:
     stage.hold("send")
     send = stage.send(Media.TEXT)
     stage.pass_time(5.1)
-    error = error_of(send.task)
+    error = error_of(send)
     assert isinstance(error, ProviderError)
     assert (error.reason, error.not_done) == (Reason.TIMEOUT, False)
     again = stage.send(Media.TEXT)
     stage.settle()
-    assert isinstance(error_of(again.task), RepairNeeded)
+    assert isinstance(error_of(again), RepairNeeded)
 
 
 def test_what_an_unknown_frame_was_is_never_sent_again(stage: Stage) -> None:
@@ -253,7 +315,7 @@ def test_no_call_is_made_when_its_intent_cannot_be_written(stage: Stage) -> None
     assert not stage.controller.state.open_operations
     third = stage.send()
     stage.settle()
-    assert error_of(third.task) is None
+    assert error_of(third) is None
 
 
 def test_an_outcome_the_journal_could_not_take_comes_before_anything_else(stage: Stage) -> None:

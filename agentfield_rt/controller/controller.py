@@ -1,0 +1,364 @@
+"""Drives one session's adapter: what a host asks, step by step. Knows no wire and no handler."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+from agentfield_journal import JournalError
+from agentfield_rt.controller.backoff import Backoff
+from agentfield_rt.controller.calls import Call, Deadlines, observe
+from agentfield_rt.controller.incoming import Incoming
+from agentfield_rt.controller.operations import Operations
+from agentfield_rt.controller.outgoing import Outgoing
+from agentfield_rt.controller.window import Windows
+from agentfield_rt.core import commands
+from agentfield_rt.core.lifecycle import TERMINAL, OperationName, Phase
+from agentfield_rt.core.names import is_name
+from agentfield_rt.core.records import Decision, Limits
+from agentfield_rt.core.records.realtime import DEFAULT_LIMITS
+from agentfield_rt.core.state import OpenOperation, State
+from agentfield_rt.errors import CloseReason, IllegalCommand, ProviderError, Reason
+from agentfield_rt.frames import InputFrame, ProviderEvent
+from agentfield_rt.ports import Connection, ConnectRequest, ProviderAdapter, SessionConfig
+from agentfield_rt.run import Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundarySettings:
+    """How a session treats its provider."""
+
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    windows: Windows = field(default_factory=Windows)
+    limits: Limits = DEFAULT_LIMITS
+    backoff: Callable[[], Backoff] = Backoff
+
+
+class RealtimeSessionController:
+    """One session at the provider boundary.
+
+    `send`, `receive`, `interrupt` and `close` may be called at the same time from several tasks:
+    sends of audio keep the order of their calls, and so do all other sends; one receive waits at a
+    time, and neither keeps an interrupt or a close waiting. Leaving `async with` closes the session.
+
+    Args:
+        adapter: The connection to the provider; the controller owns it from now on.
+        run: Where everything is written, before and after it happens.
+        session_id: Unique among all sessions of the journal.
+
+    Attributes:
+        run: Where it is written; approvals and deliveries of the session are written there too.
+    """
+
+    def __init__(
+        self,
+        adapter: ProviderAdapter,
+        run: Run,
+        *,
+        session_id: str,
+        config: SessionConfig | None = None,
+        settings: BoundarySettings | None = None,
+    ) -> None:
+        settings = settings or BoundarySettings()
+        self._adapter = adapter
+        self._config = config or SessionConfig()
+        self._limits = settings.limits
+        self._backoff = settings.backoff()
+        self.run = run
+        self._operations = Operations(run, State(session_id=session_id), settings.deadlines)
+        self._outgoing = Outgoing(adapter, self._operations, settings.windows)
+        self._incoming = Incoming(adapter, self._operations, settings.windows)
+        self._closing: asyncio.Task[None] | None = None
+        self._is_over = False
+        self._was_hung_up = False
+        self._is_abandoned = False
+
+    @classmethod
+    def resume(
+        cls,
+        adapter: ProviderAdapter,
+        run: Run,
+        state: State,
+        *,
+        config: SessionConfig | None = None,
+        settings: BoundarySettings | None = None,
+    ) -> Self:
+        """Go on where another process stopped: `state` is the fold of its journal (`open_session`)."""
+        controller = cls(adapter, run, session_id=state.session_id, config=config, settings=settings)
+        controller._operations.state = state
+        return controller
+
+    @property
+    def state(self) -> State:
+        """The session as its journal tells it; audio that flows counts once its window is recorded."""
+        return self._operations.state
+
+    @property
+    def sent_total(self) -> int:
+        """Frames the provider took, those that are not recorded yet included."""
+        return self._outgoing.sent_total
+
+    @property
+    def received_total(self) -> int:
+        """Events delivered, those that are not recorded yet included."""
+        return self._incoming.received_total
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self.close(CloseReason.CANCEL if kind is not None else CloseReason.NORMAL)
+        except JournalError:
+            raise
+        except ProviderError as refusal:
+            self.fail(refusal.reason)  # nobody is left to try again
+        except Exception:
+            self.fail(Reason.INTERNAL)
+            raise
+
+    async def connect(self, *, offer_sdp: str | None = None) -> Connection:
+        """Open the provider connection; with WebRTC, answer the caller's SDP offer.
+
+        Raises:
+            IllegalCommand: the session was connected or closed before, or the run has another of its id.
+            ProviderError: the provider refused, or nobody knows whether it accepted.
+        """
+        session_id = self.state.session_id
+        if self._is_over:  # closed before it had a record that could say so
+            raise IllegalCommand(f"session {session_id} was closed; a new call is a new session")
+        if not self.state.operations_total and self.run.has_connected(session_id):
+            raise IllegalCommand(f"run {self.run.run_id} has had a session {session_id}; its id is used once")
+        request = self._connect_request(offer_sdp)
+        connection = await self._operations.operate(
+            commands.Connect(self._limits),
+            lambda _: self._checked(self._adapter.connect(request)),
+            lambda op_id, connection: commands.Connected(op_id, connection.connection_id),
+            deadline_s=self._operations.deadlines.connect_s,
+        )
+        self._backoff.connected(_now_s())
+        return connection
+
+    def send(self, frame: InputFrame) -> Coroutine[Any, Any, bool]:
+        """Hand `frame` to the provider. True: it was sent. False: it waits for a restart to end.
+
+        Audio flows in windows (`Windows`): once one is open, a frame waits for no disk.
+
+        Raises:
+            IllegalCommand: the session is not connected, or closed.
+            GateOverflow: too many frames wait; this one was not taken.
+            ProviderError: it was not sent, or nobody knows (`not_done`).
+        """
+        return self._outgoing.send(frame)
+
+    def receive(self, *, demand: int = 1) -> Coroutine[Any, Any, tuple[ProviderEvent, ...]]:
+        """Wait for provider events and return at most `demand` of them, in order.
+
+        Events of a response that was interrupted meanwhile are recorded as late and left out, so the
+        result may be empty.
+
+        Raises:
+            IllegalCommand: the session is not connected, or `demand` is less than one.
+            ConnectionLost: the provider is gone; the session is degraded and may be restarted.
+        """
+        return self._incoming.receive(demand)
+
+    async def interrupt(self, response_id: str, *, heard_ms: int | None = None) -> None:
+        """Stop a response of which the caller heard `heard_ms` (None: the provider knows better).
+
+        Raises:
+            IllegalCommand: the response is not one of this session, or is interrupted already.
+            ProviderError: see `ProviderError.not_done`.
+        """
+        self._incoming.cut()
+        await self._operations.operate(
+            commands.Interrupt(response_id, heard_ms),
+            lambda _: self._adapter.interrupt(response_id, heard_ms=heard_ms),
+            lambda op_id, _: commands.Done(op_id),
+            deadline_s=self._operations.deadlines.interrupt_s,
+        )
+
+    async def restart(self, reason: Reason, *, offer_sdp: str | None = None) -> Connection:
+        """Replace the provider connection. Frames sent meanwhile wait and follow in order afterwards.
+
+        Raises:
+            IllegalCommand: there is no connection to replace, or it is being replaced already.
+            RestartBudgetSpent: it was replaced as often as `Limits.restarts_max` allows.
+            ProviderError: no new connection; the session is degraded.
+        """
+        request = self._connect_request(offer_sdp)
+        self._operations.cut_windows()
+        connection = await self._operations.operate(
+            commands.Restart(reason),
+            lambda call: self._replace(call, request),
+            lambda op_id, connection: commands.Connected(op_id, connection.connection_id),
+            deadline_s=self._operations.deadlines.connect_s,
+        )
+        self._backoff.connected(_now_s())
+        if (releasing := self._outgoing.release()) is not None:
+            await asyncio.shield(releasing)
+        return connection
+
+    async def reconnect(self, reason: Reason, *, offer_sdp: str | None = None) -> Connection:
+        """Restart with back-off until there is a connection, or nothing more may be tried.
+
+        A restart whose outcome is unknown is given up: the next one replaces whatever it left.
+
+        Raises:
+            RestartBudgetSpent: there is no connection, and there will be none.
+            ProviderError: the provider refuses for good (`retryable` is false), or for too long.
+            IllegalCommand: the session was closed meanwhile.
+        """
+        give_up_at_s = _now_s() + self._backoff.give_up_s
+        while True:
+            await asyncio.sleep(self._backoff.delay_s(_now_s()))
+            try:
+                return await self.restart(reason, offer_sdp=offer_sdp)
+            except ProviderError as error:
+                self._abandon_restart()
+                is_final = error.not_done and not error.retryable
+                if is_final or _now_s() >= give_up_at_s:
+                    raise
+
+    async def close(self, reason: CloseReason = CloseReason.NORMAL) -> None:
+        """Hang up. All callers wait for the same hang-up; afterwards the session is over.
+
+        With `CloseReason.DETACH` the provider call is left to the host. Where the journal takes no
+        records the provider is hung up on all the same, and that is recorded first when it does.
+
+        Raises:
+            ProviderError: the provider could not be told; close may be called again.
+            JournalError: it was hung up on, or it was not (`state`), but the journal does not say so yet.
+        """
+        self._is_over = True
+        if self.state.phase in TERMINAL:
+            return
+        if self._closing is None or self._closing.done():
+            self._closing = asyncio.create_task(self._close(reason), name=f"close {self.state.session_id}")
+            self._closing.add_done_callback(observe)
+        await asyncio.shield(self._closing)
+
+    async def detach(self) -> None:
+        """Leave the provider call to the host; see `close`."""
+        await self.close(CloseReason.DETACH)
+
+    def fail(self, reason: Reason) -> None:
+        """End the session without asking the provider. Every open operation gets its outcome."""
+        self._operations.cut_windows()
+        self._give_up_windows(reason)
+        self._operations.commit(self._operations.decide(commands.Fail(reason)))
+        self._outgoing.clear()
+        self._operations.calls.supersede()
+
+    def reconcile(self, op_id: str, decision: Decision) -> None:
+        """Say what became of an operation whose outcome is unknown.
+
+        Raises:
+            IllegalCommand: its outcome is not unknown.
+        """
+        self._operations.commit(self._operations.decide(commands.Reconcile(op_id, decision)))
+        self._outgoing.release()
+
+    def recover(self, reconcile: Callable[[OpenOperation], Decision]) -> None:
+        """Close what the process that held the connection had open, and settle all doubt."""
+        self._operations.commit(self._operations.decide(commands.Recover()))
+        for op_id, operation in self.state.unknown.items():
+            self.reconcile(op_id, reconcile(operation))
+
+    async def durable(self) -> None:
+        """Return once everything recorded so far is on stable storage."""
+        await self._operations.durable()
+
+    # The steps of single commands.
+
+    def _connect_request(self, offer_sdp: str | None) -> ConnectRequest:
+        return ConnectRequest(session_id=self.state.session_id, config=self._config, offer_sdp=offer_sdp)
+
+    async def _replace(self, call: Call, request: ConnectRequest) -> Connection:
+        """What the old connection was busy with cannot succeed any more; do not wait for it."""
+        if not self.state.is_restarting:
+            raise ProviderError("the session is being closed", reason=Reason.SUPERSEDED)
+        self._operations.calls.supersede(but=call)
+        return await self._checked(self._adapter.restart(request))
+
+    async def _checked(self, connecting: Awaitable[Connection]) -> Connection:
+        """One of another session, one that we had before or one without a name is hung up and is none."""
+        connection = await connecting
+        is_ours = connection.session_id == self.state.session_id and is_name(connection.connection_id)
+        if is_ours and connection.connection_id not in self.state.connection_ids:
+            return connection
+        message = "the adapter gave a connection that is not this session's"
+        try:
+            await self._adapter.close(CloseReason.INTERNAL)
+        except ProviderError as refusal:  # there may be a connection that nobody holds
+            raise ProviderError(message, reason=Reason.PROTOCOL, not_done=False) from refusal
+        raise ProviderError(message, reason=Reason.PROTOCOL)
+
+    def _abandon_restart(self) -> None:
+        for op_id, operation in self.state.unknown.items():
+            if operation.name is OperationName.RESTART:
+                self.reconcile(op_id, Decision.ABANDONED)
+
+    async def _close(self, reason: CloseReason) -> None:
+        try:
+            self._operations.pay()
+            if self.state.phase is Phase.CONNECTING:
+                await self._end_calls()
+            if self.state.phase is not Phase.IDLE and self.state.phase not in TERMINAL:
+                self._operations.cut_windows()
+                await self._operations.operate(
+                    commands.Close(reason),
+                    lambda call: self._hang_up(call, reason),
+                    lambda op_id, _: commands.Done(op_id),
+                    deadline_s=self._operations.deadlines.close_s,
+                )
+        except JournalError:
+            await self._close_in_an_emergency(reason)
+            raise
+        finally:
+            if self.state.phase in TERMINAL:
+                self._outgoing.clear()
+        await self._outgoing.idle()
+        await self._operations.durable()
+
+    async def _hang_up(self, call: Call, reason: CloseReason) -> None:
+        await self._end_calls(but=call)
+        await self._adapter.close(reason)
+        self._was_hung_up = True
+
+    async def _end_calls(self, *, but: Call | None = None) -> None:
+        """Calls that are under way settle first, so that nothing is recorded after the end."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._operations.deadlines.settle_s):
+                for call in self._operations.calls.supersede(but=but):
+                    await call.settled.wait()
+        self._give_up_windows(Reason.SUPERSEDED)
+        but_op_id = None if but is None else but.op_id
+        for op_id in [op_id for op_id in self.state.open_operations if op_id != but_op_id]:
+            self._operations.settle(op_id, Reason.SUPERSEDED, unknown=True)
+
+    def _give_up_windows(self, reason: Reason) -> None:
+        self._outgoing.give_up(reason)
+        self._incoming.give_up()
+
+    async def _close_in_an_emergency(self, reason: CloseReason) -> None:
+        """An open microphone is worse than an effect without an intent; the record is owed."""
+        if self._is_abandoned:
+            return
+        self._is_abandoned = True
+        if not self._was_hung_up:
+            with contextlib.suppress(ProviderError, TimeoutError):
+                async with asyncio.timeout(self._operations.deadlines.close_s):
+                    await self._adapter.close(reason)
+                    self._was_hung_up = True
+        self._operations.calls.supersede()
+        self._operations.owe(commands.EmergencyClosed(reason, told=self._was_hung_up))
+        self._outgoing.clear()
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
