@@ -11,9 +11,13 @@ import msgspec
 
 from agentfield_journal.envelope import Cursor, Draft, Envelope
 from agentfield_journal.ports import Journal, RunWriter
+from agentfield_rt.completion import RealtimeCompletionGate, RunEnd, finished
+from agentfield_rt.core.completion import AFTER_SEAL, SEALS
 from agentfield_rt.core.lifecycle import CLOSES, OPENERS, TRANSITIONS, Outcome
-from agentfield_rt.core.records import RECORD_TYPES, Record
-from agentfield_rt.errors import ReplayMismatch
+from agentfield_rt.core.records import RECORD_TYPES, ConnectRequested, Record
+from agentfield_rt.core.records.rules import Repeat, StreamRuleRepeatStateRecorded
+from agentfield_rt.core.rules.repeat import RepeatKey
+from agentfield_rt.errors import IllegalCommand, ReplayMismatch
 from agentfield_rt.ports import Clock, system_clock
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -31,6 +35,9 @@ _REF_FIELDS: dict[type[Record], tuple[str, ...]] = {
     record_type: tuple(name for name in record_type.__struct_fields__ if name.endswith("_ref"))
     for record_type in RECORD_TYPES.values()
 }
+_PAGE_RECORDS = 2_000
+_SEALS = frozenset(RECORD_TYPES[kind] for kind in SEALS)
+_AFTER_SEAL = frozenset(record_type for kind, record_type in RECORD_TYPES.items() if kind in AFTER_SEAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +50,31 @@ class Context:
 
 
 class Run:
-    """The writer's side of a run."""
+    """The writer's side of a run.
 
-    def __init__(self, writer: RunWriter, *, clock: Clock = system_clock) -> None:
+    Args:
+        journal: Where the run can be read again; without one it can be neither sealed nor waited for.
+
+    Attributes:
+        intervened_once: Stream rules that intervene once in a run, and have; its sessions share them.
+    """
+
+    def __init__(
+        self,
+        writer: RunWriter,
+        *,
+        clock: Clock = system_clock,
+        journal: Journal | None = None,
+    ) -> None:
         self._writer = writer
         self._clock = clock
+        self._journal = journal
+        self._sealed = False
+        self._read_seq = 0
         self._records_total = 0
         self._openers: dict[str, str] = {}
+        self.intervened_once: dict[RepeatKey, None] = {}
+        self._connected: set[str] = set()
 
     @classmethod
     async def open(cls, journal: Journal, run_id: str, *, clock: Clock = system_clock) -> "Run":
@@ -57,8 +82,32 @@ class Run:
 
         Raises:
             JournalConflict: another process writes this journal.
+            ReplayMismatch: a record in it is not what its kind says.
         """
-        return cls(await journal.open_run(run_id), clock=clock)
+        writer = await journal.open_run(run_id)
+        run = cls(writer, clock=clock, journal=journal)
+        while page := await journal.read(run_id, after=run._read_seq, limit=_PAGE_RECORDS):
+            for envelope in page:
+                run._read(envelope)
+        return run
+
+    def _read(self, envelope: Envelope) -> None:
+        """What an earlier writer left: what is open, what may not happen again, perhaps the last record."""
+        self._read_seq = envelope.seq
+        self._sealed = self._sealed or envelope.kind in SEALS
+        if envelope.kind == ConnectRequested.kind and envelope.session_id is not None:
+            self._connected.add(envelope.session_id)
+        if envelope.kind == StreamRuleRepeatStateRecorded.kind:
+            repeated: Any = decode(envelope)
+            if repeated.repeat is Repeat.ONCE_PER_RUN:
+                self.intervened_once[RepeatKey.of(repeated)] = None
+        record_type = RECORD_TYPES.get(envelope.kind)
+        if envelope.op_id is None or record_type is None:
+            return
+        if record_type in OPENERS:
+            self._openers[envelope.op_id] = envelope.record_id
+        elif record_type in _ENDS_OPERATION:
+            self._openers.pop(envelope.op_id, None)
 
     @property
     def run_id(self) -> str:
@@ -68,18 +117,69 @@ class Run:
     def head(self) -> Cursor:
         return self._writer.head
 
+    @property
+    def is_sealed(self) -> bool:
+        """Whether the run has its last record."""
+        return self._sealed
+
+    def has_connected(self, session_id: str) -> bool:
+        """Whether a session of this id ever asked its provider for a connection."""
+        return session_id in self._connected
+
     def append(self, records: Sequence[Record], context: Context) -> Cursor:
-        """Queue `records` as one atomic batch; never blocks, never awaits."""
+        """Queue `records` as one atomic batch; never blocks, never awaits.
+
+        Raises:
+            IllegalCommand: the run has its last record, or one of these would be it (see `seal`).
+        """
+        for record in records:
+            if type(record) in _SEALS or (self._sealed and type(record) not in _AFTER_SEAL):
+                raise IllegalCommand(f"{record.kind} cannot be appended: a run is sealed once, and then ends")
+        return self._append(records, context)
+
+    def _append(self, records: Sequence[Record], context: Context) -> Cursor:
         at_ns = self._clock()
         cursor = self._writer.append([self._draft(record, context, at_ns) for record in records])
         for record in records:
             if type(record) in _ENDS_OPERATION:  # only now: what was not taken may be said again
                 self._openers.pop(_op_id(record), None)
+            elif type(record) is ConnectRequested and context.session_id is not None:
+                self._connected.add(context.session_id)
         return cursor
 
     async def durable(self, cursor: Cursor | None = None) -> None:
         """Return once everything up to `cursor` (default: all of it) is on stable storage."""
         await self._writer.durable(cursor or self._writer.head)
+
+    async def seal(self, last: Record) -> Cursor:
+        """Write the run's last record (`RunCompleted`, `RunFailed` or `RunCancelled`), once it may have one.
+
+        Returns its cursor when it is durable.
+
+        Raises:
+            RunIncomplete: something in the run is open, or it has its last record already.
+        """
+        if type(last) not in _SEALS:
+            raise IllegalCommand(f"{last.kind} does not end a run")
+        journal = self._require_journal()
+        gate = RealtimeCompletionGate(self.run_id)
+        while gate.seq < self.head.seq:
+            await self._writer.durable(self.head)
+            await gate.catch_up(journal)
+        gate.require_may_seal(last.kind)
+        cursor = self._append([last], Context())  # nothing can have been appended since the gate was asked
+        self._sealed = True
+        await self._writer.durable(cursor)
+        return cursor
+
+    async def finished(self) -> RunEnd:
+        """Wait until the run has ended, and say how; see `agentfield_rt.completion.finished`."""
+        return await finished(self._require_journal(), self.run_id)
+
+    def _require_journal(self) -> Journal:
+        if self._journal is None:
+            raise IllegalCommand(f"run {self.run_id} was not opened from a journal that it can be read from")
+        return self._journal
 
     async def release(self) -> None:
         await self._writer.release()

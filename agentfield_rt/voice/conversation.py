@@ -5,7 +5,6 @@ Synchronous and without effects on the provider: the session acts on what this f
 
 import asyncio
 import secrets
-from collections import defaultdict
 
 from agentfield_rt.core.records import TurnSource
 from agentfield_rt.errors import Reason
@@ -34,6 +33,9 @@ from agentfield_rt.voice.utterances import Utterance, Utterances
 
 BYTES_PER_MS = SAMPLE_RATE_HZ * 2 // 1000
 
+PARTIAL_MAX = 16
+"""Turns that are shown while they are said, at once. The oldest goes, its turn comes all the same."""
+
 
 class Conversation:
     """Folds provider events into turns and utterances."""
@@ -46,16 +48,21 @@ class Conversation:
         self._live = live
         self._clock = clock
         self._spec = spec
-        self._partial: defaultdict[str, str] = defaultdict(str)
+        self._partial: dict[str, str] = {}
         self._spoken_until_ns: int | None = None
         self._user = "listening"
         self._agent = "idle"
-        self._audio_bytes: defaultdict[str, int] = defaultdict(int)
         self._cut_in = False
+        self._unwanted: list[str] = []
 
     def handle(self, event: ProviderEvent, player: Player | None = None) -> None:
         """Take one provider event; `player` is there when we carry the agent's audio."""
         match event:
+            case OutputAudio(response_id, _, pcm):  # first, because most events are
+                if (utterance := self._of(response_id)) is not None:
+                    utterance.audio_bytes += len(pcm)
+                if player is not None:
+                    player.give(response_id, pcm)
             case SpeechStarted() | SpeechStopped():
                 self._speech(event, player)
             case InputTranscript(item_id, text, final):
@@ -64,11 +71,7 @@ class Conversation:
                 self._partial.pop(item_id, None)
                 self._commit(text="", understood=False)
             case ResponseStarted(response_id, utterance_id):
-                self._response_started(response_id, utterance_id)
-            case OutputAudio(response_id, _, pcm):
-                self._audio_bytes[response_id] += len(pcm)
-                if player is not None:
-                    player.give(response_id, pcm)
+                self._response_started(response_id, utterance_id, player)
             case OutputTranscript(response_id, _, text):
                 self._saying(response_id, text)
             case PlaybackStarted(response_id):
@@ -84,6 +87,11 @@ class Conversation:
         """Whether the user began to speak over the agent since this was last asked."""
         cut_in, self._cut_in = self._cut_in, False
         return cut_in
+
+    def take_unwanted(self) -> list[str]:
+        """Responses that began since this was last asked, to utterances that have their outcome already."""
+        unwanted, self._unwanted = self._unwanted, []
+        return unwanted
 
     def connection_lost(self) -> None:
         """What the user was saying is lost with it; nobody will report its end."""
@@ -123,8 +131,10 @@ class Conversation:
 
     def _heard_user(self, item_id: str, text: str, *, final: bool) -> None:
         if not final:
-            self._partial[item_id] += text
-            self._live.publish({"type": "partial", "item_id": item_id, "text": self._partial[item_id]})
+            so_far = self._partial[item_id] = self._partial.get(item_id, "") + text
+            if len(self._partial) > PARTIAL_MAX:
+                del self._partial[next(iter(self._partial))]
+            self._live.publish({"type": "partial", "item_id": item_id, "text": so_far})
             return
         self._partial.pop(item_id, None)
         self._commit(text=text.strip(), understood=bool(text.strip()))
@@ -135,16 +145,22 @@ class Conversation:
         self._spoken_until_ns = None
         self.set_agent("thinking")
 
-    def _response_started(self, response_id: str, utterance_id: str | None) -> None:
+    def _response_started(self, response_id: str, utterance_id: str | None, player: Player | None) -> None:
         utterance = self._utterances.current
+        if utterance_id is None:
+            return  # the model answers by itself
         if utterance is not None and utterance_id == utterance.utterance_id:
             utterance.response_id = response_id
+            return
+        self._unwanted.append(response_id)
+        if player is not None:
+            player.refuse(response_id)
 
     def _saying(self, response_id: str, text: str) -> None:
         utterance = self._of(response_id)
         if utterance is None:
             return
-        audio_ms = self._audio_bytes.get(response_id, 0) // BYTES_PER_MS
+        audio_ms = utterance.audio_bytes // BYTES_PER_MS
         if not audio_ms and utterance.started_at is not None:
             audio_ms = int((asyncio.get_running_loop().time() - utterance.started_at) * 1000)
         utterance.transcript.append(text, audio_ms=audio_ms)
@@ -168,11 +184,12 @@ class Conversation:
             )
         else:
             self._utterances.played(utterance)
-        self._audio_bytes.pop(response_id, None)
         self.set_agent("idle")
 
     def _response_ended(self, response_id: str, status: ResponseStatus, player: Player | None) -> None:
         """Generation is over; what is still playing ends by `PlaybackStopped`."""
+        if response_id in self._unwanted:
+            self._unwanted.remove(response_id)
         if player is not None:
             player.finish(response_id)
         utterance = self._of(response_id)
@@ -184,9 +201,15 @@ class Conversation:
             if player is not None:
                 player.refuse(response_id)  # nobody wants to hear what came of it
             self._utterances.interrupted(utterance, 0)
-        elif not self._spec.provider_plays and (player is None or response_id not in self._audio_bytes):
-            self._utterances.played(utterance)  # there is nothing to play, or nobody to play it to
+        elif self._has_nothing_to_play(utterance, player):
+            self._utterances.played(utterance)
             self.set_agent("idle")
+
+    def _has_nothing_to_play(self, utterance: Utterance, player: Player | None) -> bool:
+        """Whether nobody will report a playback: the model said nothing, or there is nobody to play it to."""
+        if self._spec.provider_plays:  # its audio does not come past here, but its words do
+            return not utterance.transcript.whole
+        return player is None or not utterance.audio_bytes
 
     def _of(self, response_id: str) -> Utterance | None:
         utterance = self._utterances.current

@@ -1,10 +1,12 @@
 """Runs the application's handler, again and again until the call is over. Knows no provider."""
 
+import asyncio
 import logging
 import traceback
 
 from agentfield_rt.errors import CloseReason, Reason, SessionClosed
 from agentfield_rt.voice.link import Handler, SessionLink
+from agentfield_rt.voice.tasks import is_cancelled
 from agentfield_rt.voice.turns import Turns
 
 log = logging.getLogger(__name__)
@@ -19,19 +21,23 @@ async def run_handler(handler: Handler, link: SessionLink, *, turns: Turns, apol
     while not turns.ended:
         answered_before, taken_before = turns.answered_total, turns.taken_total
         for_a_turn = turns.any_waiting
+        patience = asyncio.timeout(None)
         try:
-            await handler(link)
-        except SessionClosed:
-            return
-        except (Exception, SystemExit) as error:  # `sys.exit` in a library ends its turn, not the server
-            # Its text may hold what the user said: the traceback is for hosts that ask for it.
-            in_detail = log.isEnabledFor(logging.DEBUG)
-            kind, place = type(error).__name__, _place(error)
-            log.warning(
-                "the handler of session %s raised %s at %s", link.session_id, kind, place, exc_info=in_detail
-            )
+            async with patience:
+                turns.bound_by(patience)
+                try:
+                    await handler(link)
+                finally:
+                    turns.bound_by(None)
+        # `sys.exit` in a library ends its turn, not the server, and so does what it awaits and is cancelled.
+        except (Exception, BaseExceptionGroup, SystemExit, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and is_cancelled():
+                raise
+            if isinstance(error, SessionClosed) and link.is_over:  # it may as well be another session's
+                return
+            _log(error, link)
             failures = 1 if turns.answered_total > answered_before else failures + 1
-            turns.fail(Reason.HANDLER_ERROR)
+            turns.fail(Reason.TIMEOUT if patience.expired() else Reason.HANDLER_ERROR)
             if failures >= FAILURES_MAX:
                 await link.close(CloseReason.HANDLER_FAILURE)
                 return
@@ -41,6 +47,13 @@ async def run_handler(handler: Handler, link: SessionLink, *, turns: Turns, apol
             if for_a_turn and turns.taken_total == taken_before:
                 turns.pass_over()  # it will not take this one next time either
         await turns.waiting()
+
+
+def _log(error: BaseException, link: SessionLink) -> None:
+    """Its text may hold what the user said: the traceback is for hosts that ask for it."""
+    in_detail = log.isEnabledFor(logging.DEBUG)
+    kind, place = type(error).__name__, _place(error)
+    log.warning("the handler of session %s raised %s at %s", link.session_id, kind, place, exc_info=in_detail)
 
 
 def _place(error: BaseException) -> str:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from agentfield_rt.core.records import TurnSource
+from agentfield_rt.deliveries import Deliveries
 from agentfield_rt.errors import CloseReason, Reason
 
 
@@ -79,6 +80,11 @@ class SessionLink(Protocol):
     @property
     def metadata(self) -> Mapping[str, Any]: ...
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, or is about to."""
+        ...
+
     async def next_turn(self) -> Turn | None:
         """The next turn, or None when the session is over. Asking completes the turn before."""
         ...
@@ -97,6 +103,11 @@ class SessionLink(Protocol):
         Raises:
             ExecutionFailed: it does not exist, raised, or was cancelled.
         """
+        ...
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """Hands output to the outside."""
         ...
 
     async def interrupt(self) -> None:

@@ -4,12 +4,16 @@ Where media flows browser ↔ provider, the provider does this and reports the s
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
+import contextlib
+from asyncio.tasks import _enter_task as enter_task  # pyright: ignore[reportPrivateUsage]
+from asyncio.tasks import _leave_task as leave_task  # pyright: ignore[reportPrivateUsage]
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+from agentfield_rt.controller.calls import Rest, first_step
 from agentfield_rt.frames import FRAME_BYTES, FRAME_MS, PlaybackStarted, PlaybackStopped
+from agentfield_rt.idle import Recent, Signal
 from agentfield_rt.voice.utterances import PLAY_MAX_S
 
 LEAD_MS = 120
@@ -20,6 +24,9 @@ BUFFER_MAX_MS = int(PLAY_MAX_S * 1000)
 
 REFUSED_MAX = 16
 
+CLEAR_MAX_S = 1.0
+"""How long a caller may take to be silenced before the provider is told. Nothing more is handed over."""
+
 
 class Caller(Protocol):
     """Where the audio goes."""
@@ -29,7 +36,7 @@ class Caller(Protocol):
         ...
 
     async def clear(self) -> None:
-        """Drop what is queued."""
+        """Drop what is queued; cancelled after `CLEAR_MAX_S`."""
         ...
 
 
@@ -49,40 +56,49 @@ class Player:
     Args:
         caller: Takes the audio.
         report: Is told when a response begins to be heard and when it is over.
+        spawn: Runs what has to wait, from the first audio to the end of the session.
     """
 
-    def __init__(self, caller: Caller, report: Callable[[PlaybackStarted | PlaybackStopped], None]) -> None:
+    def __init__(
+        self,
+        caller: Caller,
+        report: Callable[[PlaybackStarted | PlaybackStopped], None],
+        spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
+    ) -> None:
         self._caller = caller
         self._report = report
-        self._items: deque[_Item] = deque()
-        self._wake = asyncio.Event()
-        self._refused: deque[str] = deque(maxlen=REFUSED_MAX)
+        self._spawn = spawn
+        self._items: list[_Item] = []
+        self._task: asyncio.Task[None] | None = None
+        self._rest: Rest[None] | None = None
+        self._waits = Signal()
+        self._refused = Recent(REFUSED_MAX)
 
     def give(self, response_id: str, pcm: bytes) -> None:
-        """Queue audio of a response. One that exceeds `BUFFER_MAX_MS` is cut there, and reported as cut."""
+        """Queue audio of a response for `go_on`. One that exceeds `BUFFER_MAX_MS` is cut, and reported so."""
         if response_id in self._refused:
             return
-        room_bytes = BUFFER_MAX_MS // FRAME_MS * FRAME_BYTES - sum(len(item.waiting) for item in self._items)
+        room_bytes = BUFFER_MAX_MS // FRAME_MS * FRAME_BYTES
+        for queued in self._items:
+            room_bytes -= len(queued.waiting)
         item = self._item(response_id)
         item.waiting += pcm[:room_bytes]
         if len(pcm) > room_bytes:
             item.complete = item.cut = True
-            self._refused.append(response_id)
-        self._wake.set()
+            self._refused.add(response_id)
 
     def refuse(self, response_id: str) -> None:
         """Take no more audio of this response, and forget what of it was never begun."""
-        self._refused.append(response_id)
-        self._items = deque(
+        self._refused.add(response_id)
+        self._items = [
             item for item in self._items if item.response_id != response_id or item.started_at is not None
-        )
+        ]
 
     def finish(self, response_id: str) -> None:
         """No more audio comes for this response."""
         for item in self._items:
             if item.response_id == response_id:
                 item.complete = True
-        self._wake.set()
 
     def heard_ms(self, response_id: str) -> int:
         """How much of a response the caller has heard by now."""
@@ -94,19 +110,46 @@ class Player:
 
     async def clear(self) -> None:
         """Silence, now."""
-        items = list(self._items)
-        self._items.clear()
-        await self._caller.clear()
-        for item in items:
-            self._report(PlaybackStopped(item.response_id, cleared=True))
+        items, self._items = self._items, []
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLEAR_MAX_S):
+                    await self._caller.clear()
+        finally:  # nothing more of them is played, whatever the caller's side made of it
+            for item in items:
+                self._report(PlaybackStopped(item.response_id, cleared=True))
 
-    async def run(self) -> None:
-        """Play until cancelled."""
+    def go_on(self) -> None:
+        """Play what may be heard now, in the task that brought it; the player's does what waits.
+
+        Asked for once all that came together was taken: what came may also have cut it.
+        """
+        if self._rest is not None or not self._has_work:
+            return
+        if self._task is None:
+            self._task = self._spawn(self._wait(), "player")
+        if (rest := _first_step_of(self._task, self._play())) is not None:
+            self._rest = rest
+            self._waits.set()
+
+    async def _wait(self) -> None:
         while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._items and (self._items[0].complete or self._has_frame(self._items[0])):
-                await self._step(self._items[0])
+            await self._waits.wait()
+            self._waits.clear()
+            if self._rest is not None:
+                await self._rest
+                self._rest = None
+
+    async def _play(self) -> None:
+        while self._has_work:
+            await self._step(self._items[0])
+
+    @property
+    def _has_work(self) -> bool:
+        if not self._items:
+            return False
+        item = self._items[0]
+        return item.complete or len(item.waiting) >= FRAME_BYTES
 
     def _item(self, response_id: str) -> _Item:
         for item in self._items:
@@ -114,10 +157,6 @@ class Player:
                 return item
         self._items.append(_Item(response_id, bytearray()))
         return self._items[-1]
-
-    @staticmethod
-    def _has_frame(item: _Item) -> bool:
-        return len(item.waiting) >= FRAME_BYTES
 
     async def _step(self, item: _Item) -> None:
         """Play one frame, or let the response end when all of it has been heard."""
@@ -132,7 +171,7 @@ class Player:
         if not frame:
             await asyncio.sleep(max(ahead_s, 0))
             if self._items and self._items[0] is item:
-                self._items.popleft()
+                del self._items[0]
                 self._report(PlaybackStopped(item.response_id, cleared=item.cut))
             return
         if ahead_s > LEAD_MS / 1000:
@@ -141,3 +180,17 @@ class Player:
             item.played_bytes += len(frame)
             del item.waiting[: len(frame)]
             await self._caller.play(frame)
+
+
+def _first_step_of(task: asyncio.Task[None], call: Coroutine[Any, Any, None]) -> Rest[None] | None:
+    """Begin what `task` goes on with as if it had begun it: an `asyncio.timeout` in there is bound to it."""
+    running = asyncio.current_task()
+    assert running is not None
+    loop = task.get_loop()
+    leave_task(loop, running)
+    enter_task(loop, task)
+    try:
+        return first_step(call)
+    finally:
+        leave_task(loop, task)
+        enter_task(loop, running)

@@ -8,42 +8,45 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from agentfield_journal import JournalUnavailable
 from agentfield_journal.envelope import Retention
+from agentfield_rt.approvals import Approvals
 from agentfield_rt.controller import RealtimeSessionController
-from agentfield_rt.core import records
 from agentfield_rt.core.lifecycle import Phase
-from agentfield_rt.core.records import Decision, Record, TurnSource
+from agentfield_rt.core.records import TurnSource
+from agentfield_rt.deliveries import Deliveries
 from agentfield_rt.errors import (
     CloseReason,
     ConnectionLost,
     IllegalCommand,
     ProviderError,
-    RealtimeError,
     Reason,
     RepairNeeded,
     SessionClosed,
 )
 from agentfield_rt.frames import AudioFrame, CallEnded, InputFrame, ProviderEvent, SpeechFrame, TextFrame
 from agentfield_rt.ports import Connection
-from agentfield_rt.run import Context, Run
+from agentfield_rt.run import Run
 from agentfield_rt.voice.conversation import Conversation
+from agentfield_rt.voice.ending import Ending
 from agentfield_rt.voice.handling import run_handler
+from agentfield_rt.voice.interventions import Reach
 from agentfield_rt.voice.link import ExecutionRequest, Handler, Turn
 from agentfield_rt.voice.live import LiveFeed
 from agentfield_rt.voice.player import Caller, Player
+from agentfield_rt.voice.recorder import Recorder
+from agentfield_rt.voice.rules import SessionRules
 from agentfield_rt.voice.spec import SessionServices, SessionSpec
-from agentfield_rt.voice.tools import ToolCalls
+from agentfield_rt.voice.tools import ToolCalls, ToolGate
 from agentfield_rt.voice.turns import Turns
 from agentfield_rt.voice.utterances import Utterance, Utterances
 
 log = logging.getLogger(__name__)
 
 EVENTS_PER_RECEIVE_MAX = 64
-RESTARTS_MAX = 3
-STOP_MAX_S = 3.0
 SILENCE_MAX_S = 2.0
 
 
@@ -68,21 +71,38 @@ class VoiceSession:
         self.spec = spec
         self.live = LiveFeed()
         self._run = run
+        self._record = Recorder(run, spec.session_id).record
         self._controller = controller
         self._services = services
         self._handler = handler
-        self._turns = Turns(self._record, self._keep)
-        self._utterances = Utterances(self._speak, self._record, self._keep)
-        self._tools = ToolCalls(spec.tools, self._send, self.call, self._record, self._keep)
+        self._turns = Turns(self._record, self._keep, answer_within_s=spec.answer_within_s)
+        self._utterances = Utterances(self._speak, self._cut, self._record, self._keep)
+        self.approvals = Approvals(run, services.content, session_id=spec.session_id, history=spec.history)
+        self.deliveries = Deliveries(run, services.content, session_id=spec.session_id, history=spec.history)
+        self._ending = Ending(
+            run,
+            controller,
+            record=self._record,
+            end_conversation=self._end_conversation,
+            ended=self.live.close,
+        )
+        self._tasks = self._ending.tasks
+        reach = Reach(
+            self.approvals,
+            self.live,
+            self._utterances,
+            self._turns,
+            interrupt=self.interrupt,
+            send=self._send,
+            failed=lambda: self._ending.begin(CloseReason.INTERNAL),
+        )
+        self.rules = SessionRules(spec, run, reach, deliver=self._deliver, keep=self._keep)
+        gate = ToolGate(spec.tools, spec.approvals, self.approvals)
+        self._tools = ToolCalls(gate, self.rules.answer_tool, self._run_tool, self._record, self._keep)
         self._player: Player | None = None
         self._conversation = Conversation(
             turns=self._turns, utterances=self._utterances, live=self.live, clock=services.clock, spec=spec
         )
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._closing: asyncio.Task[None] | None = None
-        self._ended = asyncio.Event()
-        self._restarts = 0
-        self._close_reason: CloseReason | None = None
 
     @property
     def session_id(self) -> str:
@@ -103,36 +123,39 @@ class VoiceSession:
 
     @property
     def close_reason(self) -> CloseReason | None:
-        return self._close_reason
+        return self._ending.reason
 
     @property
     def is_over(self) -> bool:
-        return self._closing is not None
+        return self._ending.has_begun
 
     @property
     def has_ended(self) -> bool:
         """Whether it is over and all of it is recorded."""
-        return self._ended.is_set()
+        return self._ending.is_over.is_set()
 
     async def ended(self) -> None:
         """Return once the session is over and all of it is recorded."""
-        await self._ended.wait()
+        await self._ending.is_over.wait()
 
     def start(self) -> None:
         """Write down that this session exists and what it may do."""
-        spec = self.spec
-        self._record(
-            records.SessionStarted(
-                target=spec.target,
-                provider=spec.provider,
-                transport=spec.transport,
-                model=spec.config.model,
-                voice=spec.config.voice,
-                modalities=spec.config.modalities,
-                tools=tuple(sorted(spec.tools.values())),
-                tags=spec.tags,
-            )
-        )
+        self.rules.register(self.spec.record())
+
+    async def go_on(self, *, caller: Caller | None = None) -> None:
+        """Go on where a process died, in place of `start` and `connect`.
+
+        Needs `open_session`'s controller, and in `spec.history` the records by then. The handler begins anew.
+
+        Raises:
+            SessionClosed, RefusedRule: it was never connected or is closed; a rule cannot be held.
+        """
+        if self._controller.state.phase is not Phase.OPEN:
+            raise SessionClosed(f"session {self.session_id} is {self.phase}; only an open one goes on")
+        await self.rules.go_on(self.spec.history, self._services.content)
+        await self.approvals.recover()
+        await self.deliveries.recover()
+        await self._begin(caller)
 
     # The caller's side.
 
@@ -156,18 +179,22 @@ class VoiceSession:
             raise
         except BaseException:
             if self._controller.state.phase is Phase.DEGRADED:
-                self._begin_end(CloseReason.PROVIDER_FAILURE)  # there may be a connection nobody holds
+                self._ending.begin(CloseReason.PROVIDER_FAILURE)  # there may be a connection nobody holds
             raise
+        if self.is_over:  # what is begun now nobody would end
+            raise SessionClosed(f"session {self.session_id} ended while it was connected")
+        await self._begin(caller)
+        return connection
+
+    async def _begin(self, caller: Caller | None) -> None:
         if caller is not None:
-            self._player = Player(caller, self._conversation.handle)
-            self._spawn(self._player.run(), "player")
-        self._spawn(self._listen(), "listen")
-        self._spawn(self._utterances.run(), "utterances")
+            self._player = Player(caller, self._conversation.handle, self._tasks.spawn)
+        self._tasks.spawn(self._listen(), "listen")
+        self._tasks.spawn(self._utterances.run(), "utterances")
         if self._handler is not None:
             running = run_handler(self._handler, self, turns=self._turns, apology=self.spec.apology)
-            self._spawn(running, "handler")
+            self._tasks.spawn(running, "handler")
         await self._run.durable()  # the caller is told of a connection that no crash can undo
-        return connection
 
     async def hear_audio(self, pcm: bytes) -> None:
         """Pass on user audio: mono int16 PCM at 24 kHz.
@@ -187,8 +214,9 @@ class VoiceSession:
         """
         if self.is_over:
             raise SessionClosed(f"session {self.session_id} is over; start a new one")
-        turn = Turn(id=_new_id("turn"), text=text, source=TurnSource.TEXT)
-        await self._send(TextFrame(turn.id, text))
+        turn_id = f"turn_{secrets.token_hex(8)}"
+        turn = Turn(turn_id, await self.rules.typed(turn_id, text), source=TurnSource.TEXT)
+        await self._send(TextFrame(turn.id, turn.text))
         await self.interrupt()
         if self.is_over:
             raise SessionClosed(f"session {self.session_id} ended before the turn was taken")
@@ -204,8 +232,7 @@ class VoiceSession:
     def say(self, text: str | None, instructions: str | None = None) -> Utterance:
         if self.is_over:
             raise SessionClosed(f"session {self.session_id} is over; nothing more can be said in it")
-        turn = self._turns.current
-        utterance = Utterance(_new_id("utt"), text, instructions, turn.id if turn else None)
+        utterance = Utterance(f"utt_{secrets.token_hex(8)}", text, instructions, self._turns.answer())
         self._utterances.add(utterance)
         return utterance
 
@@ -221,6 +248,10 @@ class VoiceSession:
             )
         )
 
+    async def _run_tool(self, target: str, arguments: Mapping[str, Any]) -> Any:
+        await self._run.durable()  # its intent: what it does, a crash must not make unannounced
+        return await self.call(target, arguments)
+
     async def interrupt(self) -> None:
         self._utterances.skip_queued(Reason.SUPERSEDED)
         utterance = self._utterances.current
@@ -235,16 +266,17 @@ class VoiceSession:
             self._utterances.interrupted(utterance, self._conversation.heard_ms(utterance, None))
 
     async def close(self, reason: CloseReason = CloseReason.NORMAL) -> None:
-        """End the session; all callers wait for the same end. The record is sealed last."""
-        closing = self._begin_end(reason)
+        """End the session; all callers wait for the same end. The record is sealed last.
+
+        Raises:
+            JournalError: the provider was hung up on, but the end is not recorded; asked again, what is
+                missing is written.
+        """
+        closing = self._ending.begin(reason)
         if asyncio.current_task() not in self._tasks:  # the end waits for each of these
             await asyncio.shield(closing)
-
-    def _begin_end(self, reason: CloseReason) -> asyncio.Task[None]:
-        if self._closing is None:
-            self._close_reason = reason
-            self._closing = asyncio.create_task(self._close(reason), name=f"end {self.session_id}")
-        return self._closing
+        elif reason is CloseReason.NORMAL:
+            self._turns.answer()  # the handler hung up
 
     # Tasks.
 
@@ -273,19 +305,24 @@ class VoiceSession:
             if isinstance(event, CallEnded):
                 await self.close(CloseReason.CALLER_GONE)
                 return
-            self._conversation.handle(event, self._player)
-            self._tools.handle(event)
+            self.rules.take(event)
         cut_in = self._conversation.take_cut_in()
-        utterance = self._utterances.current
-        if utterance is not None and (cut_in or utterance.unwanted):
+        if (utterance := self._utterances.current) is not None and (cut_in or utterance.unwanted):
             await self._cut(utterance)
+        if self._player is not None:
+            self._player.go_on()
+        for response_id in self._conversation.take_unwanted():
+            await self._stop(response_id, None if self._player is None else 0)
+
+    def _deliver(self, event: ProviderEvent) -> None:
+        self._conversation.handle(event, self._player)
+        self._tools.handle(event)
 
     async def _recover(self, lost: ConnectionLost) -> None:
         """Where media flows browser ↔ provider, only the browser could make a new connection."""
-        if not lost.retryable or self.spec.transport == "webrtc" or self._restarts >= RESTARTS_MAX:
+        if not lost.retryable or self.spec.transport == "webrtc":
             await self.close(CloseReason.PROVIDER_FAILURE)
             return
-        self._restarts += 1
         await self._reconnect(lost.reason)
 
     async def _reconnect(self, reason: Reason) -> None:
@@ -295,40 +332,29 @@ class VoiceSession:
         self._conversation.connection_lost()
         if self._player is not None:
             await self._player.clear()
-        self._abandon_unknown()
+        self._ending.abandon_unknown()
         try:
-            await self._controller.restart(reason)
+            await self._controller.reconnect(reason)
         except (IllegalCommand, ProviderError):
             await self.close(CloseReason.PROVIDER_FAILURE)
-        self._abandon_unknown()
+        self._ending.abandon_unknown()
 
-    async def _close(self, reason: CloseReason) -> None:
-        try:
-            await self._end(reason)
-        finally:  # also when the journal is gone: nobody waits for ever
-            self.live.close()
-            self._ended.set()
+    async def _end_conversation(self) -> None:
+        """Each part ends, also when the journal takes nothing of another; the last error is raised."""
+        async with contextlib.AsyncExitStack() as parts:  # the last one first
+            parts.callback(self._require_all_closed)
+            parts.callback(self._turns.end)
+            parts.callback(self._end_speech)
+            for part in (self.deliveries, self.approvals, self._tools, self.rules):
+                parts.push_async_callback(part.close)
 
-    async def _end(self, reason: CloseReason) -> None:
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:  # a handler that will not stop does not keep the microphone open
-            await asyncio.wait(tasks, timeout=STOP_MAX_S)
-        await self._tools.close()
+    def _end_speech(self) -> None:
         utterance = self._utterances.current
         self._utterances.end(self._conversation.heard_ms(utterance, self._player) if utterance else 0)
-        self._turns.end()
-        try:
-            await self._controller.close(reason)
-        except RealtimeError:
-            # The provider could not be told. The session is over all the same, and says so.
-            self._controller.fail(Reason.UNAVAILABLE)
-        self._abandon_unknown()
-        self._record(records.SessionEnded(reason=reason))
-        await self._run.durable()
 
-    # Steps.
+    def _require_all_closed(self) -> None:
+        if self.approvals.state.pending or self.deliveries.ledger.open:
+            raise JournalUnavailable(f"the journal took not all of the end of session {self.session_id}")
 
     async def _speak(self, utterance: Utterance) -> None:
         frame_id = f"say_{utterance.utterance_id.removeprefix('utt_')}"
@@ -338,12 +364,12 @@ class VoiceSession:
 
     async def _send(self, frame: InputFrame) -> None:
         """What may have arrived is not sent again: saying it twice would be worse than not at all."""
-        self._abandon_unknown()  # of a frame that waited for a restart nobody else hears
+        self._ending.abandon_unknown()  # of a frame that waited for a restart nobody else hears
         try:
             await self._controller.send(frame)
         except ProviderError as error:
             if not error.not_done:
-                self._abandon_unknown()
+                self._ending.abandon_unknown()
             raise
 
     async def _cut(self, utterance: Utterance) -> None:
@@ -358,39 +384,16 @@ class VoiceSession:
             heard_ms = utterance.heard_ms = self._player.heard_ms(response_id)
             self._player.refuse(response_id)
             await self._player.clear()
+        await self._stop(response_id, heard_ms)
+        if heard_ms is not None:
+            self._utterances.interrupted(utterance, heard_ms)
+
+    async def _stop(self, response_id: str, heard_ms: int | None) -> None:
         try:
             await self._controller.interrupt(response_id, heard_ms=heard_ms)
         except (IllegalCommand, RepairNeeded, ProviderError):
             # It ended by itself in between, or the provider did not answer: we play nothing more of it.
             log.info("a response of session %s could not be interrupted", self.session_id)
-        if heard_ms is not None:
-            self._utterances.interrupted(utterance, heard_ms)
-
-    def _abandon_unknown(self) -> None:
-        """Doubt about what reached the provider ends here: it is not tried again."""
-        for op_id in self._controller.state.unknown:
-            self._controller.reconcile(op_id, Decision.ABANDONED)
-
-    def _record(self, record: Record, turn_id: str | None = None) -> None:
-        self._run.append([record], Context(session_id=self.session_id, turn_id=turn_id))
 
     def _keep(self, text: str) -> str:
         return self._services.content.put(text.encode(), subject=self.session_id, retention=Retention.SESSION)
-
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Run `work` for as long as the session lives; if it fails, the session is over."""
-        task = asyncio.create_task(work, name=f"{name} {self.session_id}")
-        self._tasks.add(task)
-        task.add_done_callback(self._task_ended)
-
-    def _task_ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            # Its text may hold what was said: the traceback is for hosts that ask for it.
-            in_detail = error if log.isEnabledFor(logging.DEBUG) else None
-            log.error("task %s failed: %s", task.get_name(), type(error).__name__, exc_info=in_detail)
-            self._begin_end(CloseReason.INTERNAL)
-
-
-def _new_id(prefix: str) -> str:
-    return f"{prefix}_{secrets.token_hex(8)}"

@@ -5,8 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agentfield_journal import ContentStore
+from agentfield_rt.approval_rules import ApprovalRule
+from agentfield_rt.core import records
+from agentfield_rt.core.records import Record
+from agentfield_rt.core.rules.rule import Rule
 from agentfield_rt.ports import Clock, SessionConfig, system_clock
 from agentfield_rt.voice.link import Executor
+from agentfield_rt.voice.turns import ANSWER_WITHIN_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +20,11 @@ class SessionSpec:
 
     Attributes:
         tools: Targets the provider's model may call by itself, by the name it knows them under.
-        apology: Said when the handler raised; None says nothing.
+        approvals: How those of them that need an approval get it, by target.
+        stream_rules: What to watch for in text, and what to do about it.
+        apology: Said when the handler raised, or said nothing for too long; None says nothing.
+        answer_within_s: A handler that has said nothing to a turn by then hangs: the turn fails.
+        history: Its records so far, where it goes on after a crash (`VoiceSession.go_on`).
     """
 
     session_id: str
@@ -24,14 +33,37 @@ class SessionSpec:
     transport: str
     config: SessionConfig
     tools: Mapping[str, str] = field(default_factory=dict[str, str])
+    approvals: Mapping[str, ApprovalRule] = field(default_factory=dict[str, ApprovalRule])
+    stream_rules: tuple[Rule, ...] = ()
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
     apology: str | None = None
+    answer_within_s: float = ANSWER_WITHIN_S
+    history: tuple[Record, ...] = ()
+
+    def record(self) -> records.SessionStarted:
+        """The session's first record."""
+        return records.SessionStarted(
+            target=self.target,
+            provider=self.provider,
+            transport=self.transport,
+            model=self.config.model,
+            voice=self.config.voice,
+            modalities=self.config.modalities,
+            tools=tuple(sorted(self.tools.values())),
+            tags=self.tags,
+            approvals=tuple(sorted(self.approvals)),
+        )
 
     @property
     def silence_ms(self) -> int:
         """How long the provider waits before it says that the user stopped."""
         return int((self.config.turn_detection or {}).get("silence_duration_ms", 0))
+
+    @property
+    def carries_audio(self) -> bool:
+        """Media flows through this process, not browser ↔ provider."""
+        return self.transport != "webrtc"
 
     @property
     def provider_plays(self) -> bool:

@@ -1,13 +1,16 @@
 """What the user says: turns as they are committed, handed to the handler one at a time."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 
 from agentfield_rt.core import records
 from agentfield_rt.core.records import Record
 from agentfield_rt.errors import Reason
+from agentfield_rt.idle import Signal
 from agentfield_rt.voice.link import Turn
+
+ANSWER_WITHIN_S = 300.0
+"""A handler that has said nothing to a turn for so long hangs. The caller thinks so much earlier."""
 
 WAITING_MAX = 32
 """Turns nobody asked for yet. A handler that is further behind loses the oldest, and the journal says so."""
@@ -19,17 +22,27 @@ class Turns:
     Args:
         record: Writes a record for a turn.
         keep: Puts text into the content store and returns its reference.
+        answer_within_s: How long a handler may say nothing to the turn that it took.
     """
 
-    def __init__(self, record: Callable[[Record, str | None], None], keep: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        record: Callable[[Record, str | None], None],
+        keep: Callable[[str], str],
+        *,
+        answer_within_s: float = ANSWER_WITHIN_S,
+    ) -> None:
         self._record = record
         self._keep = keep
-        self._waiting: deque[Turn] = deque()
+        self._answer_within_s = answer_within_s
+        self._waiting: list[Turn] = []
         self._current: Turn | None = None
+        self._is_answered = False
         self._ended = False
         self.answered_total = 0
         self.taken_total = 0
-        self._wake = asyncio.Event()
+        self._wake = Signal()
+        self._patience: asyncio.Timeout | None = None
 
     @property
     def current(self) -> Turn | None:
@@ -58,19 +71,22 @@ class Turns:
             ),
             turn.id,
         )
-        if len(self._waiting) >= WAITING_MAX:
-            dropped = self._waiting.popleft()
-            self._record(records.TurnFailed(op_id=dropped.id, reason=Reason.UNAVAILABLE), dropped.id)
         self._waiting.append(turn)
         self._wake.set()
+        if len(self._waiting) > WAITING_MAX:
+            dropped = self._waiting.pop(0)
+            self._record(records.TurnFailed(op_id=dropped.id, reason=Reason.UNAVAILABLE), dropped.id)
 
     async def next(self) -> Turn | None:
         """The next turn, or None when the session is over. The one before is answered by that."""
         self.complete()
         await self.waiting()
-        if not self._waiting:
+        if self._ended:
             return None
-        self._current = self._waiting.popleft()
+        self.complete()  # another task of the handler may have taken one meanwhile
+        self._current = self._waiting.pop(0)
+        self._is_answered = False
+        self._reschedule(asyncio.get_running_loop().time() + self._answer_within_s)
         self.taken_total += 1
         return self._current
 
@@ -79,6 +95,16 @@ class Turns:
         while not self._waiting and not self._ended:
             self._wake.clear()
             await self._wake.wait()
+
+    def answer(self) -> str | None:
+        """The handler says or does something that ends its turn well; returns the turn's id."""
+        self._is_answered = True
+        self._reschedule(None)
+        return self._current.id if self._current is not None else None
+
+    def bound_by(self, patience: asyncio.Timeout | None) -> None:
+        """Let `patience` run out where the handler says nothing to the turn that it took."""
+        self._patience = patience
 
     def complete(self) -> None:
         """The handler has answered."""
@@ -94,18 +120,26 @@ class Turns:
     def pass_over(self) -> None:
         """The handler was run for the turn that waits and did not ask for it."""
         if self._waiting:
-            self._current = self._waiting.popleft()
+            self._current = self._waiting.pop(0)
             self.fail(Reason.HANDLER_ERROR)
 
     def end(self) -> None:
-        """No further turns. Those that nobody answered failed."""
+        """No further turns. Those that nobody answered failed; nobody waits for more."""
         self._ended = True
-        self.complete()
-        while self._waiting:
-            turn = self._waiting.popleft()
-            self._record(records.TurnFailed(op_id=turn.id, reason=Reason.CANCELLED), turn.id)
         self._wake.set()
+        if self._is_answered:
+            self.complete()
+        self.fail(Reason.CANCELLED)
+        while self._waiting:
+            turn = self._waiting.pop(0)
+            self._record(records.TurnFailed(op_id=turn.id, reason=Reason.CANCELLED), turn.id)
 
     def _take_current(self) -> Turn | None:
         turn, self._current = self._current, None
+        if turn is not None:
+            self._reschedule(None)
         return turn
+
+    def _reschedule(self, at_s: float | None) -> None:
+        if self._patience is not None and not self._patience.expired():
+            self._patience.reschedule(at_s)

@@ -4,13 +4,15 @@ Decides nothing about the provider: `send` hands an utterance over, the session 
 """
 
 import asyncio
-from collections import deque
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from agentfield_journal import JournalError
 from agentfield_rt.core import records
 from agentfield_rt.core.records import Record
 from agentfield_rt.errors import ProviderError, RealtimeError, Reason
+from agentfield_rt.idle import Signal
 from agentfield_rt.voice.heard import HeardText
 from agentfield_rt.voice.link import FINAL_STATES, UtteranceState
 
@@ -33,6 +35,7 @@ class Utterance:
     transcript: HeardText = field(default_factory=HeardText)
     started_at: float | None = None
     heard_ms: int | None = None
+    audio_bytes: int = 0
     unwanted: bool = False
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     final: asyncio.Event = field(default_factory=asyncio.Event)
@@ -52,6 +55,7 @@ class Utterances:
 
     Args:
         send: Asks the provider to speak; raises `ProviderError` when it will not.
+        stop: Asks it to be silent, where an utterance took too long.
         record: Writes records for an utterance's turn.
         keep: Puts text into the content store and returns its reference.
     """
@@ -59,15 +63,17 @@ class Utterances:
     def __init__(
         self,
         send: Callable[[Utterance], Awaitable[None]],
+        stop: Callable[[Utterance], Awaitable[None]],
         record: Callable[[Record, str | None], None],
         keep: Callable[[str], str],
     ) -> None:
         self._send = send
+        self._stop = stop
         self._record = record
         self._keep = keep
-        self._queue: deque[Utterance] = deque()
+        self._queue: list[Utterance] = []
         self._current: Utterance | None = None
-        self._wake = asyncio.Event()
+        self._wake = Signal()
         self._hold = False
 
     @property
@@ -104,7 +110,7 @@ class Utterances:
             await self._wake.wait()
             self._wake.clear()
             while self._queue and not self._hold:
-                await self._say(self._queue.popleft())
+                await self._say(self._queue.pop(0))
 
     async def _say(self, utterance: Utterance) -> None:
         self._current = utterance
@@ -121,6 +127,7 @@ class Utterances:
             self.failed(utterance, Reason.UNAVAILABLE)
         except TimeoutError:
             self.failed(utterance, Reason.TIMEOUT)
+            await self._stop(utterance)  # nobody is to hear what counts as failed
 
     def started(self, utterance: Utterance, response_id: str, *, now_s: float) -> None:
         """The caller begins to hear it."""
@@ -152,7 +159,7 @@ class Utterances:
     def skip_queued(self, reason: Reason) -> None:
         """Say nothing of what waits."""
         while self._queue:
-            self._finish(self._queue.popleft(), UtteranceState.SKIPPED, reason)
+            self._finish(self._queue.pop(0), UtteranceState.SKIPPED, reason)
 
     def end(self, heard_ms: int) -> None:
         """The session is over: whatever is being said stops here."""
@@ -171,9 +178,11 @@ class Utterances:
         utterance.reason = reason
         if self._current is utterance:
             self._current = None
-        self._record(self._closer(utterance), utterance.turn_id)
-        utterance.begun.set()
-        utterance.final.set()
+        try:
+            self._record(self._closer(utterance), utterance.turn_id)
+        finally:  # what the journal refuses is owed, and nobody waits for that
+            utterance.begun.set()
+            utterance.final.set()
 
     def _closer(self, utterance: Utterance) -> Record:
         op_id = utterance.utterance_id
@@ -190,5 +199,8 @@ class Utterances:
                 return records.UtteranceFailed(op_id=op_id, reason=utterance.reason or Reason.INTERNAL)
 
     def _keep_heard(self, utterance: Utterance) -> str | None:
+        """Words that cannot be kept take nothing away from the outcome."""
         heard = utterance.heard
-        return self._keep(heard) if heard else None
+        with contextlib.suppress(JournalError):
+            return self._keep(heard) if heard else None
+        return None

@@ -1,7 +1,7 @@
 """A voice call on a stage: a session over the scripted adapter, a caller who listens, an honest end."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -12,109 +12,44 @@ from agentfield_journal import QueuedContentStore, StoreJournal, verify
 from agentfield_journal.content.store import MemoryContent
 from agentfield_journal.stores.memory import MemoryStore
 from agentfield_rt.agent import RealtimeSession
+from agentfield_rt.approval_rules import ApprovalRule
 from agentfield_rt.controller import RealtimeSessionController
 from agentfield_rt.core import records
 from agentfield_rt.core.evolve import replay
-from agentfield_rt.core.lifecycle import CLOSES, OPENERS
+from agentfield_rt.core.lifecycle import CLOSES, FEATURE_OPERATIONS, OPENERS
 from agentfield_rt.core.records import Record
-from agentfield_rt.errors import ExecutionFailed, Reason
+from agentfield_rt.core.rules.rule import Rule
 from agentfield_rt.frames import (
-    FRAME_BYTES,
-    InputFrame,
     InputTranscript,
-    OutputAudio,
-    OutputTranscript,
-    PlaybackStarted,
     PlaybackStopped,
-    ProviderEvent,
-    ResponseEnded,
-    ResponseStarted,
-    ResponseStatus,
-    SpeechFrame,
     SpeechStarted,
     SpeechStopped,
 )
 from agentfield_rt.ports import SessionConfig
 from agentfield_rt.run import Run, decode, realtime_records
-from agentfield_rt.voice.link import ExecutionRequest, SessionLink
+from agentfield_rt.testing.scene import Desk, Function, Listener, plays_at_the_provider, speaks, speech
+from agentfield_rt.voice.link import SessionLink
 from agentfield_rt.voice.session import VoiceSession
 from agentfield_rt.voice.spec import SessionServices, SessionSpec
 
+__all__ = [
+    "RUN_ID",
+    "SESSION_ID",
+    "Desk",
+    "Function",
+    "Listener",
+    "VoiceCall",
+    "handler_of",
+    "plays_at_the_provider",
+    "speaks",
+    "speech",
+    "voice_call",
+]
+
 SESSION_ID = "sess_voice_0001"
 RUN_ID = "run_voice_0001"
-Function = Callable[[RealtimeSession], Awaitable[None]]
 
-OUTCOMES = (
-    *CLOSES,
-    records.TurnCompleted,
-    records.TurnFailed,
-    records.UtterancePlayed,
-    records.UtteranceInterrupted,
-    records.UtteranceFailed,
-    records.UtteranceSkipped,
-    records.ToolResultRecorded,
-)
-
-
-class Desk:
-    """An executor over plain functions, which notes what it was asked."""
-
-    def __init__(self, **functions: Callable[..., Any]) -> None:
-        self._functions = functions
-        self.requests: list[ExecutionRequest] = []
-
-    async def execute(self, request: ExecutionRequest) -> Any:
-        self.requests.append(request)
-        function = self._functions.get(request.target.partition(".")[2])
-        if function is None:
-            raise ExecutionFailed("no such reasoner", execution_id=None, reason=Reason.NOT_FOUND)
-        result = function(**request.arguments)
-        return await result if asyncio.iscoroutine(result) else result
-
-
-class Listener:
-    """The caller's ear: what was played to it, and how often it was told to drop what it has."""
-
-    def __init__(self) -> None:
-        self.played_bytes = 0
-        self.cleared = 0
-
-    async def play(self, pcm: bytes) -> None:
-        self.played_bytes += len(pcm)
-
-    async def clear(self) -> None:
-        self.cleared += 1
-
-
-def speaks(*, audio_ms: int = 400) -> Answer:
-    """A provider that says what it is told to, word by word, with so much audio."""
-
-    def answer(frame: InputFrame, response_id: str) -> Iterable[ProviderEvent]:
-        if isinstance(frame, SpeechFrame):
-            yield from speech(frame, response_id, audio_ms=audio_ms)
-            yield ResponseEnded(response_id, ResponseStatus.COMPLETED)
-
-    return answer
-
-
-def speech(frame: SpeechFrame, response_id: str, *, audio_ms: int) -> Iterable[ProviderEvent]:
-    """A response to `frame`, from its start to the last of its audio."""
-    item_id, words = f"item_{response_id}", (frame.text or frame.instructions or "").split()
-    yield ResponseStarted(response_id, frame.utterance_id)
-    frames = audio_ms // 20
-    for number in range(frames):
-        if number * len(words) % frames < len(words):
-            yield OutputTranscript(response_id, item_id, f"{words[number * len(words) // frames]} ")
-        yield OutputAudio(response_id, item_id, bytes(FRAME_BYTES))
-
-
-def plays_at_the_provider(frame: InputFrame, response_id: str) -> Iterable[ProviderEvent]:
-    """A provider over WebRTC: it reports that the caller begins to hear, and the test says when that ends."""
-    if isinstance(frame, SpeechFrame):
-        yield ResponseStarted(response_id, frame.utterance_id)
-        yield OutputTranscript(response_id, f"item_{response_id}", frame.text or "")
-        yield PlaybackStarted(response_id)
-        yield ResponseEnded(response_id, ResponseStatus.COMPLETED)
+OUTCOMES = frozenset(CLOSES).union(*FEATURE_OPERATIONS.values())
 
 
 @dataclass
@@ -188,10 +123,12 @@ async def voice_call(
     transport: str = "websocket",
     answer: Answer | None = None,
     tools: Mapping[str, str] | None = None,
+    approvals: Iterable[ApprovalRule] = (),
     desk: Desk | None = None,
     apology: str | None = None,
     connect: bool = True,
     listens: bool = True,
+    stream_rules: Sequence[Rule] = (),
 ) -> AsyncGenerator[VoiceCall]:
     """A call from its first record to its last; afterwards nothing of it may be left anywhere."""
     before = asyncio.all_tasks()
@@ -205,6 +142,8 @@ async def voice_call(
         transport=transport,
         config=SessionConfig(turn_detection={"type": "server_vad", "silence_duration_ms": 320}),
         tools=tools or {},
+        approvals={rule.target: rule for rule in approvals},
+        stream_rules=tuple(stream_rules),
         apology=apology,
     )
     session = VoiceSession(
@@ -232,7 +171,7 @@ async def voice_call(
 
 async def _check_the_end(call: VoiceCall) -> None:
     history = await call.records()
-    assert isinstance(history[-1], records.SessionEnded), "the record is sealed last"
+    assert isinstance(history[-1], records.SessionEnded | records.RunFailed), "the record is sealed last"
     opened = [_op_id(record) for record in history if type(record) in OPENERS]
     closed = [_op_id(record) for record in history if type(record) in OUTCOMES]
     assert sorted(opened) == sorted(closed), "an opener has not exactly one outcome"

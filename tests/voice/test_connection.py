@@ -4,8 +4,11 @@ import asyncio
 
 import pytest
 
+from agentfield_journal import JournalUnavailable
+from agentfield_journal.writer import StoreRunWriter
 from agentfield_rt.agent import RealtimeSession, UtteranceHandle
 from agentfield_rt.core import records
+from agentfield_rt.core.records import Limits
 from agentfield_rt.errors import CloseReason, ConnectionLost, ProviderError, Reason
 from agentfield_rt.frames import AudioFrame, CallEnded, SpeechFrame, TextFrame
 from agentfield_rt.voice.link import UtteranceState
@@ -159,12 +162,14 @@ async def test_a_connection_that_will_not_come_back_ends_the_call(retryable: boo
 @in_virtual_time
 async def test_a_connection_that_breaks_again_and_again_is_given_up() -> None:
     async with voice_call(repeats) as call:
-        for _ in range(4):
+        for _ in range(Limits().restarts_max):
             assert not call.session.is_over
             call.adapter.drop()
-            await call.settle()
+            await time_passes(5.0)  # longer than any back-off
+        call.adapter.drop()
         await call.session.ended()
-        assert len(await call.of_kind(records.RestartCompleted)) == 3
+        assert call.session.close_reason is CloseReason.PROVIDER_FAILURE
+        assert len(await call.of_kind(records.RestartCompleted)) == Limits().restarts_max
 
 
 @in_virtual_time
@@ -209,3 +214,26 @@ async def test_a_connection_of_which_nobody_knows_is_hung_up_at_once(gives_up: b
         await call.session.ended()
         assert [c.method for c in call.adapter.calls] == ["connect", "close"]
         assert call.session.close_reason is CloseReason.PROVIDER_FAILURE
+
+
+@in_virtual_time
+async def test_a_journal_that_fails_in_mid_call_does_not_leave_the_microphone_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with voice_call(repeats) as call:
+        await call.user_says("hello")
+        with monkeypatch.context() as patch:
+            patch.setattr(StoreRunWriter, "append", _refuses)
+            with pytest.raises(JournalUnavailable):
+                await call.session.close(CloseReason.CALLER_GONE)
+            assert call.session.has_ended
+        assert [adapter_call.method for adapter_call in call.adapter.calls].count("close") == 1
+        assert not await call.of_kind(records.Closed, records.EmergencyClosed)
+        await call.session.close()  # the disk is back
+        (emergency,) = await call.of_kind(records.EmergencyClosed)
+        assert emergency.told
+        assert [adapter_call.method for adapter_call in call.adapter.calls].count("close") == 1
+
+
+def _refuses(*_: object) -> None:
+    raise JournalUnavailable("the disk is gone")

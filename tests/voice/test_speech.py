@@ -12,6 +12,7 @@ from agentfield_rt.errors import Reason
 from agentfield_rt.frames import (
     FRAME_BYTES,
     InputFrame,
+    InputTranscript,
     OutputAudio,
     ProviderEvent,
     ResponseEnded,
@@ -20,6 +21,10 @@ from agentfield_rt.frames import (
     SpeechFrame,
     SpeechStarted,
 )
+from agentfield_rt.testing.call_rules import performance
+from agentfield_rt.testing.scene import Listener, Scene
+from agentfield_rt.testing.scene import speaks as stage_speaks
+from agentfield_rt.voice.conversation import PARTIAL_MAX
 from agentfield_rt.voice.link import UtteranceState
 from tests.virtual_time import in_virtual_time, time_passes
 from tests.voice.call import VoiceCall, plays_at_the_provider, speaks, speech, voice_call
@@ -252,6 +257,76 @@ async def test_an_answer_that_never_begins_fails_after_fifteen_seconds() -> None
         assert said.state is UtteranceState.SYNTHESISING
         await said
         assert (said.state, said.reason) == (UtteranceState.FAILED, Reason.TIMEOUT)
+
+
+@in_virtual_time
+@pytest.mark.parametrize("began", [False, True])
+async def test_nobody_hears_an_answer_that_comes_after_its_utterance_failed(began: bool) -> None:
+    def late(frame: InputFrame, response_id: str) -> Iterable[ProviderEvent]:
+        if began and isinstance(frame, SpeechFrame):
+            yield ResponseStarted(response_id, frame.utterance_id)
+
+    async with voice_call(keeps_quiet, answer=late) as call:
+        said = call.session.say("hello")
+        await said.wait()
+        assert (said.state, said.reason) == (UtteranceState.FAILED, Reason.TIMEOUT)
+        if not began:
+            call.adapter.give(ResponseStarted("resp_1", said.utterance_id))
+        call.adapter.give(*[OutputAudio("resp_1", "item_1", bytes(FRAME_BYTES))] * 50)
+        await time_passes(3)
+        assert call.listener.played_bytes == 0
+        asked = [c.argument for c in call.adapter.calls if c.method == "interrupt"]
+        assert asked == [Interruption("resp_1", 0)]
+
+
+@in_virtual_time
+async def test_an_answer_that_goes_on_for_ever_is_stopped_at_the_provider() -> None:
+    def endless(frame: InputFrame, response_id: str) -> Iterable[ProviderEvent]:
+        if isinstance(frame, SpeechFrame):
+            yield from speech(frame, response_id, audio_ms=1_000)
+
+    async with voice_call(keeps_quiet, answer=endless) as call:
+        said = await handle(call, "hello")
+        assert (said.state, said.reason) == (UtteranceState.FAILED, Reason.TIMEOUT)
+        await time_passes(1)
+        asked = [c.argument for c in call.adapter.calls if c.method == "interrupt"]
+        assert asked == [Interruption("resp_1", 1_000)]
+
+
+def test_a_caller_who_hears_nothing_of_a_cut_does_not_keep_the_provider_speaking() -> None:
+    class Deaf(Listener):
+        async def clear(self) -> None:
+            await asyncio.Event().wait()
+
+    async def tells(session: RealtimeSession) -> None:
+        async for _ in session.turns():
+            session.say(STORY)
+
+    with performance(Scene(tells, answer=stage_speaks(audio_ms=5_000), listener=Deaf())) as stage:
+        stage.user_says()
+        stage.user_starts()
+        stage.pass_time(1.5)
+        assert "interrupt" in [call.method for call in stage.adapter.calls]
+        assert [u.state for u in stage.session.said] == [UtteranceState.INTERRUPTED]
+
+
+@in_virtual_time
+async def test_of_more_turns_than_can_be_shown_at_once_the_oldest_begins_anew() -> None:
+    async with voice_call(keeps_quiet) as call:
+        shown: list[str] = []
+
+        async def watch() -> None:
+            async for event in call.session.live.subscribe():
+                shown.append(event["text"])
+
+        watching = asyncio.create_task(watch())
+        await call.settle()
+        for number in (*range(PARTIAL_MAX + 1), PARTIAL_MAX, 0):
+            call.adapter.give(InputTranscript(f"item_{number}", "a", final=False))
+        await call.settle()
+        assert shown[-2:] == ["aa", "a"]
+        await call.session.close()
+        await watching
 
 
 @in_virtual_time

@@ -13,7 +13,7 @@ from agentfield_rt.core import records
 from agentfield_rt.errors import ProviderError, Reason
 from agentfield_rt.frames import ToolCalled, ToolResultFrame
 from tests.virtual_time import in_virtual_time
-from tests.voice.call import Desk, VoiceCall, voice_call
+from tests.voice.call import RUN_ID, Desk, VoiceCall, voice_call
 
 TOOLS = {"look_up": "node.look_up"}
 
@@ -46,6 +46,20 @@ async def test_a_listed_tool_runs_with_its_arguments_and_the_model_gets_the_resu
         intent = (await call.of_kind(records.ToolIntentRecorded))[0]
         assert (intent.op_id, intent.target) == ("call_1", "node.look_up")
         assert [r.reason for r in await call.of_kind(records.ToolResultRecorded)] == [None]
+
+
+@in_virtual_time
+async def test_a_tool_runs_when_its_intent_is_durable() -> None:
+    durable: list[str] = []
+
+    async def look_up() -> str:
+        durable.extend(envelope.kind for envelope in await call.journal.read(RUN_ID))
+        return "found"
+
+    async with voice_call(keeps_quiet, tools=TOOLS, desk=Desk(look_up=look_up)) as call:
+        calls(call, "call_1")
+        await call.settle()
+    assert durable[-1] == "tool_intent_recorded"
 
 
 @in_virtual_time
