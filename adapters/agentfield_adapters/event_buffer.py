@@ -22,7 +22,7 @@ class EventBuffer:
         self._events: deque[ProviderEvent] = deque()
         self._events_max = events_max
         self._loss: ConnectionLost | None = None
-        self._readable = asyncio.Event()
+        self._readers: list[asyncio.Future[None]] = []
         self._writable = asyncio.Event()
         self._writable.set()
 
@@ -34,9 +34,16 @@ class EventBuffer:
         """Why no more events come; None while the connection is open."""
         return self._loss
 
+    @property
+    def is_full(self) -> bool:
+        """Whether `room` waits, so the producer does not read on."""
+        return not self._writable.is_set()
+
     def append(self, event: ProviderEvent) -> None:
         self._events.append(event)
-        self._signal()
+        self._wake_readers()
+        if len(self._events) >= self._events_max:
+            self._signal()
 
     async def room(self) -> None:
         """Wait until fewer than `events_max` events are kept."""
@@ -69,25 +76,39 @@ class EventBuffer:
         while not self._events:
             if self._loss is not None:
                 raise fresh(self._loss)
-            await self._readable.wait()
+            await self._wait()
         # Nothing is awaited from here on, so a cancelled call has removed no event.
-        taken = tuple(self._events.popleft() for _ in range(min(demand, len(self._events))))
-        self._signal()
+        if len(self._events) == 1:
+            taken: tuple[ProviderEvent, ...] = (self._events.popleft(),)
+        else:
+            taken = tuple(self._events.popleft() for _ in range(min(demand, len(self._events))))
+        if not self._writable.is_set():
+            self._signal()
         return taken
 
+    async def _wait(self) -> None:
+        reader: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._readers.append(reader)
+        try:
+            await reader
+        finally:
+            self._readers.remove(reader)
+
+    def _wake_readers(self) -> None:
+        for reader in self._readers:
+            if not reader.done():
+                reader.set_result(None)
+
     def _signal(self) -> None:
-        _set(self._readable, bool(self._events) or self._loss is not None)
+        if self._loss is not None:
+            self._wake_readers()
         # An ended buffer holds nobody back: its producer must be free to finish.
-        _set(self._writable, len(self._events) < self._events_max or self._loss is not None)
+        if len(self._events) < self._events_max or self._loss is not None:
+            self._writable.set()
+        else:
+            self._writable.clear()
 
 
 def fresh(loss: ConnectionLost) -> ConnectionLost:
     """The same loss as a new exception: one raised twice would drag its first traceback along."""
     return ConnectionLost(str(loss), reason=loss.reason, retryable=loss.retryable)
-
-
-def _set(event: asyncio.Event, on: bool) -> None:
-    if on:
-        event.set()
-    else:
-        event.clear()

@@ -9,7 +9,9 @@ import pytest
 import pytest_asyncio
 
 from agentfield_rt.errors import CloseReason
+from tests.adapters.audio_turns_line import Line as ChatLine
 from tests.adapters.calls_peer import CallsPeer, running_calls_peer
+from tests.adapters.chat_peer import ChatPeer, running_chat_peer
 from tests.adapters.peer import Peer, both, running_peer
 from tests.adapters.websocket_line import REQUEST, Line, adapter_for, greeted
 
@@ -24,6 +26,21 @@ async def peer() -> AsyncGenerator[Peer]:
 async def calls_peer() -> AsyncGenerator[CallsPeer]:
     async with running_calls_peer() as running:
         yield running
+
+
+@pytest_asyncio.fixture
+async def chat_peer() -> AsyncGenerator[ChatPeer]:
+    async with running_chat_peer() as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def chat_line(chat_peer: ChatPeer) -> AsyncGenerator[ChatLine]:
+    """A connected openrouter/audio_turns."""
+    line = ChatLine(chat_peer)
+    await line.connect()
+    yield line
+    await line.adapter.close(CloseReason.NORMAL)
 
 
 @pytest_asyncio.fixture

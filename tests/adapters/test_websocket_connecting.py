@@ -216,3 +216,18 @@ async def test_nothing_can_be_done_before_connecting(peer: Peer) -> None:
     ):
         with pytest.raises(ProviderError, match="connect first"):
             await call
+
+
+@pytest.mark.asyncio
+async def test_a_provider_that_hangs_up_before_it_answers_may_be_tried_again() -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(ProviderError) as raised:
+            await local_websocket_adapter(ProviderSettings(base_url=f"http://127.0.0.1:{port}")).connect(
+                REQUEST
+            )
+    told = raised.value
+    assert (told.reason, told.retryable, told.not_done) == (Reason.UNAVAILABLE, True, True)

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from agentfield_adapters.local.pytest_plugin import af_provider, af_provider_process
 from tests.local_provider.provider_process import RunningProvider, running_provider
+
+__all__ = ["af_provider", "af_provider_process", "provider"]  # also in an environment older than the plugin
 
 
 @pytest.fixture(scope="session")

@@ -74,6 +74,17 @@ class Brain(Protocol):
         ...
 
 
+def newest_text(prompt: Prompt) -> str:
+    """Return the words of the newest item: what was said or typed, or what a function gave back."""
+    newest = prompt.items[-1] if prompt.items else None
+    return newest.output if isinstance(newest, FunctionCallOutput) else _text_of(newest)
+
+
+def is_dictated(prompt: Prompt) -> bool:
+    """Return whether the instructions say the answer word by word."""
+    return _SAY_EXACTLY.match(prompt.instructions) is not None
+
+
 class RuleBrain:
     """Answers by rules, so that the same conversation always gets the same answer."""
 

@@ -25,7 +25,7 @@ async def new_call(request: Request) -> tuple[bytes, SessionPatch | None]:
         BodyTooLarge: The body exceeds 1 MiB.
         Refusal: The content type is another one, or a part is missing or wrong.
     """
-    body = await _limited(request)
+    body = await limited_body(request, BODY_BYTES_MAX)
     content_type = request.headers.get("content-type", "")
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "application/sdp":
@@ -35,23 +35,29 @@ async def new_call(request: Request) -> tuple[bytes, SessionPatch | None]:
             "invalid_content_type",
             "Send the offer as application/sdp, or multipart/form-data with the parts sdp and session.",
         )
-    parts = _parts(content_type, body)
+    parts = form_parts(content_type, body)
     if "sdp" not in parts:
         raise Refusal("missing_required_parameter", "Missing required parameter: 'sdp'.", "sdp")
     session = parts.get("session")
     return parts["sdp"], None if session is None else parse_session(session)
 
 
-async def _limited(request: Request) -> bytes:
+async def limited_body(request: Request, bytes_max: int) -> bytes:
+    """Return the whole body of a request.
+
+    Raises:
+        BodyTooLarge: It exceeds `bytes_max`.
+    """
     body = bytearray()
     async for piece in request.stream():
         body += piece
-        if len(body) > BODY_BYTES_MAX:
+        if len(body) > bytes_max:
             raise BodyTooLarge
     return bytes(body)
 
 
-def _parts(content_type: str, body: bytes) -> dict[str, bytes]:
+def form_parts(content_type: str, body: bytes) -> dict[str, bytes]:
+    """Return the parts of a form by name; of anything else, nothing."""
     head = f"Content-Type: {content_type}\r\n\r\n".encode("latin-1", "replace")
     form = email.message_from_bytes(head + body, policy=email.policy.HTTP)
     parts: dict[str, bytes] = {}

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from agentfield_adapters.local.conversation.conversation import Conversation
 from agentfield_adapters.local.event_stream import EventFrame
+from agentfield_adapters.local.faults.acts import Act
+from agentfield_adapters.local.faults.line import Line
+from agentfield_adapters.local.instrument.setups import faults_in_metadata
+from agentfield_adapters.local.protocol.validation import Refusal
 
 _log = logging.getLogger(__name__)
 
@@ -18,12 +24,29 @@ CLOSE_NORMAL, CLOSE_TRY_LATER = 1000, 1013
 _SUBPROTOCOL = "realtime"
 
 
-class WebSocketClient:
-    """Speaks with one client until it goes, the session ends, or it reads too slowly."""
+@dataclass(frozen=True, slots=True)
+class _Outgoing:
+    """What is to be done for an event, and how long that was."""
 
-    def __init__(self, websocket: WebSocket) -> None:
+    acts: Sequence[Act]
+    characters: int
+
+
+class WebSocketClient:
+    """Speaks with one client until it goes, the session ends, or it reads too slowly.
+
+    Args:
+        line: Where its events pass; breaks them if told to.
+        on_faults: Called with the faults that a client asks for in its metadata; may raise `Refusal`.
+    """
+
+    def __init__(
+        self, websocket: WebSocket, line: Line, *, on_faults: Callable[[Sequence[str]], None]
+    ) -> None:
         self._websocket = websocket
-        self._frames: asyncio.Queue[EventFrame | None] = asyncio.Queue()
+        self.line = line
+        self._on_faults = on_faults
+        self._frames: asyncio.Queue[_Outgoing | None] = asyncio.Queue()
         self._queued_characters = 0
         self._close_code = CLOSE_NORMAL
         self._is_ending = False
@@ -42,7 +65,7 @@ class WebSocketClient:
             _log.warning("a client reads too slowly: %d events wait for it", self._frames.qsize())
             self.end(CLOSE_TRY_LATER)
             return
-        self._frames.put_nowait(frame)
+        self._frames.put_nowait(_Outgoing(self.line.acts(frame), len(frame.text)))
 
     def end(self, code: int = CLOSE_NORMAL) -> None:
         """Close the socket after what is queued."""
@@ -72,13 +95,23 @@ class WebSocketClient:
             if message["type"] == "websocket.disconnect":
                 return
             text = message.get("text")
-            await conversation.receive(text if text is not None else message.get("bytes") or b"", self)
+            data = text if text is not None else message.get("bytes") or b""
+            if not self.line.takes(data):
+                continue
+            try:
+                self._on_faults(faults_in_metadata(data))
+            except Refusal as refusal:
+                conversation.refuse(refusal, data, self)
+            else:
+                await conversation.receive(data, self)
 
     async def _send(self) -> None:
         try:
-            while (frame := await self._frames.get()) is not None:
-                self._queued_characters -= len(frame.text)
-                await self._websocket.send_text(frame.text)
+            while (outgoing := await self._frames.get()) is not None:
+                self._queued_characters -= outgoing.characters
+                for act in outgoing.acts:
+                    if not await self.line.perform(act):
+                        return
             if self._websocket.application_state is WebSocketState.CONNECTED:
                 await self._websocket.close(self._close_code)
         except (WebSocketDisconnect, RuntimeError):

@@ -11,7 +11,7 @@ from agentfield_adapters.openai.endpoint import Endpoint, tls_context
 from agentfield_adapters.openai.failures import refused
 from agentfield_rt.errors import ProviderError, Reason
 
-CREATE_S = 15.0
+CREATE_S = 10.0  # the runtime gives up on a connect after 15 s, and knows less about the reason
 HANG_UP_S = 2.0
 _CREATED = 201
 _ANSWER_BYTES_MAX = 256 * 1024

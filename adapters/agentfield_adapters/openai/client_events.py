@@ -86,9 +86,9 @@ class ResponseCreate(ClientEvent, frozen=True, gc=False, tag="response.create", 
 
 
 class ResponseCancel(ClientEvent, frozen=True, gc=False, tag="response.cancel"):
-    """Stop generating an answer."""
+    """Stop generating an answer; without an id, whichever is being generated."""
 
-    response_id: str
+    response_id: str | UnsetType = UNSET
 
 
 class OutputAudioClear(ClientEvent, frozen=True, gc=False, tag="output_audio_buffer.clear"):

@@ -6,7 +6,7 @@ Everything the provider means is decided in `conversation`; here is only time: d
 import asyncio
 import logging
 from collections import deque
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection
@@ -24,6 +24,7 @@ from agentfield_adapters.openai.acknowledgements import (
 )
 from agentfield_adapters.openai.conversation import Conversation
 from agentfield_adapters.openai.failures import closed, error_code, fatal
+from agentfield_adapters.openai.stalls import StallWatch
 from agentfield_rt.errors import ConnectionLost, ProviderError, Reason
 from agentfield_rt.frames import CallEnded, Notice, SpeechFrame, TextFrame, ToolResultFrame
 
@@ -54,6 +55,8 @@ class LiveConnection:
         self._sideband = sideband
         self._answers = Acknowledgements()
         self._reader: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._stalled: ConnectionLost | None = None
         self._malformed_at_s: deque[float] = deque(maxlen=_MALFORMED_MAX)
         self.loss: ConnectionLost | None = None
         self.provider_session_id: str | None = None
@@ -76,6 +79,8 @@ class LiveConnection:
             raise ProviderError(
                 f"the provider refused the session's configuration: {code}", reason=Reason.INVALID_REQUEST
             )
+        if self.loss is None:
+            self._watch = asyncio.create_task(self._watch_answers(), name="realtime-watch")
 
     async def send(self, event: client.ClientEvent) -> None:
         """Write one event; returns when the socket took it.
@@ -123,6 +128,8 @@ class LiveConnection:
         if self.loss is not None:
             return
         self.loss = loss
+        if self._watch is not None:
+            self._watch.cancel()
         for event in self.conversation.end():
             self._buffer.append(event)
         self._answers.fail(loss)
@@ -177,7 +184,7 @@ class LiveConnection:
                 await self._buffer.room()
                 await self._take(await self._socket.recv(decode=False))
         except ConnectionClosed as end:
-            loss = _classified(end)
+            loss = self._stalled or _classified(end)
             hung_up = self._sideband and end.rcvd is not None and end.rcvd.code == 1000
         except ConnectionLost as fatal_loss:
             loss = fatal_loss
@@ -193,6 +200,12 @@ class LiveConnection:
         self._buffer.end(loss)
         self._socket.transport.abort()
 
+    async def _watch_answers(self) -> None:
+        watch = StallWatch(self.conversation, self._buffer, ask=self.ask, request=self._request)
+        with suppress(ConnectionLost):  # the reader has told it
+            self._stalled = await watch.run()
+            self._socket.transport.abort()
+
     async def _take(self, data: bytes) -> None:
         try:
             event = server.decode(data)
@@ -201,8 +214,10 @@ class LiveConnection:
             return
         for meaning in self.conversation.react(event):
             self._buffer.append(meaning)
-        self._settle(event)
-        await self._request()  # a peer that reads nothing could hold us up here; the keepalive ends that
+        if not isinstance(event, server.AudioDelta):  # most events are, and they answer nothing
+            self._settle(event)
+        if self.conversation.may_claim:
+            await self._request()  # a peer that reads nothing could hold us up here; the keepalive ends that
 
     def _settle(self, event: server.ReadEvent | server.Unread) -> None:
         if isinstance(event, server.Error):

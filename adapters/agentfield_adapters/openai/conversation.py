@@ -56,6 +56,7 @@ class Conversation:
         self._responses = Responses()
         self._slot = ResponseSlot()
         self._numbers = count(1)
+        self._progress = 0
         for response_id in over:
             self._responses.open(response_id).generating = False
 
@@ -94,9 +95,32 @@ class Conversation:
                 self._go_on(response)
                 return requests.tool_output(frame, self.event_id())
 
+    @property
+    def may_claim(self) -> bool:
+        """Whether a request for a response waits here."""
+        return self._slot.is_waited_for
+
     def claim(self) -> client.ResponseCreate | None:
         """The request for a response whose turn it is, if the provider can take one. It must be sent now."""
         return self._slot.claim()
+
+    @property
+    def owed(self) -> tuple[str, int] | None:
+        """The response that is generated or asked for, and how many events of responses have come so far."""
+        if (response_id := self._slot.active) is not None:
+            return response_id, self._progress
+        return None if (asked := self._slot.asked) is None else (asked.event_id, self._progress)
+
+    def give_up(self) -> Sequence[ProviderEvent]:
+        """The provider knows nothing of the response that is owed: the end of it, here at least."""
+        response = self._responses.get(self._slot.active or "")
+        asked = self._slot.vacate()
+        if response is not None and response.generating:
+            response.generating = False
+            response.goes_on = True  # it ended there, so the tools that it called are owed an answer
+            self._go_on(response)
+            return [ResponseEnded(response.response_id, ResponseStatus.INCOMPLETE)]
+        return _never_begun(asked) if asked is not None else []
 
     def end(self) -> Sequence[ProviderEvent]:
         """The connection is gone: the ends of those responses that nobody else will end."""
@@ -108,12 +132,14 @@ class Conversation:
 
     def react(self, event: server.ReadEvent | server.Unread) -> list[ProviderEvent]:
         """Take in one wire event: what it means to the runtime. There may be something to `claim` now."""
+        if isinstance(event, server.AudioDelta):  # most events are
+            return self._spoken(event)
         meaning: list[ProviderEvent]
         match event:
             case server.ResponseCreated() | server.ResponseDone() | server.Error() | server.OutputItemDone():
                 meaning = self._steer(event)
-            case server.AudioDelta() | server.TranscriptDelta() | server.TextDelta():
-                meaning = self._output(event)
+            case server.TranscriptDelta() | server.TextDelta():
+                meaning = self._worded(event)
             case server.PlaybackStarted() | server.PlaybackStopped() | server.PlaybackCleared():
                 meaning = [self._playback(event)]
             case server.ItemTruncated(item_id=item_id, audio_end_ms=audio_end_ms):
@@ -123,6 +149,7 @@ class Conversation:
             case server.SessionCreated() | server.SessionUpdated() | server.ItemDeleted():
                 meaning = [Notice(server.name_of(event))]
             case server.Unread(name=name):
+                self._progress += name.startswith("response.")
                 meaning = [Notice(name)]
             case _:
                 meaning = _from_the_user(event)
@@ -145,32 +172,35 @@ class Conversation:
                 return self._item_done(event, response_id, item)
 
     def _begin(self, info: server.ResponseInfo) -> ResponseStarted:
+        self._progress += 1
         self._responses.open(info.id)
         self._slot.started(info.id, info.tag(requests.REQUEST_TAG))
         return ResponseStarted(info.id, info.tag(requests.UTTERANCE_TAG))
 
     def _live(self, response_id: str) -> tuple[Response | None, list[ProviderEvent]]:
         """The response if it is not over, and its start if the provider's `response.created` got lost."""
+        self._progress += 1
         response = self._responses.get(response_id)
         if response is not None:
             return (response if response.generating else None), []
         started = self._begin(server.ResponseInfo(response_id))
         return self._responses.get(response_id), [started]
 
-    def _output(
-        self, event: server.AudioDelta | server.TranscriptDelta | server.TextDelta
-    ) -> list[ProviderEvent]:
+    def _spoken(self, event: server.AudioDelta) -> list[ProviderEvent]:
         response, events = self._live(event.response_id)
         if response is None:
             return [Notice(server.name_of(event), _LATE)]
-        match event:
-            case server.AudioDelta(item_id=item_id, delta=pcm):
-                response.audio_bytes[item_id] = response.audio_bytes.get(item_id, 0) + len(pcm)
-                if not response.interrupted:
-                    events.append(OutputAudio(event.response_id, item_id, pcm))
-            case _:
-                events.append(OutputTranscript(event.response_id, event.item_id, event.delta))
+        item_id, pcm = event.item_id, event.delta
+        response.audio_bytes[item_id] = response.audio_bytes.get(item_id, 0) + len(pcm)
+        if not response.interrupted:
+            events.append(OutputAudio(event.response_id, item_id, pcm))
         return events
+
+    def _worded(self, event: server.TranscriptDelta | server.TextDelta) -> list[ProviderEvent]:
+        response, events = self._live(event.response_id)
+        if response is None:
+            return [Notice(server.name_of(event), _LATE)]
+        return [*events, OutputTranscript(event.response_id, event.item_id, event.delta)]
 
     def _playback(
         self, event: server.PlaybackStarted | server.PlaybackStopped | server.PlaybackCleared
@@ -218,14 +248,16 @@ class Conversation:
         code = error_code(error)
         events: list[ProviderEvent] = [Notice("error", code)]
         refused = self._slot.refused(error.event_id, code)
-        if refused is None:
-            return events
-        # Whoever asked learns of it as of any other response; the id is the request's, there is no other.
-        events.append(
-            ResponseStarted(refused.event_id, refused.response.metadata.get(requests.UTTERANCE_TAG))
-        )
-        events.append(ResponseEnded(refused.event_id, ResponseStatus.FAILED))
-        return events
+        return events if refused is None else [*events, *_never_begun(refused)]
+
+
+def _never_begun(asked: client.ResponseCreate) -> list[ProviderEvent]:
+    """Whoever asked learns of it as of any other response; the id is the request's, there is no other."""
+    utterance_id = asked.response.metadata.get(requests.UTTERANCE_TAG)
+    return [
+        ResponseStarted(asked.event_id, utterance_id),
+        ResponseEnded(asked.event_id, ResponseStatus.FAILED),
+    ]
 
 
 def _from_the_user(

@@ -48,13 +48,19 @@ async def open_socket(endpoint: Endpoint, **query: str) -> ClientConnection:
             f"the provider did not answer within {OPEN_S:.0f} s", reason=Reason.TIMEOUT, retryable=True
         ) from None
     except OSError as error:
-        raise ProviderError(
-            f"the provider cannot be reached at {endpoint.base_url} ({type(error).__name__})",
-            reason=Reason.UNAVAILABLE,
-            retryable=True,
-        ) from None
+        raise _unreachable(endpoint, error) from None
     except websockets.InvalidHandshake as error:
+        if isinstance(error.__cause__, EOFError | ConnectionError):  # it hung up before it answered
+            raise _unreachable(endpoint, error.__cause__) from None
         raise ProviderError(
             f"what answers at {endpoint.base_url} is no realtime provider ({type(error).__name__})",
             reason=Reason.PROTOCOL,
         ) from None
+
+
+def _unreachable(endpoint: Endpoint, error: BaseException) -> ProviderError:
+    return ProviderError(
+        f"the provider cannot be reached at {endpoint.base_url} ({type(error).__name__})",
+        reason=Reason.UNAVAILABLE,
+        retryable=True,
+    )

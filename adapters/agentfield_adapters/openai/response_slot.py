@@ -35,6 +35,25 @@ class ResponseSlot:
                 retryable=True,
             )
 
+    @property
+    def is_waited_for(self) -> bool:
+        return bool(self._waiting)
+
+    @property
+    def active(self) -> str | None:
+        """The response that is running."""
+        return self._active
+
+    @property
+    def asked(self) -> ResponseCreate | None:
+        """The request whose response has not begun."""
+        return self._asked
+
+    def vacate(self) -> ResponseCreate | None:
+        """Nothing comes of who has the slot: the request that never began, if it was one."""
+        asked, self._asked, self._active = self._asked, None, None
+        return asked
+
     def offer(self, create: ResponseCreate) -> None:
         """Ask for a response; `claim` gives it out when its time has come."""
         self._waiting.append(create)

@@ -12,6 +12,7 @@ from agentfield_adapters.local.call.peer import Peer
 from agentfield_adapters.local.call.speech_track import CallPlayback
 from agentfield_adapters.local.conversation.conversation import Conversation
 from agentfield_adapters.local.event_stream import EventListener
+from agentfield_adapters.local.instrument.setups import Setup
 from agentfield_adapters.local.protocol.session import MODEL_DEFAULT, SessionPatch
 from agentfield_adapters.local.protocol.validation import Refusal
 from agentfield_adapters.local.provider import Provider
@@ -35,12 +36,14 @@ class Call:
     """One call.
 
     Attributes:
+        setup: What it runs with; its sidebands too, unless their address says otherwise.
         sidebands: The websockets that share its session.
     """
 
     call_id: str
     conversation: Conversation
     peer: Peer
+    setup: Setup
     sidebands: list[Sideband] = field(default_factory=list)
     watch: asyncio.Task[None] | None = None
 
@@ -64,7 +67,7 @@ class Calls:
         self._calls: dict[str, Call] = {}
         self._ending: set[asyncio.Task[None]] = set()
 
-    async def begin(self, sdp: bytes, patch: SessionPatch | None) -> tuple[str, str]:
+    async def begin(self, sdp: bytes, patch: SessionPatch | None, setup: Setup) -> tuple[str, str]:
         """Answer an offer.
 
         Returns:
@@ -77,7 +80,7 @@ class Calls:
         if len(self._calls) >= CALLS_MAX:
             raise Refusal("too_many_calls", f"At most {CALLS_MAX} calls go on at a time: hang one up.")
         playback = CallPlayback()
-        new = self._provider.new_session(_model(patch), playback)
+        new = self._provider.new_session(_model(patch), playback, setup)
         peer = Peer(new.conversation, playback, on_gone=lambda: self._gone(new.call_id))
         try:
             await new.conversation.open(patch)
@@ -86,7 +89,7 @@ class Calls:
             await peer.close()
             await new.conversation.close()
             raise
-        call = Call(new.call_id, new.conversation, peer)
+        call = Call(new.call_id, new.conversation, peer, setup)
         self._calls[call.call_id] = call
         call.watch = asyncio.create_task(self._expect_connection(call), name=f"connect {call.call_id}")
         return call.call_id, answer

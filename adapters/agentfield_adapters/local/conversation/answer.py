@@ -11,7 +11,7 @@ from typing import Literal
 from agentfield_adapters.local.brain import Brain, Call, Prompt, Say
 from agentfield_adapters.local.conversation.answer_items import AnswerDesk, CallItem, MessageItem
 from agentfield_adapters.local.conversation.playback import Playback
-from agentfield_adapters.local.mouth.voice import Mouth, MouthFailed
+from agentfield_adapters.local.mouth.voice import MouthFailed, Speaks
 from agentfield_adapters.local.protocol.items import Item, Message
 from agentfield_adapters.local.protocol.server_events import (
     InputTokens,
@@ -60,7 +60,7 @@ class AnswerTools:
     """What an answer is made with."""
 
     brain: Brain
-    mouth: Mouth
+    mouth: Speaks
     playback: Playback
 
 

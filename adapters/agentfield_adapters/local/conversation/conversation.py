@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from msgspec import UnsetType, structs
@@ -15,10 +16,11 @@ from agentfield_adapters.local.conversation.playback import Playback
 from agentfield_adapters.local.conversation.scene import Scene
 from agentfield_adapters.local.conversation.settings import SessionSettings
 from agentfield_adapters.local.ears.listener import Listener
-from agentfield_adapters.local.ears.recogniser import Recogniser
+from agentfield_adapters.local.ears.recogniser import Recognises
+from agentfield_adapters.local.ears.voice_activity import Activity
 from agentfield_adapters.local.event_stream import EventListener, EventStream
 from agentfield_adapters.local.ids import Ids
-from agentfield_adapters.local.mouth.voice import Mouth
+from agentfield_adapters.local.mouth.voice import Speaks
 from agentfield_adapters.local.protocol.client_events import (
     AnyClientEvent,
     AudioAppend,
@@ -59,11 +61,16 @@ from agentfield_adapters.local.wire_audio import InputDecoder
 
 @dataclass(frozen=True, slots=True)
 class Senses:
-    """What all conversations of a provider share."""
+    """What a conversation hears, speaks and thinks with; conversations may share them.
 
-    recogniser: Recogniser
-    mouth: Mouth
+    Attributes:
+        activity: Makes the judge of one caller's audio.
+    """
+
+    recogniser: Recognises
+    mouth: Speaks
     brain: Brain
+    activity: Callable[[], Activity]
 
 
 class Conversation:
@@ -71,7 +78,7 @@ class Conversation:
 
     Args:
         session: As it is created.
-        senses: Shared with all other conversations.
+        senses: What it hears, speaks and thinks with.
         playback: Where speech goes; if it plays here, audio comes in by `hear` and not by events.
     """
 
@@ -81,7 +88,7 @@ class Conversation:
         self._playback = playback
         self._slot = AnswerSlot(self._scene, AnswerTools(senses.brain, senses.mouth, playback))
         self._caller = Caller(self._scene, self._slot)
-        self.listener = Listener(senses.recogniser, self._caller)
+        self.listener = Listener(senses.recogniser, self._caller, senses.activity())
         self._settings = SessionSettings(self._scene, self.listener, self._slot)
         self._decoder = InputDecoder(session.audio.input.format)
 
@@ -107,14 +114,18 @@ class Conversation:
         try:
             await self.handle(parse_event(text), client)
         except Refusal as refusal:
-            detail = ErrorDetail(
-                type="invalid_request_error",
-                code=refusal.code,
-                message=refusal.message,
-                param=refusal.param,
-                event_id=event_id_of(text),
-            )
-            self.stream.emit_to(client, ServerError(detail))
+            self.refuse(refusal, text, client)
+
+    def refuse(self, refusal: Refusal, text: str | bytes, client: EventListener) -> None:
+        """Answer a frame with the error that refuses it, to its client alone."""
+        detail = ErrorDetail(
+            type="invalid_request_error",
+            code=refusal.code,
+            message=refusal.message,
+            param=refusal.param,
+            event_id=event_id_of(text),
+        )
+        self.stream.emit_to(client, ServerError(detail))
 
     async def hear(self, pcm: bytes) -> None:
         """Take audio of the caller: mono int16 PCM at 16 kHz."""

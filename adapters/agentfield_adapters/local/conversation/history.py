@@ -8,7 +8,7 @@ from typing import TypeVar
 from msgspec import UnsetType, structs
 
 from agentfield_adapters.local.ids import Ids
-from agentfield_adapters.local.protocol.items import Item, item_id
+from agentfield_adapters.local.protocol.items import FunctionCall, FunctionCallOutput, Item, item_id
 from agentfield_adapters.local.protocol.validation import Refusal
 
 ItemT = TypeVar("ItemT", bound=Item)
@@ -54,7 +54,7 @@ class History:
             after: An id, `root` for the beginning, or None for the end.
 
         Raises:
-            Refusal: The id is taken, or `after` is unknown.
+            Refusal: The id is taken, `after` is unknown, or it is the output of a call that is not here.
         """
         if isinstance(item.id, UnsetType):
             item = structs.replace(item, id=self._ids.new("item"))
@@ -67,12 +67,23 @@ class History:
                 f"Previous item with id '{after}' does not exist.",
                 "previous_item_id",
             )
+        if isinstance(item, FunctionCallOutput) and not self._has_call(item.call_id):
+            raise Refusal(
+                "invalid_tool_call_id",
+                f"Tool call ID '{item.call_id}' not found in conversation.",
+                "item.call_id",
+            )
         index = len(self._order) if after is None else 0 if after == ROOT else self._order.index(after) + 1
         self._order.insert(index, key)
         self._items[key] = item
         if len(self._order) > ITEMS_MAX:
             self.delete(self._order[0])  # like the service's truncation: without an event
         return item
+
+    def _has_call(self, call_id: str) -> bool:
+        return any(
+            isinstance(item, FunctionCall) and item.call_id == call_id for item in self._items.values()
+        )
 
     def replace(self, item: Item) -> None:
         """Put a changed item in the place of the old one; one that was deleted meanwhile stays deleted."""

@@ -58,12 +58,17 @@ class Playback(Protocol):
 
 
 class SocketPlayback:
-    """Sends words and samples in word order, 100 ms of samples a delta."""
+    """Sends words and samples in word order, 100 ms of samples a delta.
+
+    Args:
+        times_real_time: How fast; infinity waits for nothing.
+    """
 
     rate_hz = 24_000
     plays = False
 
-    def __init__(self) -> None:
+    def __init__(self, times_real_time: float = TIMES_REAL_TIME) -> None:
+        self._times_real_time = times_real_time
         self._sent_bytes = 0
 
     @property
@@ -82,7 +87,7 @@ class SocketPlayback:
                 delta = pcm[start : start + delta_bytes]
                 part.audio(delta)
                 self._sent_bytes += len(delta)
-                await asyncio.sleep(len(delta) / (self.rate_hz * BYTES_PER_SAMPLE) / TIMES_REAL_TIME)
+                await asyncio.sleep(len(delta) / (self.rate_hz * BYTES_PER_SAMPLE) / self._times_real_time)
 
     def clear(self) -> None:
         """Nothing waits here: what was sent is the client's."""

@@ -14,9 +14,9 @@ from typing import Protocol
 
 from agentfield_adapters.local.ear_rate import EAR_RATE_HZ
 from agentfield_adapters.local.ears.frames import Recognised
-from agentfield_adapters.local.ears.recogniser import EarsFailed, Recogniser
+from agentfield_adapters.local.ears.recogniser import EarsFailed, Hears, Recognises
 from agentfield_adapters.local.ears.turn_detector import ONSET_MS, Change, TurnDetector, TurnRules
-from agentfield_adapters.local.ears.voice_activity import CHUNK_BYTES, CHUNK_MS, VoiceActivity
+from agentfield_adapters.local.ears.voice_activity import CHUNK_BYTES, CHUNK_MS, Activity, VoiceActivity
 
 _log = logging.getLogger(__name__)
 
@@ -64,13 +64,14 @@ class Listener:
     Args:
         recogniser: Shared by all callers.
         hearing: Told what is noticed.
+        activity: Judges this caller's audio; by default silero's detector.
     """
 
-    def __init__(self, recogniser: Recogniser, hearing: Hearing) -> None:
+    def __init__(self, recogniser: Recognises, hearing: Hearing, activity: Activity | None = None) -> None:
         self._recogniser = recogniser
         self._hearing = hearing
-        self._ear = recogniser.ear(self._words_so_far)
-        self._activity = VoiceActivity()
+        self._ear: Hears = recogniser.ear(self._words_so_far)
+        self._activity: Activity = activity or VoiceActivity()
         self._detector: TurnDetector | None = None
         self._grammar: str | None = None
         self._position_ms = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable
+from typing import Any, Protocol
 
 from agentfield_adapters.local.child_process import ChildFailed, ChildProcess
 from agentfield_adapters.local.ears.frames import (
@@ -30,6 +31,42 @@ class EarsFailed(Exception):
 
 class GrammarRefused(Exception):
     """The recogniser cannot use a grammar; the text says which word or line is wrong."""
+
+
+class Hears(Protocol):
+    """One conversation's recogniser, as its listener uses it. Every call but the awaited returns at once."""
+
+    async def expect(self, grammar: str) -> None:
+        """Listen for the sentences of `grammar` from now on."""
+        ...
+
+    async def recover(self) -> None:
+        """After a loss, get ready again."""
+        ...
+
+    def begin(self, *, live: bool) -> None:
+        """A turn begins; `live` wants words while it is spoken."""
+        ...
+
+    def hear(self, pcm: bytes) -> None:
+        """Take more of the turn: mono int16 PCM at 16 kHz."""
+        ...
+
+    def recognise(self) -> asyncio.Future[Recognised]:
+        """Say what the turn was so far."""
+        ...
+
+
+class Recognises(Protocol):
+    """Where ears come from."""
+
+    def ear(self, on_words: Callable[[list[str]], None]) -> Hears:
+        """Return a new ear."""
+        ...
+
+    def forget(self, ear: Any) -> None:
+        """Close an ear of this recogniser."""
+        ...
 
 
 class Ear:

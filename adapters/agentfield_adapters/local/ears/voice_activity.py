@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -12,6 +12,14 @@ from agentfield_adapters.local.ear_rate import EAR_RATE_HZ
 CHUNK_SAMPLES = 512
 CHUNK_MS = CHUNK_SAMPLES * 1000 // EAR_RATE_HZ
 CHUNK_BYTES = CHUNK_SAMPLES * 2
+
+
+class Activity(Protocol):
+    """Tells speech from the rest of one stream of audio."""
+
+    def probability(self, chunk: bytes) -> float:
+        """Return how likely 32 ms of mono int16 PCM at 16 kHz are speech, 0 to 1."""
+        ...
 
 
 class VoiceActivity:

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import re
 from collections.abc import AsyncIterator
+from typing import Protocol
 
 from agentfield_adapters.local.child_process import ChildFailed, ChildProcess
 from agentfield_adapters.local.mouth.frames import (
@@ -36,6 +37,14 @@ _ESPEAK_VOICE_DEFAULT = "en-us+f3"
 
 class MouthFailed(Exception):
     """Nothing can be said: the mouth's process is gone, hangs or refuses the text."""
+
+
+class Speaks(Protocol):
+    """Turns texts into words with samples."""
+
+    def speak(self, text: str, *, voice: str, speed: float, rate_hz: int) -> AsyncIterator[tuple[str, bytes]]:
+        """Yield `(words, samples)` pairs; the words joined are `text`."""
+        ...
 
 
 class Mouth:

@@ -53,7 +53,7 @@ def parse_event(text: str | bytes) -> AnyClientEvent:
     Raises:
         Refusal: It is not JSON, not a known event, or a field is missing, unknown or wrong.
     """
-    event = _decoded(_event_decoder, text, prefix="")
+    event = decoded(_event_decoder, text, prefix="")
     if isinstance(event, SessionUpdate):
         _check_session(event.session, prefix="session.")
     if isinstance(event, ItemCreate) and isinstance(event.item, Message):
@@ -67,7 +67,7 @@ def parse_session(text: str | bytes) -> SessionPatch:
     Raises:
         Refusal: As for an event, with `param` starting at `session`.
     """
-    patch = _decoded(_patch_decoder, text, prefix="session.")
+    patch = decoded(_patch_decoder, text, prefix="session.")
     _check_session(patch, prefix="session.")
     return patch
 
@@ -80,7 +80,12 @@ def event_id_of(text: str | bytes) -> str | None:
         return None
 
 
-def _decoded(decoder: msgspec.json.Decoder[_S], text: str | bytes, *, prefix: str) -> _S:
+def decoded(decoder: msgspec.json.Decoder[_S], text: str | bytes, *, prefix: str) -> _S:
+    """Return what a client's JSON says, with `prefix` before the paths of its mistakes.
+
+    Raises:
+        Refusal: It is not JSON, or a field is missing, unknown or wrong.
+    """
     try:
         return decoder.decode(text)
     except msgspec.ValidationError as error:

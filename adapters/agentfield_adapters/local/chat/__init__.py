@@ -1,0 +1,1 @@
+"""Chat completions with audio: the same ears, brain and mouth behind one request for each answer."""

@@ -1,0 +1,1 @@
+"""Conversations as files: what the provider understands, says, and breaks."""
