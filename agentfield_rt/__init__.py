@@ -1,24 +1,31 @@
-"""Event-sourced runtime for realtime voice sessions."""
+"""Event-sourced runtime for realtime voice sessions.
 
-from agentfield_rt.agent import Agent, RealtimeSession, UtteranceHandle
-from agentfield_rt.controller import RealtimeSessionController
-from agentfield_rt.errors import (
-    CloseReason,
-    ConnectionLost,
-    ExecutionFailed,
-    GateOverflow,
-    IllegalCommand,
-    ProviderError,
-    RealtimeError,
-    Reason,
-    RepairNeeded,
-    ReplayMismatch,
-    RunIncomplete,
-    SessionClosed,
-    UnsupportedTransport,
-)
-from agentfield_rt.run import Run
-from agentfield_rt.voice.link import Turn, UtteranceState
+Names are imported when they are first asked for: pytest loads this package in every run of every host.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agentfield_rt.agent import Agent, RealtimeSession, UtteranceHandle
+    from agentfield_rt.controller import RealtimeSessionController
+    from agentfield_rt.errors import (
+        CloseReason,
+        ConnectionLost,
+        ExecutionFailed,
+        GateOverflow,
+        IllegalCommand,
+        ProviderError,
+        RealtimeError,
+        Reason,
+        RepairNeeded,
+        ReplayMismatch,
+        RunIncomplete,
+        SessionClosed,
+        UnsupportedTransport,
+    )
+    from agentfield_rt.run import Run
+    from agentfield_rt.voice.link import Turn, UtteranceState
 
 __version__ = "0.1.0"
 
@@ -44,3 +51,27 @@ __all__ = [
     "UtteranceHandle",
     "UtteranceState",
 ]
+
+_HOMES = {
+    "Agent": "agent",
+    "RealtimeSession": "agent",
+    "RealtimeSessionController": "controller",
+    "Run": "run",
+    "Turn": "voice.link",
+    "UtteranceHandle": "agent",
+    "UtteranceState": "voice.link",
+}
+"""Where an exported name is at home; all others are errors."""
+
+if not TYPE_CHECKING:  # a checker would take any name at all for exported
+
+    def __getattr__(name: str) -> object:
+        """Import an exported name, once."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -12,13 +12,17 @@ class Settings(BaseSettings):
     Attributes:
         data: Where the journal and the content store are.
         local_url: A local provider that runs already; without it one is started when it is needed.
+        openrouter_base_url: Any server that speaks chat completions with audio.
         hosts: Names this server answers to. Others are refused, which keeps web pages of other
             origins from reaching it by a name of their own.
         sessions_max: Live sessions at once.
         checkpoints: File for signed checkpoints of the journal, best on another disk; without it they are
             in the data directory.
         checkpoint_every_s: A checkpoint is signed at least so often while something is written; 0: never.
-        content_days: What was said and passed about is deleted after so many days; 0: never.
+        approver_key: Whoever lists or answers approvals over HTTP must send it as `X-API-Key`; without one,
+            everybody who reaches this server may, a session's own caller too.
+        content_days: What was said and passed about is deleted after so many days; 0: never. The journal is
+            kept, with references that lead nowhere then.
     """
 
     model_config = SettingsConfigDict(
@@ -32,10 +36,13 @@ class Settings(BaseSettings):
     local_url: str | None = None
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
     openai_base_url: str | None = Field(default=None, validation_alias="OPENAI_BASE_URL")
+    openrouter_api_key: SecretStr | None = Field(default=None, validation_alias="OPENROUTER_API_KEY")
+    openrouter_base_url: str | None = Field(default=None, validation_alias="OPENROUTER_BASE_URL")
     sessions_max: int = Field(default=200, ge=1)
     checkpoints: Path | None = None
     checkpoint_every_s: float = Field(default=60.0, ge=0)
-    content_days: int = Field(default=0, ge=0)
+    approver_key: SecretStr | None = None
+    content_days: int = Field(default=30, ge=0)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -13,6 +13,8 @@ class Reason(StrEnum):
     INVALID_REQUEST = "invalid_request"
     NOT_ALLOWED = "not_allowed"
     NOT_FOUND = "not_found"
+    OVERFLOW = "overflow"
+    PROCESS_LOST = "process_lost"
     PROTOCOL = "protocol"
     RATE_LIMITED = "rate_limited"
     SESSION_EXPIRED = "session_expired"
@@ -33,6 +35,7 @@ class CloseReason(StrEnum):
     INTERNAL = "internal"
     POLICY_DENIAL = "policy_denial"
     SHUTDOWN = "shutdown"
+    DETACH = "host_owned_detach"
 
 
 class RealtimeError(Exception):
@@ -76,7 +79,11 @@ class ConnectionLost(ProviderError):
 
 
 class GateOverflow(RealtimeError):
-    """Too many frames wait for a restart; this one was not taken. Retry once the session is open again."""
+    """Too many frames wait for the provider; this one was not taken. Send it later, or less."""
+
+
+class RestartBudgetSpent(IllegalCommand):
+    """The provider connection was replaced as often as this session may; it can only be closed."""
 
 
 class RepairNeeded(RealtimeError):

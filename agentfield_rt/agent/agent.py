@@ -2,13 +2,16 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from agentfield_rt.agent.hosting import host_agents
 from agentfield_rt.agent.reasoner import Reasoner
 from agentfield_rt.agent.session import RealtimeSession, plain
+from agentfield_rt.approval_rules import ApprovalRule
+from agentfield_rt.core.rules.rule import Rule
+from agentfield_rt.core.rules.ruleset import compile_rules
 from agentfield_rt.errors import RealtimeError
 from agentfield_rt.ports import SessionConfig
 from agentfield_rt.registry import validate_pair
@@ -41,6 +44,8 @@ class SessionDefinition:
     transport: str
     config: SessionConfig
     tools: tuple[str, ...] = ()
+    approvals: tuple[ApprovalRule, ...] = ()
+    stream_rules: tuple[Rule, ...] = ()
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
     apology: str | None = None
@@ -101,7 +106,7 @@ class Agent:
         model: str | None = None,
         modalities: Sequence[str] = ("audio", "text"),
         voice: str | None = None,
-        tools: Sequence[str] = (),
+        tools: Sequence[str | ApprovalRule] = (),
         tags: Sequence[str] = (),
         metadata: Mapping[str, Any] | None = None,
         turn_detection: Mapping[str, Any] | None = None,
@@ -119,14 +124,14 @@ class Agent:
             model: The provider's name of it; its own choice when left out. A caller may ask for another.
             modalities: `audio`, `text` or both: how the agent may answer.
             voice: The provider's name of it; as `model`.
-            tools: Targets that the model may call by itself; nothing else is let through.
+            tools: Targets the model may call by itself; of an `ApprovalRule`, each call that is approved.
             tags: For whoever looks sessions up; they stand in the journal, so no personal data.
             metadata: What the handler and the page get to know; a caller may add to it.
             turn_detection: The provider's object; server_vad with its defaults when left out.
             instructions: What the provider's model is told, for `session.reply`.
             phrases: What callers may say, in JSGF right-hand-side syntax: a hint for the recogniser.
             rules: Named parts of `phrases`, `{"number": "one | two"}` for `<number>`.
-            apology: Said when the function raises; None says nothing.
+            apology: Said when the function raises, or says nothing to a turn for 300 s; None says nothing.
 
         Raises:
             UnsupportedTransport: the pair does not exist.
@@ -152,7 +157,8 @@ class Agent:
                 provider=provider_name,
                 transport=transport_name,
                 config=config,
-                tools=tuple(tools),
+                tools=tuple(tool if isinstance(tool, str) else tool.target for tool in tools),
+                approvals=tuple(tool for tool in tools if isinstance(tool, ApprovalRule)),
                 tags=tuple(tags),
                 metadata=dict(metadata or {}),
                 apology=apology,
@@ -161,6 +167,24 @@ class Agent:
             return function
 
         return declare
+
+    def watch(self, session: str, *rules: Rule) -> None:
+        """Let stream rules stand over the text of a session declared before, after those it has already.
+
+        Args:
+            session: Its name, the second half of its target.
+            rules: What to watch for, and what to do about it; see `agentfield_rt.rules`.
+
+        Raises:
+            ValueError: no session of this name is declared.
+            RefusedRule: a rule cannot be held as it is declared; none of them is taken.
+        """
+        definition = self.sessions.get(session)
+        if definition is None:
+            raise ValueError(f"{self.node_id} has no session {session!r}; declare it first")
+        together = (*definition.stream_rules, *rules)
+        compile_rules(together)
+        self.sessions[session] = replace(definition, stream_rules=together)
 
     def bind(self, executor: Executor) -> None:
         """Let `app.call` reach the workflow; a control plane does this when the agent joins it."""

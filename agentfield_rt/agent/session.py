@@ -6,7 +6,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from agentfield_rt.core.records import Decision
+from agentfield_rt.deliveries import DEADLINE_S, DeliveryOutcome
 from agentfield_rt.errors import CloseReason, Reason, SessionClosed
+from agentfield_rt.sinks import Destination, Output, Sink
 from agentfield_rt.voice.link import SessionLink, Turn, UtteranceState, UtteranceTicket
 
 
@@ -104,6 +107,33 @@ class RealtimeSession:
             ExecutionFailed: it does not exist, raised, or was cancelled.
         """
         return await self._link.call(target, {name: plain(value) for name, value in arguments.items()})
+
+    async def deliver(
+        self,
+        output: Output,
+        destination: Destination,
+        sink: Sink | None,
+        *,
+        required: bool = False,
+        deadline_s: float = DEADLINE_S,
+    ) -> DeliveryOutcome:
+        """Hand `output` to the outside, at most once, and all of it recorded; see `Deliveries.deliver`.
+
+        Raises:
+            RepairNeeded: an earlier try may have arrived; `session.reconcile` comes first.
+            IllegalCommand: it was given up in doubt, or too much is under way.
+        """
+        return await self._link.deliveries.deliver(
+            output, destination, sink, required=required, deadline_s=deadline_s
+        )
+
+    async def reconcile(self, op_id: str, decision: Decision) -> None:
+        """Say what became of a delivery in doubt; see `Deliveries.reconcile`.
+
+        Raises:
+            IllegalCommand: it is not in doubt, or was decided otherwise.
+        """
+        await self._link.deliveries.reconcile(op_id, decision)
 
     async def interrupt(self) -> None:
         """Stop what is being said and skip what waits; returns when it is silent."""

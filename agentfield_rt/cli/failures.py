@@ -20,6 +20,8 @@ class ExitCode(IntEnum):
     SERVER = 3
     """The server's or the machine's fault: HTTP 401, 403, 5xx, no connection, an answer that is none."""
     INTERRUPTED = 130
+    PIPE_CLOSED = 141
+    """Whoever reads has seen enough (`af … | head`); what a shell says of other tools then."""
 
 
 class Failure(Exception):

@@ -97,13 +97,48 @@ def verify(
     was cut and signed anew.
 
     Exit code 0: all of it is what was written. 1: it is not, and the first bad record of each run is named.
-    3: the journal could not be read. In JSON: ok, runs, records, checkpoints, findings.
+    3: the journal could not be read. In JSON: ok, runs, records, checkpoints, findings,
+    and passed_over: the files of a folder that were not verified, and why.
 
     Example: [bold]af journal verify --earlier /mnt/safe/checkpoints --key /mnt/safe/journal.pub[/bold]
     """
     from agentfield_rt.cli.journal_verification import print_verification
 
     raise typer.Exit(print_verification(data, run, keys=key or [], earlier=earlier, as_json=as_json))
+
+
+@journal.command()
+def audit(
+    place: Annotated[
+        str,
+        typer.Argument(
+            metavar="[URL]",
+            envvar="AGENTFIELD_RT_DATA",
+            help="A data folder, a journal file, or a journal's URL",
+            show_default=False,
+        ),
+    ] = DATA,
+    run: Run = None,
+    *,
+    sentinel: Annotated[
+        list[str] | None,
+        typer.Option(help="Text that must not occur in any record", show_default=False),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check every record against what the runtime promises: of one run, or of all.
+
+    Each finding has a stable code that begins with the number of the promise. `verify` asks whether the
+    records are those that were written; this asks whether they are right.
+
+    Exit code 0: clean. 1: there are findings. 2: the journal could not be read. In JSON: ok, runs, records,
+    open_operations, findings, left_out.
+
+    Example: [bold]af journal audit .agentfield run_20261121_0833[/bold]
+    """
+    from agentfield_rt.cli.journal_audit import print_audit
+
+    raise typer.Exit(print_audit(place, run, sentinels=sentinel or [], as_json=as_json))
 
 
 @journal.command()

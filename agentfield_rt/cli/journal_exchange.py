@@ -17,19 +17,25 @@ from agentfield_rt.cli.failures import ExitCode, Failure
 from agentfield_rt.cli.journal_options import EVERY_RUN
 from agentfield_rt.cli.journal_reading import file_at, find_run, is_url, journal_url, reading, shown
 from agentfield_rt.cli.printing import counting, stdout, write_result
+from agentfield_rt.plane.control_plane import journal_path
 
 
 class Shape(Enum):
     """What an exported file is for."""
 
     PROOF = auto()
+    PROOF_WITH_LEAVES = auto()
     JSON_LINES = auto()
     PARQUET = auto()
+
+    @property
+    def proves(self) -> bool:
+        return self in (Shape.PROOF, Shape.PROOF_WITH_LEAVES)
 
 
 def print_export(data: str, run: str, file: Path, *, shape: Shape, as_json: bool) -> None:
     """Export a run, or for analysis all of them."""
-    if run == EVERY_RUN and shape is Shape.PROOF:
+    if run == EVERY_RUN and shape.proves:
         raise Failure("only one run fits in a file that proves itself; name it, or add --json-lines")
     try:
         with counting("Exporting") as progress:
@@ -49,9 +55,11 @@ async def _export(
     data: str, run: str, file: Path, *, shape: Shape, progress: Callable[[int], None]
 ) -> dict[str, object]:
     async with reading(data) as journal:
-        if shape is not Shape.PROOF:
+        if not shape.proves:
             return await _export_table(journal, run, file, shape=shape, progress=progress)
-        header = await export_run(journal, await find_run(journal, run), file, progress=progress)
+        leaves = shape is Shape.PROOF_WITH_LEAVES
+        run_id = await find_run(journal, run)
+        header = await export_run(journal, run_id, file, leaves=leaves, progress=progress)
     return {
         "file": str(file),
         "run_id": header.run_id,
@@ -124,4 +132,8 @@ async def _upgrade(source_url: str, target_url: str, progress: Callable[[int], N
 
 def _new_or_old(place: str) -> str:
     """The URL of a journal that need not be there."""
-    return place if is_url(place) else f"sqlite:///{file_at(place)}"
+    if is_url(place):
+        return place
+    path = Path(place)
+    folder = not path.exists() and not path.suffix  # a data folder to be, such as `.agentfield`
+    return f"sqlite:///{journal_path(path) if folder else file_at(place)}"

@@ -20,6 +20,12 @@ def export_run(  # noqa: PLR0913 - what a shell gives
     json_lines: Annotated[
         bool, typer.Option("--json-lines", help="One record a line, for analysis; proves nothing")
     ] = False,
+    leaves: Annotated[
+        bool,
+        typer.Option(
+            "--leaves", help="Add what any checkpoint can be compared with; it names the other runs"
+        ),
+    ] = False,
     parquet: Annotated[
         bool, typer.Option("--parquet", help="One table, for analysis; needs agentfield-rt[parquet]")
     ] = False,
@@ -27,16 +33,18 @@ def export_run(  # noqa: PLR0913 - what a shell gives
 ) -> None:
     """Write a run to one file that proves itself, with the newest signed checkpoint that saw it.
 
-    No words are in it: they are in the content store. Check it with af journal verify --data FILE.
+    No words are in it: they are in the content store. Check it with af journal verify --data FILE; with
+    --leaves it can be checked against any checkpoint (--earlier), and shows that it was not cut.
 
     Examples: [bold]af journal export run_20261121_0833 call.jsonl[/bold],
     [bold]af journal export all records.parquet --parquet[/bold]
     """
     from agentfield_rt.cli.journal_exchange import Shape, print_export
 
-    if json_lines and parquet:
-        raise typer.BadParameter("choose one of --json-lines and --parquet")
-    shape = Shape.JSON_LINES if json_lines else Shape.PARQUET if parquet else Shape.PROOF
+    if json_lines + parquet + leaves > 1:
+        raise typer.BadParameter("choose one of --json-lines, --parquet and --leaves")
+    proof = Shape.PROOF_WITH_LEAVES if leaves else Shape.PROOF
+    shape = Shape.JSON_LINES if json_lines else Shape.PARQUET if parquet else proof
     print_export(data, run, file, shape=shape, as_json=as_json)
 
 

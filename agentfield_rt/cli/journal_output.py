@@ -6,20 +6,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
-from rich.markup import escape
 from rich.table import Table
 
+from agentfield_journal import JournalCorrupt
 from agentfield_journal.envelope import Envelope
 from agentfield_journal.tools import Stats, measure
 from agentfield_rt.cli.failures import Failure
 from agentfield_rt.cli.journal_reading import find_run, read_texts, reading
-from agentfield_rt.cli.journal_rows import rows
-from agentfield_rt.cli.printing import counting, stdout, write_result
+from agentfield_rt.cli.journal_rows import payload_of, rows
+from agentfield_rt.cli.printing import counting, interruptible, literal, stdout, write_result
 from agentfield_rt.timeline import read_timeline, timeline_svg, timeline_text
 
-_PAYLOAD = msgspec.msgpack.Decoder(dict[str, Any])
-ENDED = {"run_completed": "completed", "run_failed": "failed"}
+ENDED = {"run_completed": "completed", "run_failed": "failed", "run_cancelled": "cancelled"}
 """A run's last record, and what it says."""
 
 
@@ -36,7 +34,7 @@ def print_runs(data: str, *, as_json: bool) -> None:
     for run in runs:
         started = datetime.fromtimestamp(run["first_at_ms"] / 1e3, UTC).strftime("%Y-%m-%d %H:%M:%S")
         took = f"{(run['last_at_ms'] - run['first_at_ms']) / 1e3:.1f} s"
-        table.add_row(run["run_id"], started, took, str(run["records"]), run["state"])
+        table.add_row(literal(run["run_id"]), started, took, str(run["records"]), run["state"])
     stdout().print(table)
 
 
@@ -81,9 +79,9 @@ def print_records(data: str, run: str | None, *, content: bool, every: bool, as_
             f"{row.at_ms / 1e3:.3f} s",
             f"{coloured(kind)}{took}",
             row.turn,
-            escape(row.details),
+            literal(row.details),
         )
-    stdout().print(f"[bold]{envelopes[0].run_id}[/bold]")
+    stdout().print(f"[bold]{literal(envelopes[0].run_id)}[/bold]")
     stdout().print(table)
     if hidden := len(envelopes) - shown:
         stdout().print(
@@ -93,7 +91,7 @@ def print_records(data: str, run: str | None, *, content: bool, every: bool, as_
 
 def print_stats(data: str, *, as_json: bool) -> None:
     """What a journal holds, in figures."""
-    with counting("Counting") as progress:
+    with interruptible(), counting("Counting") as progress:
         found = asyncio.run(_measure(data, progress))
     if as_json:
         write_result(found)
@@ -129,12 +127,15 @@ def print_timeline(data: str, run: str | None, *, content: bool, svg: Path | Non
         columns = stdout().width if stdout().is_terminal else 100
         stdout().print(timeline_text(envelopes, texts=texts, columns=columns), markup=False, soft_wrap=True)
     else:
-        stdout().print(f"The timeline of {envelopes[0].run_id} is in {svg}", soft_wrap=True)
+        stdout().print(f"The timeline of {envelopes[0].run_id} is in {svg}", soft_wrap=True, markup=False)
 
 
 async def _read(data: str, run: str | None, *, content: bool) -> tuple[list[Envelope], dict[str, str]]:
     async with reading(data) as journal:
-        envelopes = await journal.read(await find_run(journal, run))
+        run_id = await find_run(journal, run)
+        envelopes = await journal.read(run_id)
+    if not envelopes:
+        raise JournalCorrupt(f"run {run_id} is listed and has no records", run_id=run_id, seq=1)
     return envelopes, await read_texts(data, envelopes) if content else {}
 
 
@@ -147,7 +148,7 @@ def record_view(envelope: Envelope, texts: dict[str, str] | None = None) -> dict
         "session_id": envelope.session_id,
         "turn_id": envelope.turn_id,
         "op_id": envelope.op_id,
-        "data": _PAYLOAD.decode(envelope.payload),
+        "data": payload_of(envelope),
         "hash": envelope.hash.hex(),
     }
     if texts is not None and envelope.content_refs:
@@ -157,6 +158,7 @@ def record_view(envelope: Envelope, texts: dict[str, str] | None = None) -> dict
 
 def coloured(kind: str) -> str:
     """A record's kind, in the colour of what it means."""
+    kind = literal(kind)
     if kind.endswith(("_failed", "_unknown", "_lost", "_denied", "_dropped")):
         return f"[red]{kind}[/red]"
     if "turn_" in kind or "utterance_" in kind or "session_" in kind:

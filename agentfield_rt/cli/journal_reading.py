@@ -33,7 +33,7 @@ def journal_file(place: str) -> Path:
         Failure: there is none, or it is on a server.
     """
     if is_url(place):
-        raise Failure(f"{place} is no folder or file on this machine; --data must name one for this")
+        raise Failure(f"{shown(place)} is no folder or file on this machine; --data must name one for this")
     path = file_at(place)
     if not path.is_file():
         raise Failure(f"there is no journal at {path}; --data names a data folder, a journal file or its URL")
@@ -70,7 +70,13 @@ async def reading(place: str) -> AsyncGenerator[StoreJournal]:
 
 def shown(url: str) -> str:
     """A journal's URL without the credentials that may be in it; a path for a file."""
-    return re.sub(r"//[^/@]*@", "//", url.removeprefix("sqlite:///"))
+    if (path := url.removeprefix("sqlite:///")) != url or not is_url(url):
+        return path
+    scheme, _, rest = url.partition("://")
+    place, _, parameters = rest.partition("?")
+    if "@" in parameters:  # a password with `?` in it looks the same: nothing here is surely none
+        place = "…"
+    return f"{scheme}://{place.rpartition('@')[2]}" if rest else url
 
 
 async def find_run(journal: StoreJournal, name: str | None) -> str:

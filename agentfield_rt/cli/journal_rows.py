@@ -9,10 +9,19 @@ import msgspec
 from agentfield_journal.envelope import Envelope
 from agentfield_rt.frames import Media
 
-_PAYLOAD = msgspec.msgpack.Decoder(dict[str, Any])
 _ROUTINE = frozenset({"realtime_output_receive_requested", "realtime_output_received"})
 _SHOWN_ELSEWHERE = frozenset({"op_id", "frame_id"})
 _ID_CHARACTERS = 12
+
+
+def payload_of(envelope: Envelope) -> dict[str, Any]:
+    """A record's payload as a map of JSON's types; one that is no such map as what it is, under `payload`."""
+    try:
+        payload = msgspec.msgpack.decode(envelope.payload)
+        json = msgspec.to_builtins(payload, str_keys=True)
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
+        json = envelope.payload.hex()
+    return cast(dict[str, Any], json) if isinstance(json, dict) else {"payload": json}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +50,13 @@ def rows(envelopes: Sequence[Envelope], texts: Mapping[str, str], *, every: bool
     turns: dict[str, str] = {}
     routine: set[str | None] = set()
     for envelope in envelopes:
-        data = _PAYLOAD.decode(envelope.payload)
+        data = payload_of(envelope)
         opened_ns = began_ns.get(envelope.request_record_id or "")
         began_ns[envelope.record_id] = envelope.at_ns
         if envelope.turn_id is not None:
             turns.setdefault(envelope.turn_id, f"turn {len(turns) + 1}")
-        if envelope.kind == "realtime_input_send_requested" and data["media"] == Media.AUDIO:
-            routine.add(envelope.record_id)  # fifty a second
+        if envelope.kind == "realtime_input_send_requested" and data.get("media") == Media.AUDIO:
+            routine.add(envelope.record_id)  # again and again while the microphone is open
         is_routine = envelope.kind in _ROUTINE or envelope.record_id in routine
         is_routine |= envelope.kind == "realtime_input_sent" and envelope.request_record_id in routine
         if is_routine and not every:
@@ -65,7 +74,7 @@ def rows(envelopes: Sequence[Envelope], texts: Mapping[str, str], *, every: bool
 
 def details(envelope: Envelope) -> str:
     """The fields of one record by itself, `name=value`; references stay references."""
-    return ", ".join(_details(_PAYLOAD.decode(envelope.payload), envelope, {}))
+    return ", ".join(_details(payload_of(envelope), envelope, {}))
 
 
 def _details(data: Mapping[str, Any], envelope: Envelope, texts: Mapping[str, str]) -> Iterator[str]:
@@ -74,15 +83,27 @@ def _details(data: Mapping[str, Any], envelope: Envelope, texts: Mapping[str, st
     for name, value in data.items():
         if name in _SHOWN_ELSEWHERE:
             continue
-        if name.endswith("_ref"):
+        if name.endswith("_ref") and isinstance(value, str):
             said = texts.get(value)
             yield f"{name.removesuffix('_ref')}=“{said}”" if said is not None else f"{name}={_short(value)}"
-        elif name.endswith("_ns"):
+        elif name.endswith("_ns") and isinstance(value, int):
             yield f"{name.removesuffix('_ns')}={(envelope.at_ns - value) / 1e6:.0f} ms before"
+        elif isinstance(value, dict):
+            yield f"{name}={_mapping(cast(dict[str, object], value)) or '-'}"
         elif isinstance(value, list):
             yield f"{name}={' '.join(map(str, cast(list[object], value))) or '-'}"
         else:
-            yield f"{name}={_short(value) if name.endswith('_id') else value}"
+            yield f"{name}={_short(value) if name.endswith('_id') and isinstance(value, str) else value}"
+
+
+def _mapping(value: Mapping[str, object]) -> str:
+    """Audio that flowed as its length; counts by name as `name:count`."""
+    match value:
+        case {"digest": _, "frames": frames, "duration_ms": int(duration_ms)}:
+            return f"{frames} frames, {duration_ms / 1000:.2f} s"
+        case _:
+            pass
+    return " ".join(f"{name}:{count}" for name, count in value.items())
 
 
 def _short(identifier: str) -> str:

@@ -3,14 +3,12 @@
 import asyncio
 from datetime import UTC, datetime
 
-from rich.markup import escape
-
 from agentfield_journal import StoreJournal
 from agentfield_journal.envelope import Envelope
 from agentfield_rt.cli.journal_output import ENDED, coloured, record_view
 from agentfield_rt.cli.journal_reading import find_run, reading
 from agentfield_rt.cli.journal_rows import details
-from agentfield_rt.cli.printing import stdout, write_result
+from agentfield_rt.cli.printing import literal, stdout, write_result
 
 _POLL_S = 0.1
 
@@ -23,7 +21,7 @@ def follow_run(data: str, run: str | None, *, last: int, as_json: bool) -> None:
 async def _follow_run(data: str, run: str | None, *, last: int, as_json: bool) -> None:
     async with reading(data) as journal:
         run_id = await find_run(journal, run)
-        seq = next(head.seq for head in await journal.heads() if head.run_id == run_id)
+        seq = max((head.seq for head in await journal.heads_of([run_id])), default=0)
         async for record in journal.subscribe(run_id, after=max(seq - max(last, 1), 0)):
             if record.seq > seq - last:
                 _print(record, as_json=as_json)
@@ -62,7 +60,7 @@ def _print(record: Envelope, *, as_json: bool) -> None:
         return
     at = datetime.fromtimestamp(record.at_ns / 1e9, UTC).strftime("%H:%M:%S.%f")[:-3]
     stdout().print(
-        f"[dim]{at} {escape(record.run_id)} {record.seq:>5}[/dim] {coloured(record.kind)}"
-        f" [dim]{escape(details(record))}[/dim]",
+        f"[dim]{at} {literal(record.run_id)} {record.seq:>5}[/dim] {coloured(record.kind)}"
+        f" [dim]{literal(details(record))}[/dim]",
         soft_wrap=True,
     )

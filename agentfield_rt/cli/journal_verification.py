@@ -5,15 +5,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
-from rich.markup import escape
 
-from agentfield_journal import Report, open_journal, verify
-from agentfield_journal.evidence.checkpoints import read_notes
+from agentfield_journal import Report, verify
 from agentfield_journal.evidence.notes import VerifierKey
+from agentfield_journal.evidence.places import read_notes
 from agentfield_journal.tools import verify_path
+from agentfield_journal.verification import Finding
 from agentfield_rt.cli.failures import ExitCode, Failure
-from agentfield_rt.cli.journal_reading import file_at, find_run, is_url, journal_file, journal_url
-from agentfield_rt.cli.printing import counting, stdout, write_result
+from agentfield_rt.cli.journal_reading import file_at, find_run, is_url, journal_file, reading
+from agentfield_rt.cli.printing import counting, interruptible, literal, stdout, write_result
 from agentfield_rt.plane.evidence import EvidenceFiles
 
 
@@ -24,13 +24,23 @@ class _Evidence(msgspec.Struct, frozen=True):
     earlier: list[str]
 
 
+class _PassedOver(msgspec.Struct, frozen=True):
+    """A file in a folder that was not verified."""
+
+    file: str
+    why: str
+
+
 def print_verification(
     data: str, run: str | None, *, keys: Sequence[str], earlier: Sequence[Path] | None, as_json: bool
 ) -> ExitCode:
     """Whether what is stored is what was written."""
     evidence = _gather(data, keys, earlier)
-    with counting("Checking") as progress:
-        reports = asyncio.run(_check(data, run, evidence, progress))
+    others: list[_PassedOver] = []
+    with interruptible(), counting("Checking") as progress:
+        reports = asyncio.run(_check(data, run, evidence, others, progress=progress))
+    if keys:
+        reports = {name: _signed(report) for name, report in reports.items()}
     if not reports:
         raise Failure(f"there is neither a journal nor an exported run in {data}")
     whole = _joined(reports)
@@ -42,10 +52,13 @@ def print_verification(
                 "records": whole.records,
                 "checkpoints": whole.checkpoints,
                 "findings": [msgspec.to_builtins(finding) for finding in whole.findings],
+                "passed_over": [msgspec.to_builtins(other) for other in others],
             }
         )
     else:
         _print_findings(reports, whole)
+        for other in others:
+            stdout().print(f"[dim]Passed over: {literal(other.file)}, {other.why}[/dim]", soft_wrap=True)
     return ExitCode.OK if whole.sound else ExitCode.UNSOUND
 
 
@@ -75,23 +88,42 @@ def _read_keys(text: str) -> list[VerifierKey]:
 
 
 async def _check(
-    data: str, run: str | None, evidence: _Evidence, progress: Callable[[int], None]
+    data: str,
+    run: str | None,
+    evidence: _Evidence,
+    others: list[_PassedOver],
+    *,
+    progress: Callable[[int], None],
 ) -> dict[str, Report]:
     trusted, earlier = evidence.trusted, evidence.earlier
     if run is not None or is_url(data):
-        async with open_journal(journal_url(data), read_only=True) as journal:
+        async with reading(data) as journal:
             run_id = await find_run(journal, run) if run is not None else None
             report = await verify(journal, run_id=run_id, trusted=trusted, earlier=earlier, progress=progress)
         return {data: report}
-    reports = await verify_path(_whole(data), trusted=trusted, earlier=earlier, progress=progress)
+    reports = await verify_path(
+        _whole(data),
+        trusted=trusted,
+        earlier=earlier,
+        progress=progress,
+        passed_over=lambda file, why: others.append(_PassedOver(str(file), why)),
+    )
     return {str(path): report for path, report in reports.items()}
+
+
+def _signed(report: Report) -> Report:
+    """With a finding when no checkpoint was signed: whoever names a key asks whether one was."""
+    if report.checkpoints or not report.sound:
+        return report
+    problem = "there is no checkpoint, so nothing shows that whoever has the key saw this journal"
+    return msgspec.structs.replace(report, findings=[Finding(run_id="", seq=0, problem=problem)])
 
 
 def _whole(data: str) -> Path:
     """A data folder's journal; any other folder or file as it is.
 
     Raises:
-        Failure: there is nothing, or a file of something else.
+        Failure: there is nothing, or a file of something else, also by its name.
     """
     folder = Path(data)
     if folder.is_dir() and not EvidenceFiles.beside(folder).journal.is_file():
@@ -99,7 +131,7 @@ def _whole(data: str) -> Path:
     path = journal_file(data)
     with path.open("rb") as file:
         start = file.read(16)
-    if start[:1] != b"{" and start != b"SQLite format 3\x00":
+    if start[:1] != b"{" and start != b"SQLite format 3\x00" and path.suffix != ".db":
         raise Failure(f"{path} is neither a journal nor an exported run")
     return path
 
@@ -123,8 +155,8 @@ def _print_findings(reports: dict[str, Report], whole: Report) -> None:
             stdout().print("[dim]No signature was checked: --key names the key that signs[/dim]")
         return
     for name, report in reports.items():
-        where = f"{escape(name)}: " if len(reports) > 1 else ""
+        where = f"{literal(name)}: " if len(reports) > 1 else ""
         for finding in report.findings:
-            record = f"{escape(finding.run_id)} record {finding.seq}: " if finding.run_id else ""
-            stdout().print(f"[red]✗[/red] {where}{record}{escape(finding.problem)}", soft_wrap=True)
+            record = f"{literal(finding.run_id)} record {finding.seq}: " if finding.run_id else ""
+            stdout().print(f"[red]✗[/red] {where}{record}{literal(finding.problem)}", soft_wrap=True)
     stdout().print(f"{counted} are sound; what follows a bad record cannot be trusted")

@@ -2,15 +2,21 @@
 
 import contextlib
 import functools
+import os
+import signal
 import sys
 from collections.abc import Callable, Generator
 from enum import StrEnum
+from types import FrameType
 from typing import Any
 
 import msgspec
 from rich.console import Console
 from rich.markup import escape
 
+from agentfield_rt.cli.failures import ExitCode
+
+_CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 0xA0))}
 _PIPED_COLUMNS = 200  # a table that is piped must not lose words to a width nobody sees
 
 
@@ -41,9 +47,34 @@ def counting(doing: str) -> Generator[Callable[[int], None]]:
         yield lambda count: status.update(f"{doing} … {count} records")
 
 
+@contextlib.contextmanager
+def interruptible() -> Generator[None]:
+    """Let Ctrl-C end the process at once. Only around what leaves nothing half done, such as reading.
+
+    Else it would wait for the thread that reads, for as long as SQLite looks through a large file.
+    """
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        stderr().show_cursor()
+        os._exit(ExitCode.INTERRUPTED)
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:  # in the background of a shell's script
+        signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def literal(text: str) -> str:
+    """`text` from a record as rich is to print it: not as markup, and with nothing that steers a terminal."""
+    return escape(text.translate(_CONTROLS))
+
+
 def complain(message: str) -> None:
     """Print an error as one line."""
-    stderr().print(f"[bold red]af:[/bold red] {escape(' '.join(message.split()))}")
+    stderr().print(f"[bold red]af:[/bold red] {literal(' '.join(message.split()))}")
 
 
 def write_result(value: Any, form: Form = Form.JSON) -> None:

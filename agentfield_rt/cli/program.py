@@ -10,7 +10,13 @@ from typing import Annotated
 import typer
 
 from agentfield_rt import __version__
-from agentfield_rt.cli import demo_command, journal_commands, serve_commands, session_commands
+from agentfield_rt.cli import (
+    demo_command,
+    journal_commands,
+    provider_command,
+    serve_commands,
+    session_commands,
+)
 from agentfield_rt.cli.failures import ExitCode, as_failure
 from agentfield_rt.cli.printing import complain
 
@@ -29,7 +35,7 @@ program = typer.Typer(
 )
 program.command("demo")(demo_command.demo)
 program.command("serve")(serve_commands.serve)
-program.command("provider")(serve_commands.provider)
+program.add_typer(provider_command.commands)
 program.add_typer(session_commands.session, name="session")
 program.add_typer(journal_commands.journal, name="journal")
 
@@ -57,12 +63,11 @@ def run() -> int:
     try:
         program()
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else ExitCode.USER
+        return _code_of(end)
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:  # `af … | head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.OK
+    except BrokenPipeError:
+        return _pipe_closed()
     except Exception as error:
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
@@ -73,3 +78,15 @@ def run() -> int:
         complain(str(failure))
         return failure.exit_code
     return ExitCode.OK
+
+
+def _code_of(end: SystemExit) -> int:
+    if isinstance(end.__context__, BrokenPipeError):  # typer and rich say 1: a journal that is unsound
+        return _pipe_closed()
+    return end.code if isinstance(end.code, int) else ExitCode.USER
+
+
+def _pipe_closed() -> ExitCode:
+    # What is still buffered goes nowhere: Python would complain about it at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return ExitCode.PIPE_CLOSED

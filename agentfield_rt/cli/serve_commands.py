@@ -1,7 +1,5 @@
-"""`af serve` and `af provider`: the two things that run until they are told to stop."""
+"""`af serve`: runs until it is told to stop."""
 
-import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -38,24 +36,3 @@ def serve(
     from agentfield_rt.cli.serving import serve_until_stopped
 
     serve_until_stopped(agents, settings, as_json=as_json)
-
-
-def provider(
-    *,
-    host: Annotated[str, typer.Option(help="Address to listen on")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one")] = 8090,
-    seed: Annotated[int | None, typer.Option(help="Of all ids: the same calls get the same events")] = None,
-) -> None:
-    """Run the local voice provider alone, until Ctrl-C.
-
-    It speaks the OpenAI Realtime protocol and prints one line of JSON when it listens. A plane uses it when
-    AGENTFIELD_RT_LOCAL_URL names it.
-
-    Example: [bold]af provider --port 8090 --seed 7[/bold]
-    """
-    from agentfield_rt.plane.provider_processes import provider_module
-
-    arguments = [sys.executable, "-m", provider_module("local"), "--host", host, "--port", str(port)]
-    if seed is not None:
-        arguments += ["--seed", str(seed)]
-    os.execv(sys.executable, arguments)

@@ -33,6 +33,8 @@ Output = Annotated[Form, typer.Option("--output", "-o", help="How to write the a
 Json = Annotated[bool, typer.Option("--json", help="The same as -o json")]
 Registered = Annotated[str, typer.Option(help="[default: as registered]", show_default=False)]
 SessionId = Annotated[str, typer.Argument(metavar="SESSION_ID", show_default=False)]
+ApprovalId = Annotated[str, typer.Argument(metavar="APPROVAL_ID", show_default=False)]
+DecidedBy = Annotated[str, typer.Option("--by", help="Who decides; kept as content", show_default=False)]
 
 _SERVER = "http://localhost:8080"
 
@@ -134,4 +136,65 @@ def workflows(
     from agentfield_rt.cli import session_requests as requests
 
     answer = requests.workflows(requests.Connection(server, api_key), session_id)
+    write_result(answer, Form.JSON if as_json else output)
+
+
+@session.command()
+def approvals(
+    session_id: Annotated[str, typer.Argument(metavar="[SESSION_ID]", show_default=False)] = "",
+    *,
+    output: Output = Form.JSON,
+    as_json: Json = False,
+    server: Server = _SERVER,
+    api_key: ApiKey = "",
+) -> None:
+    """List what waits for somebody's approval, in one session or in all of them.
+
+    Example: [bold]af session approvals -o pretty[/bold]
+    """
+    from agentfield_rt.cli import session_requests as requests
+
+    answer = requests.approvals(requests.Connection(server, api_key), session_id)
+    write_result(answer, Form.JSON if as_json else output)
+
+
+@session.command()
+def approve(  # noqa: PLR0913 - its options
+    approval_id: ApprovalId,
+    *,
+    for_session: Annotated[bool, typer.Option(help="Later calls of the same target, too")] = False,
+    decided_by: DecidedBy = "",
+    output: Output = Form.JSON,
+    as_json: Json = False,
+    server: Server = _SERVER,
+    api_key: ApiKey = "",
+) -> None:
+    """Let it happen.
+
+    Example: [bold]af session approve APPROVAL_ID --by alice[/bold]
+    """
+    from agentfield_rt.cli import session_requests as requests
+
+    decision = "approved_for_session" if for_session else "approved"
+    answer = requests.decide(requests.Connection(server, api_key), approval_id, decision, by=decided_by)
+    write_result(answer, Form.JSON if as_json else output)
+
+
+@session.command()
+def deny(  # noqa: PLR0913 - its options
+    approval_id: ApprovalId,
+    *,
+    decided_by: DecidedBy = "",
+    output: Output = Form.JSON,
+    as_json: Json = False,
+    server: Server = _SERVER,
+    api_key: ApiKey = "",
+) -> None:
+    """Keep it from happening.
+
+    Example: [bold]af session deny APPROVAL_ID --by alice[/bold]
+    """
+    from agentfield_rt.cli import session_requests as requests
+
+    answer = requests.decide(requests.Connection(server, api_key), approval_id, "denied", by=decided_by)
     write_result(answer, Form.JSON if as_json else output)

@@ -58,6 +58,20 @@ def workflows(connection: Connection, session_id: str) -> Any:
     return connection.ask(lambda plane: plane.post_json("session workflows", "/api/v1/agentic/query", query))
 
 
+def approvals(connection: Connection, session_id: str) -> Any:
+    """What waits for an answer; without a session, everywhere."""
+    query = f"?{urlencode({'session_id': session_id})}" if session_id else ""
+    return connection.ask(lambda plane: plane.get_json("session approvals", f"/api/v1/approvals{query}"))
+
+
+def decide(connection: Connection, approval_id: str, decision: str, *, by: str) -> Any:
+    """What holds now."""
+    path = f"/api/v1/approvals/{_segment(approval_id)}/decision"
+    body = {"decision": decision, "decided_by": by or None}
+    what = "session deny" if decision == "denied" else "session approve"
+    return connection.ask(lambda plane: plane.post_json(what, path, body))
+
+
 def read_offer(sdp: str | None) -> bytes:
     """The SDP offer: given, in a file, or on stdin.
 

@@ -22,7 +22,7 @@ from agentfield_rt.errors import (
     SessionClosed,
     UnsupportedTransport,
 )
-from agentfield_rt.plane import http_executions, http_sessions
+from agentfield_rt.plane import approvals, http_executions, http_sessions
 from agentfield_rt.plane.control_plane import open_control_plane
 from agentfield_rt.plane.errors import PlaneError
 from agentfield_rt.plane.guards import BodyLimit, OwnNames, SameOrigin, SecurityHeaders
@@ -61,6 +61,7 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
     app.add_exception_handler(Exception, _admit)
     app.include_router(http_sessions.router, prefix="/api/v1")
     app.include_router(http_executions.router, prefix="/api/v1")
+    app.include_router(approvals.router, prefix="/api/v1")
     app.include_router(http_executions.workflows)
 
     @app.get("/health", tags=["operation"])

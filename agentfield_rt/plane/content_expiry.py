@@ -13,22 +13,32 @@ log = logging.getLogger(__name__)
 
 _EVERY_S = 3_600.0
 _DAY_NS = 86_400_000_000_000
-_EXPIRING = (Retention.RUN, Retention.SESSION)
+
+
+def days_kept(settings: Settings) -> dict[Retention, int]:
+    """How many days content of each class is kept. Not in it: `ephemeral`, which is never stored, and
+    `durable`, which is kept until it is erased."""
+    if settings.content_days == 0:
+        return {}
+    return {Retention.RUN: settings.content_days, Retention.SESSION: settings.content_days}
 
 
 @asynccontextmanager
 async def expire_content(
     content: ContentStore, settings: Settings, *, clock: Callable[[], int] = system_clock
 ) -> AsyncGenerator[None]:
-    """Delete what runs and sessions left longer than `content_days` ago, at once and then every hour."""
-    if settings.content_days == 0:
+    """Delete what is older than its class is kept for, at once and then every hour."""
+    days = days_kept(settings)
+    if not days:
         yield
         return
 
     async def expire() -> None:
-        before_ns = clock() - settings.content_days * _DAY_NS
+        now_ns = clock()
         try:
-            gone = await content.expire(before_ns=dict.fromkeys(_EXPIRING, before_ns))
+            gone = await content.expire(
+                before_ns={retention: now_ns - kept * _DAY_NS for retention, kept in days.items()}
+            )
         except JournalError as error:
             log.warning("content could not be expired: %s", error)
             return

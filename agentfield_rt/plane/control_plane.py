@@ -6,13 +6,22 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from agentfield_journal import ContentStore, JournalConflict, StoreJournal, open_content, open_journal
+from agentfield_journal import (
+    ContentStore,
+    JournalConflict,
+    QueuedContentStore,
+    StoreJournal,
+    open_content,
+    open_journal,
+)
 from agentfield_rt.agent import Agent
 from agentfield_rt.config import Settings
 from agentfield_rt.plane.content_expiry import expire_content
 from agentfield_rt.plane.errors import DataDirectoryInUse, DataDirectoryUnusable
 from agentfield_rt.plane.evidence import keep_evidence
 from agentfield_rt.plane.executions import Executions
+from agentfield_rt.plane.left_erasures import finish_left_erasures
+from agentfield_rt.plane.left_runs import end_left_runs
 from agentfield_rt.plane.nodes import Nodes
 from agentfield_rt.plane.providers import Providers
 from agentfield_rt.plane.runs import Runs
@@ -37,7 +46,7 @@ def journal_path(data: Path) -> Path:
     return data / "journal.db"
 
 
-async def _open_data(data: Path, stack: AsyncExitStack) -> tuple[StoreJournal, ContentStore]:
+async def _open_data(data: Path, stack: AsyncExitStack) -> tuple[StoreJournal, QueuedContentStore]:
     """The journal first: whoever has its lock has the whole directory."""
     try:
         await asyncio.to_thread(data.mkdir, parents=True, exist_ok=True)
@@ -71,6 +80,8 @@ async def open_control_plane(
     async with AsyncExitStack() as stack:
         journal, content = await _open_data(settings.data, stack)
         nodes = Nodes(agents)
+        await end_left_runs(journal)
+        await finish_left_erasures(journal, content)
         runs = Runs(journal)
         await stack.enter_async_context(keep_evidence(journal, runs, settings))
         await stack.enter_async_context(expire_content(content, settings))

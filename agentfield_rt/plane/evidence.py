@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentfield_journal import JournalError, StoreJournal
-from agentfield_journal.evidence.checkpoints import Checkpointer, CheckpointFile
+from agentfield_journal.evidence.checkpoints import Checkpointer
 from agentfield_journal.evidence.notes import Signer, load_or_make_signer
+from agentfield_journal.evidence.places import CheckpointFile
 from agentfield_rt.config import Settings
 from agentfield_rt.plane.errors import DataDirectoryUnusable
 from agentfield_rt.plane.recurring import recurring

@@ -226,7 +226,7 @@ class Executions:
             result_ref = self._keep(plain, request)
         except InvalidInput as error:
             return self._failed(execution, Reason.INVALID_REQUEST, str(error))
-        except (Exception, SystemExit) as error:  # `sys.exit` in a library ends its caller, not the server
+        except (Exception, BaseExceptionGroup, SystemExit) as error:  # an exit in a library ends no server
             log.warning("%s raised %s", request.target, type(error).__name__)
             return self._failed(execution, Reason.HANDLER_ERROR, f"{type(error).__name__}: {error}")
         execution.status, execution.result = ExecutionStatus.SUCCEEDED, plain

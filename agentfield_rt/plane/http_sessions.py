@@ -167,7 +167,7 @@ async def _body(request: Request, bytes_max: int) -> bytes:
 
 @router.websocket("/session-instances/{session_id}/media")
 async def media(session_id: str, websocket: WebSocket) -> None:
-    """Audio of a `transport=websocket` session."""
+    """Audio of a `transport=websocket` or `audio_turns` session."""
     await carry_media(websocket.app.state.plane, websocket, session_id)
 
 
@@ -175,7 +175,7 @@ async def media(session_id: str, websocket: WebSocket) -> None:
 async def text_input(session_id: str, body: InputBody, plane: Plane) -> dict[str, str]:
     """A turn the user typed."""
     session = plane.sessions.get(session_id)
-    if session.spec.transport == "websocket" and session.phase == "idle":
+    if session.spec.carries_audio and session.phase == "idle":
         await session.connect()
     return {"turn_id": await session.hear_text(body.text)}
 

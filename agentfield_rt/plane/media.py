@@ -61,8 +61,8 @@ async def carry_media(plane: ControlPlane, socket: WebSocket, session_id: str) -
     await socket.accept()
     try:
         session = plane.sessions.get(session_id)
-        if session.spec.transport != "websocket":
-            raise IllegalCommand(f"the media socket is for transport=websocket, not {session.spec.transport}")
+        if not session.spec.carries_audio:
+            raise IllegalCommand("the media socket is not for transport=webrtc: send an SDP offer instead")
         await session.connect(caller=WebSocketCaller(socket))
     except RealtimeError as error:
         await _refuse(socket, error)

@@ -20,6 +20,11 @@ def new_execution_id() -> str:
     return f"{_EXECUTION}{_stamp()}_{secrets.token_hex(8)}"
 
 
+def new_tool_call_id() -> str:
+    """Of a call that a caller makes over HTTP; the model's calls have the provider's id."""
+    return f"tool_{_stamp()}_{secrets.token_hex(8)}"
+
+
 def run_id_of(session_id: str) -> str:
     """The run a session is journaled in; what is no session's id, a run's own id say, stays as it is."""
     return _RUN + session_id.removeprefix(_SESSION) if session_id.startswith(_SESSION) else session_id

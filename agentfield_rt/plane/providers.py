@@ -53,8 +53,12 @@ class Providers:
     async def _provider_settings(self, provider: str, transport: str) -> ProviderSettings:
         if provider == "local":
             return ProviderSettings(base_url=f"{await self.start_local()}/v1", api_key="local")
-        key = self.settings.openai_api_key
+        settings = self.settings
+        if provider == "openrouter":
+            key, base_url = settings.openrouter_api_key, settings.openrouter_base_url
+        else:
+            key, base_url = settings.openai_api_key, settings.openai_base_url
         if key is None:
-            pair = f"provider={provider} transport={transport}"
-            raise ProviderUnavailable(f"OPENAI_API_KEY is required for {pair}")
-        return ProviderSettings(base_url=self.settings.openai_base_url, api_key=key.get_secret_value())
+            name = f"{provider.upper()}_API_KEY"
+            raise ProviderUnavailable(f"{name} is required for provider={provider} transport={transport}")
+        return ProviderSettings(base_url=base_url, api_key=key.get_secret_value())

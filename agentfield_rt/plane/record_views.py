@@ -1,6 +1,6 @@
 """A record as JSON for people and pages, with the text behind its references where it may be shown."""
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -19,11 +19,20 @@ async def record_view(envelope: Envelope, content: ContentStore | None) -> dict[
         "session_id": envelope.session_id,
         "turn_id": envelope.turn_id,
         "op_id": envelope.op_id,
-        "data": _PAYLOAD.decode(envelope.payload),
+        "data": _plain(_PAYLOAD.decode(envelope.payload)),
     }
     if content is not None and envelope.content_refs:
         view["content"] = {ref: await _text(ref, content) for ref in envelope.content_refs}
     return view
+
+
+def _plain(value: object) -> Any:
+    """JSON has no bytes: digests as hex, as everywhere else."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in cast(dict[str, object], value).items()}
+    return value
 
 
 async def _text(ref: str, content: ContentStore) -> str | None:

@@ -3,18 +3,21 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Coroutine, Generator, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from msgspec import json
+
 from agentfield_journal import ContentStore, JournalError
 from agentfield_rt.agent import Agent, SessionDefinition
+from agentfield_rt.approvals import ApprovalRule, ApprovalSubject
 from agentfield_rt.controller import RealtimeSessionController
 from agentfield_rt.errors import CloseReason, Reason
 from agentfield_rt.plane.errors import BadRequest, Busy, NotAllowed, NotFound
 from agentfield_rt.plane.executions import Execution, Executions
 from agentfield_rt.plane.nodes import Nodes
-from agentfield_rt.plane.notation import new_session_id, run_id_of
+from agentfield_rt.plane.notation import new_session_id, new_tool_call_id, run_id_of
 from agentfield_rt.plane.providers import Providers
 from agentfield_rt.plane.runs import Runs
 from agentfield_rt.ports import ProviderAdapter, ToolSpec
@@ -65,6 +68,10 @@ class Sessions:
     def __len__(self) -> int:
         """Live sessions."""
         return sum(not session.is_over for session in self._sessions.values())
+
+    def __iter__(self) -> Iterator[VoiceSession]:
+        """Live sessions, and those that ended lately."""
+        return iter(tuple(self._sessions.values()))
 
     def get(self, session_id: str) -> VoiceSession:
         """A session that was started here.
@@ -150,7 +157,8 @@ class Sessions:
         """Run a tool for a caller; only what was on the session's list when it started.
 
         Raises:
-            NotAllowed: it is not.
+            NotAllowed: it is not, or needs an approval and did not get it; this waits for the answer.
+            IllegalCommand: a rule of the session stops it.
             BadRequest: the session is over.
         """
         session = self.get(session_id)
@@ -161,6 +169,14 @@ class Sessions:
         if wanted not in allowed.values():
             names = ", ".join(sorted(allowed.values())) or "none"
             raise NotAllowed(f"tool '{wanted}' is not allowed in this session; allowed: {names}")
+        call_id = new_tool_call_id()
+        arguments = await session.rules.arguments(call_id, arguments)
+        if (rule := session.spec.approvals.get(wanted)) is not None:
+            approval = await session.approvals.request(
+                ApprovalSubject.TOOL, rule, op_id=call_id, detail=json.encode(arguments).decode()
+            )
+            if not approval.is_granted:
+                raise NotAllowed(f"tool '{wanted}' was not approved: {approval.status}")
         return await self._executions.submit(
             ExecutionRequest(target=wanted, arguments=arguments, run_id=session.run_id, session_id=session_id)
         )
@@ -181,7 +197,8 @@ class Sessions:
     async def close(self) -> None:
         """End every live session."""
         live = [session for session in self._sessions.values() if not session.is_over]
-        await asyncio.gather(*(session.close(CloseReason.SHUTDOWN) for session in live))
+        ends = (session.close(CloseReason.SHUTDOWN) for session in live)
+        await asyncio.gather(*ends, return_exceptions=True)  # each session says itself what went wrong
         await asyncio.gather(*self._endings)
 
     def _end_if_gone(self, session: VoiceSession) -> None:
@@ -213,6 +230,8 @@ class Sessions:
             self._runs.fail(session.run_id, Reason.UNAVAILABLE)
         elif session.close_reason is CloseReason.HANDLER_FAILURE:
             self._runs.fail(session.run_id, Reason.HANDLER_ERROR)
+        elif session.close_reason is CloseReason.CANCEL:
+            self._runs.cancel(session.run_id)
         await self._release(session.run_id)
 
     def _spec(self, agent: Agent, definition: SessionDefinition, request: StartRequest) -> SessionSpec:
@@ -230,6 +249,8 @@ class Sessions:
             transport=definition.transport,
             config=config,
             tools=tools,
+            approvals={rule.target: rule for rule in _approvals(agent, definition)},
+            stream_rules=definition.stream_rules,
             tags=definition.tags,
             metadata={**definition.metadata, **(request.metadata or {})},
             apology=definition.apology,
@@ -253,7 +274,7 @@ def _tools(agent: Agent, definition: SessionDefinition) -> dict[str, str]:
     """
     tools: dict[str, str] = {}
     for tool in definition.tools:
-        target = tool if "." in tool else f"{agent.node_id}.{tool}"
+        target = _target(agent, tool)
         name = target.partition(".")[2]
         other = tools.setdefault(name, target)
         if other != target:
@@ -262,3 +283,11 @@ def _tools(agent: Agent, definition: SessionDefinition) -> dict[str, str]:
                 f"cannot tell apart: both are '{name}' to it; rename one of the reasoners"
             )
     return tools
+
+
+def _approvals(agent: Agent, definition: SessionDefinition) -> list[ApprovalRule]:
+    return [replace(rule, target=_target(agent, rule.target)) for rule in definition.approvals]
+
+
+def _target(agent: Agent, name: str) -> str:
+    return name if "." in name else f"{agent.node_id}.{name}"

@@ -1,7 +1,7 @@
 """The records of a call in which everything happened once, at times that are given."""
 
 from agentfield_journal import open_journal
-from agentfield_journal.envelope import Envelope
+from agentfield_journal.envelope import Draft, Envelope
 from agentfield_rt.core import records
 from agentfield_rt.core.records import GateAction, Record, TurnSource
 from agentfield_rt.errors import CloseReason, Reason
@@ -24,7 +24,7 @@ def _spoken(at_ms: int) -> int:
 
 
 def _heard(op_id: str, *events: str) -> Record:
-    return records.OutputReceived(op_id=op_id, cursor=1, events=events)
+    return records.OutputReceived(op_id=op_id, cursor=1, events=dict.fromkeys(events, 1))
 
 
 STORY: list[tuple[int, str | None, Record]] = [
@@ -117,17 +117,22 @@ STORY: list[tuple[int, str | None, Record]] = [
     (27_000, None, records.CloseRequested(op_id="6", reason=CloseReason.NORMAL)),
     (27_050, None, records.Closed(op_id="6", reason=CloseReason.NORMAL)),
     (27_060, None, records.SessionEnded(reason=CloseReason.NORMAL)),
-    (27_061, None, records.RunCompleted()),
 ]
+ENDED_MS = 27_061
 
 
 async def eventful_call() -> list[Envelope]:
     """The story, as a journal holds it."""
     now_ns = STARTED_NS
     async with open_journal("memory:") as journal:
-        run = await Run.open(journal, "run_20261118_eventful", clock=lambda: now_ns)
+        writer = await journal.open_run("run_20261118_eventful")
+        run = Run(writer, clock=lambda: now_ns)
         for at_ms, turn_id, record in STORY:
             now_ns = STARTED_NS + at_ms * 1_000_000
             run.append([record], Context(session_id="sess_1", turn_id=turn_id))
+        # The story shows one of everything and is not a run that could be sealed.
+        ended_ns = STARTED_NS + ENDED_MS * 1_000_000
+        session_id = "sess_1"
+        writer.append([Draft(record_id="end", kind="run_completed", at_ns=ended_ns, session_id=session_id)])
         await run.durable()
         return await journal.read(run.run_id)

@@ -125,6 +125,20 @@ def test_a_folder_of_journals_and_exports_is_verified_as_one(copy: Path, tmp_pat
     assert af("journal", "verify", "--data", tmp_path).code == 1
 
 
+def test_a_folder_s_other_files_are_named_and_a_damaged_journal_is_found(copy: Path, tmp_path: Path) -> None:
+    ran = af("journal", "verify", "--data", tmp_path, "--json")
+    assert ran.code == 0
+    assert str(copy / "checkpoints") in [other["file"] for other in ran.json["passed_over"]]
+    assert f"Passed over: {copy / 'content.db'}, a content store" in af(
+        "journal", "verify", "--data", tmp_path
+    ).out.replace("\n", "")
+    with (copy / "journal.db").open("r+b") as file:
+        file.write(b"?")
+    for place in (tmp_path, copy):
+        ran = af("journal", "verify", "--data", place, "--json")
+        assert ran.code == 1 and "damaged" in ran.json["findings"][0]["problem"]
+
+
 def test_an_upgrade_copies_a_journal_into_a_new_one(copy: Path, tmp_path: Path) -> None:
     ran = af("journal", "upgrade", copy, tmp_path / "new.db", "--json")
     assert ran.code == 0

@@ -56,7 +56,7 @@ async def start_saying(session: FakeSession, turn_id: str | None, text: str) -> 
     )
     await session.record(
         "realtime_output_received", receive, after_ms=20,
-        cursor=12, events=["response.created", "response.output_audio.delta"],
+        cursor=12, events={"ResponseStarted": 1, "OutputAudio": 11},
     )  # fmt: skip
     return utterance
 

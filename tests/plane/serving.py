@@ -161,7 +161,8 @@ def served(
         return make
 
     patch.setattr(providers, "adapter_factory", factory)
-    thread = _Thread(agents or [desk()], Settings(port=0, data=data, local_url=NOBODY, **settings))
+    settings = {"local_url": NOBODY, **settings}
+    thread = _Thread(agents or [desk()], Settings(port=0, data=data, **settings))
     url = thread.begin()
     try:
         with httpx.Client(base_url=url, timeout=10) as client:

@@ -6,11 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from agentfield_journal import ContentGone, Report, Retention, open_content, open_journal, verify
-from agentfield_journal.evidence.checkpoints import read_notes
+from agentfield_journal import (
+    ContentGone,
+    JournalUnavailable,
+    QueuedContentStore,
+    Report,
+    Retention,
+    open_content,
+    open_journal,
+    verify,
+)
+from agentfield_journal.content.port import Erasure
+from agentfield_journal.erasure import ErasureReason, erase_subject
 from agentfield_journal.evidence.notes import VerifierKey
+from agentfield_journal.evidence.places import read_notes
 from agentfield_rt.config import Settings
-from agentfield_rt.plane.content_expiry import expire_content
+from agentfield_rt.plane.content_expiry import days_kept, expire_content
 from agentfield_rt.plane.control_plane import open_control_plane
 from agentfield_rt.plane.errors import DataDirectoryUnusable
 from agentfield_rt.plane.evidence import EvidenceFiles, keep_evidence
@@ -100,15 +111,21 @@ async def test_a_place_that_takes_no_checkpoint_is_logged_and_stops_nothing(
         async with keep_evidence(journal, runs, settings):
             await runs.hold("run_1")
             await runs.let_go("run_1")
-        assert (await journal.read("run_1"))[-1].kind == "run_completed"
+        assert (await journal.read("run_1"))[-1].kind == "run_cancelled"
     assert "no checkpoint was written" in caplog.text
+
+
+def test_content_is_kept_for_thirty_days_unless_somebody_says_otherwise(tmp_path: Path) -> None:
+    assert days_kept(Settings(data=tmp_path)) == {Retention.RUN: 30, Retention.SESSION: 30}
+    assert days_kept(Settings(data=tmp_path, content_days=400))[Retention.SESSION] == 400
+    assert days_kept(Settings(data=tmp_path, content_days=0)) == {}
 
 
 @pytest.mark.asyncio
 async def test_content_that_is_too_old_is_deleted_and_durable_content_is_not(tmp_path: Path) -> None:
     day_ns = 86_400_000_000_000
     now_ns = [0]
-    settings = Settings(data=tmp_path, content_days=30)
+    settings = Settings(data=tmp_path)
     async with open_content("memory:", clock_ns=lambda: now_ns[0]) as content:
         old = content.put(b"old", subject="s", retention=Retention.SESSION)
         kept = content.put(b"kept", subject="s", retention=Retention.DURABLE)
@@ -121,3 +138,25 @@ async def test_content_that_is_too_old_is_deleted_and_durable_content_is_not(tmp
         with pytest.raises(ContentGone):
             await content.get(old)
         assert [await content.get(ref) for ref in (kept, young)] == [b"kept", b"young"]
+
+
+@pytest.mark.asyncio
+async def test_a_plane_finishes_the_erasures_that_a_process_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def die(self: QueuedContentStore, tag: str) -> Erasure:
+        raise JournalUnavailable("the process has died")
+
+    why = ErasureReason(requested_by="operator", reason="subject asked")
+    journal_url, content_url = f"sqlite:///{tmp_path}/journal.db", f"sqlite:///{tmp_path}/content.db"
+    async with open_journal(journal_url) as journal, open_content(content_url) as content:
+        ref = content.put(b"hello", subject="s", retention=Retention.SESSION)
+        await content.durable(ref)
+        with monkeypatch.context() as patch, pytest.raises(JournalUnavailable):
+            patch.setattr(QueuedContentStore, "erase_tagged", die)
+            await erase_subject(journal, content, "s", why=why)
+    async with open_control_plane(settings=Settings(data=tmp_path)) as plane:
+        intent, outcome = await plane.journal.read("journal/erasures")
+        assert (outcome.request_record_id, outcome.content_refs) == (intent.record_id, (ref,))
+        with pytest.raises(ContentGone):
+            await plane.content.get(ref)

@@ -79,6 +79,10 @@ async def office() -> AsyncGenerator[Office]:
         sys.exit(1)
 
     @app.reasoner()
+    async def gathers() -> None:
+        raise BaseExceptionGroup("what some task groups raise", [asyncio.CancelledError()])
+
+    @app.reasoner()
     async def again() -> int:
         return int(await app.call("desk.again"))
 
@@ -122,7 +126,7 @@ async def test_a_model_is_a_result_like_any_other() -> None:
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("name", ["strange", "half_a_character", "half_an_error", "leaves"])
+@pytest.mark.parametrize("name", ["strange", "half_a_character", "half_an_error", "leaves", "gathers"])
 async def test_a_reasoner_without_a_result_fails_its_execution_only(name: str) -> None:
     async with office() as desk:
         execution = await desk.executions.submit(request(name))

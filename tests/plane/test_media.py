@@ -117,7 +117,7 @@ def test_an_offer_does_not_open_the_media_socket_of_a_webrtc_session(server: Ser
     session_id = server.start("desk.page")
     server.client.post(f"/api/v1/session-instances/{session_id}/realtime-offer", content=OFFER)
     with media(server, session_id) as socket:
-        assert "transport=websocket" in json.loads(socket.recv(10))["message"]
+        assert "send an SDP offer instead" in json.loads(socket.recv(10))["message"]
     assert server.get(f"/api/v1/session-instances/{session_id}").json()["phase"] == "open"
 
 

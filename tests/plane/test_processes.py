@@ -15,6 +15,7 @@ import pytest
 from websockets.sync.client import connect
 
 from agentfield_journal import Envelope, open_journal, verify
+from agentfield_rt.audit import audit
 from agentfield_rt.core.evolve import replay
 from agentfield_rt.plane.errors import DataDirectoryInUse, DataDirectoryUnusable
 from agentfield_rt.plane.server import PortInUse, listen
@@ -82,6 +83,9 @@ def test_a_server_killed_in_mid_call_leaves_a_journal_that_verifies_and_folds(tm
         assert client.get(f"/api/v1/session-instances/{session_id}").status_code == 404
         again = client.post("/api/v1/session-targets/desk.phone/start")
         assert again.status_code == 201
+    envelopes = asyncio.run(stored(tmp_path, session_id))
+    assert [envelope.kind for envelope in envelopes][-2:] == ["session_ended", "run_failed"]
+    assert not audit(envelopes).findings
 
 
 def test_a_data_directory_has_one_server(tmp_path: Path) -> None:

@@ -60,7 +60,13 @@ function shown([name, value], content) {
   }
   if (name.endsWith("_ref") || value === null || value === "") return null;
   if (Array.isArray(value)) return value.length ? [name, shorten(value.join(", "), VALUE_LENGTH_MAX)] : null;
-  return [name, shorten(typeof value === "object" ? JSON.stringify(value) : String(value), VALUE_LENGTH_MAX)];
+  return [name, shorten(typeof value === "object" ? inWords(value) : String(value), VALUE_LENGTH_MAX)];
+}
+
+/** Audio that flowed as its length; counts by name as `name:count`. */
+function inWords(value) {
+  if ("digest" in value) return `${value.frames} frames, ${(value.duration_ms / 1000).toFixed(2)} s`;
+  return Object.entries(value).map(([name, count]) => `${name}:${count}`).join(" ");
 }
 
 function fieldsOf({ data, content }) {
