@@ -6,7 +6,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TypeAlias
@@ -22,13 +22,43 @@ ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 PAYLOAD = msgspec.msgpack.encode({"frames": 50, "bytes": 48_000, "digest": "0" * 32})
 
 
-class Result(msgspec.Struct, frozen=True):
-    """Medians over the rounds: rate per second, and latencies of one append in microseconds."""
+class Round(msgspec.Struct, frozen=True):
+    """One run of a load: rate per second, and latencies of one append in microseconds."""
 
-    name: str
     rate: float
     p50_us: float = 0.0
     p99_us: float = 0.0
+    max_us: float = 0.0
+
+
+class Result(msgspec.Struct, frozen=True):
+    """The rounds of one load; each figure is their median."""
+
+    name: str
+    rounds: list[Round]
+
+    @property
+    def rate(self) -> float:
+        return statistics.median(one.rate for one in self.rounds)
+
+    @property
+    def p50_us(self) -> float:
+        return statistics.median(one.p50_us for one in self.rounds)
+
+    @property
+    def p99_us(self) -> float:
+        return statistics.median(one.p99_us for one in self.rounds)
+
+    @property
+    def max_us(self) -> float:
+        return statistics.median(one.max_us for one in self.rounds)
+
+    def ratio_to(self, other: "Result", figure: str = "rate") -> float:
+        """The median ratio of rounds that ran one after the other."""
+        pairs = zip(self.rounds, other.rounds, strict=True)
+        return statistics.median(
+            float(getattr(ours, figure) / getattr(theirs, figure)) for ours, theirs in pairs
+        )
 
 
 class Bar(msgspec.Struct, frozen=True):
@@ -166,20 +196,34 @@ def bare_sqlite(folder: Path) -> Callable[[list[bytes]], None]:
     return commit
 
 
-def measure(name: str, load: Callable[[Path], Awaitable[Timing]]) -> Result:
-    """Run `load` in a fresh folder `ROUNDS` times; medians."""
-    rates: list[float] = []
-    p50s: list[float] = []
-    p99s: list[float] = []
+Load: TypeAlias = Callable[[Path], Awaitable[Timing]]
+
+
+def measure(name: str, load: Load) -> Result:
+    """Run `load` in a fresh folder `ROUNDS` times."""
+    return measure_in_turn({name: load})[0]
+
+
+def measure_in_turn(loads: Mapping[str, Load]) -> list[Result]:
+    """Run each load once, then each again, `ROUNDS` times: what disturbs one then disturbs its peers."""
+    rounds: dict[str, list[Round]] = {name: [] for name in loads}
     for _ in range(ROUNDS):
-        with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR"), prefix="journal-bench-") as folder:
-            gc.collect()
-            timing = asyncio.run(_awaited(load(Path(folder))))
-        latencies = sorted(timing.latencies)
-        rates.append(len(latencies) / timing.total_s)
-        p50s.append(latencies[len(latencies) // 2] * 1e6)
-        p99s.append(latencies[int(len(latencies) * 0.99)] * 1e6)
-    return Result(name, *(statistics.median(values) for values in (rates, p50s, p99s)))
+        for name, load in loads.items():
+            rounds[name].append(one_round(load))
+    return [Result(name, found) for name, found in rounds.items()]
+
+
+def one_round(load: Load) -> Round:
+    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR"), prefix="journal-bench-") as folder:
+        gc.collect()
+        timing = asyncio.run(_awaited(load(Path(folder))))
+    latencies = sorted(timing.latencies)
+    return Round(
+        rate=len(latencies) / timing.total_s,
+        p50_us=latencies[len(latencies) // 2] * 1e6,
+        p99_us=latencies[int(len(latencies) * 0.99)] * 1e6,
+        max_us=latencies[-1] * 1e6,
+    )
 
 
 async def _awaited(load: Awaitable[Timing]) -> Timing:

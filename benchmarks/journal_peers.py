@@ -1,10 +1,13 @@
 """The journal on SQLite beside a bare file loop, bare apsw, `eventsourcing` and DBOS, in one run.
 
-    python benchmarks/journal_peers.py
+    python benchmarks/journal_peers.py --plot journal.svg
 
-Peers that are not installed are left out: `pip install eventsourcing dbos`. BENCH_DIR chooses the disk.
+Peers that are not installed are left out: `pip install eventsourcing dbos`. BENCH_DIR chooses the disk,
+BENCH_ROUNDS how often everything runs, in turn: a ratio is the median over the rounds. `--large` also writes
+and opens a journal of 1 GB.
 """
 
+import argparse
 import asyncio
 import os
 import subprocess
@@ -12,13 +15,17 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from statistics import median
 
 from agentfield_journal import StoreJournal, open_journal
+from benchmarks.journal_limits import openings, stuck_disk, write_runs
 from benchmarks.journal_load import (
     ROUNDS,
+    Bar,
     BareLoad,
+    Line,
+    Load,
     Result,
+    Round,
     Timing,
     at_least,
     at_most,
@@ -26,7 +33,8 @@ from benchmarks.journal_load import (
     bare_sqlite,
     draft,
     journal_load,
-    measure,
+    one_round,
+    plot,
     show,
 )
 
@@ -66,17 +74,14 @@ asyncio.run(main()); DBOS.destroy()
 """
 
 
-def peer(program: str) -> tuple[float, float] | None:
-    """Medians of what the peer's program prints; None when it is not installed."""
-    figures: list[tuple[float, float]] = []
-    for _ in range(ROUNDS):
-        with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as folder:
-            done = subprocess.run([sys.executable, "-c", program, folder], capture_output=True, text=True)
-        if done.returncode:
-            return None
-        first, second = done.stdout.split()[-2:]
-        figures.append((float(first), float(second)))
-    return median(first for first, _ in figures), median(second for _, second in figures)
+def peer(program: str) -> tuple[Round, Round] | None:
+    """The two rates that the peer's program prints; None when it is not installed."""
+    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as folder:
+        done = subprocess.run([sys.executable, "-c", program, folder], capture_output=True, text=True)
+    if done.returncode:
+        return None
+    first, second = done.stdout.split()[-2:]
+    return Round(float(first)), Round(float(second))
 
 
 async def ours(folder: Path, writers: int, each: int) -> Timing:
@@ -146,49 +151,86 @@ async def replay(journal: StoreJournal, runs: int) -> float:
     return count / (time.perf_counter() - start)
 
 
-async def replay_rate(folder: Path) -> float:
+async def replay_all(folder: Path) -> float:
     async with open_journal(f"sqlite:///{folder}/journal.db") as journal:
-        for number in range(20):
-            run = await journal.open_run(f"run-{number}")
-            for start in range(0, 5_000, 500):
-                await run.durable(run.append([draft(start + offset) for offset in range(500)]))
-            await run.release()
-        return median([await replay(journal, 20) for _ in range(ROUNDS)])
+        return await replay(journal, 20)
+
+
+class Measured:
+    """Every load and peer, in turn, `ROUNDS` times."""
+
+    def __init__(self) -> None:
+        loads = [Result(name, []) for name in LOADS]
+        self.many, self.bare_db, self.bare, self.one, self.sync, *others = loads
+        self.operation, self.busy, self.beats = others
+        self.replayed = Result("journal, replay", [])
+        self.saves = Result("eventsourcing on SQLite, one event a save", [])
+        self.events = Result("eventsourcing on SQLite, replay", [])
+        self.steps = Result("DBOS on SQLite, steps", [])
+        with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as folder:
+            asyncio.run(write_runs(Path(folder), 20))
+            for _ in range(ROUNDS):
+                for result in loads:
+                    result.rounds.append(one_round(LOADS[result.name]))
+                    if result is self.many and (rates := peer(EVENTSOURCING)):
+                        self.saves.rounds.append(rates[0])
+                        self.events.rounds.append(rates[1])
+                    if result is self.operation and (rates := peer(DBOS)):
+                        self.steps.rounds.append(rates[0])
+                self.replayed.rounds.append(Round(asyncio.run(replay_all(Path(folder)))))
+
+    def lines(self) -> list[Line]:
+        """The journal's figures with their bars, then the peers'."""
+        many = [
+            at_least("/ bare apsw", self.many.ratio_to(self.bare_db), 0.6),
+            at_least("/ bare file loop", self.many.ratio_to(self.bare), 0.3),
+        ]
+        one = [
+            at_most("p50 / write + fsync", self.one.ratio_to(self.sync, "p50_us"), 2),
+            at_most("p99 / write + fsync", self.one.ratio_to(self.sync, "p99_us"), 3),
+        ]
+        operation: list[Bar] = []
+        replayed = [at_least("/ 350,000 records/s", self.replayed.rate / 350_000, 1)]
+        if self.saves.rounds:
+            many.append(at_least("/ eventsourcing, one event a save", self.many.ratio_to(self.saves), 20))
+            replayed.append(at_least("/ eventsourcing, replay", self.replayed.ratio_to(self.events), 5))
+        if self.steps.rounds:
+            operation.append(at_least("/ DBOS steps", self.operation.ratio_to(self.steps), 3))
+        peers = (self.bare_db, self.bare, self.sync, self.saves, self.events, self.steps)
+        return [
+            (self.many, many),
+            (self.one, one),
+            (self.operation, operation),
+            (self.busy, [at_most("p99 in ms", self.busy.p99_us / 1_000, 3)]),
+            (self.beats, [at_most("longest delay in ms", self.beats.max_us / 1_000, 50)]),
+            (self.replayed, replayed),
+            *((result, ()) for result in peers if result.rounds),
+        ]
+
+
+LOADS: dict[str, Load] = {
+    "journal, 64 writers": lambda folder: ours(folder, 64, 400),
+    "bare apsw group commits, 64 writers": lambda folder: BareLoad(bare_sqlite(folder)).run(64, 400),
+    "bare file loop, 64 writers": lambda folder: BareLoad(bare_file(folder)).run(64, 400),
+    "journal, one writer": lambda folder: ours(folder, 1, 1_500),
+    "bare write + fsync, one writer": write_and_sync,
+    "journal, intent + outcome, one session": operations,
+    "journal, 1,000/s on a half busy loop": busy_loop,
+    "heartbeats of 5 ms beside a stuck disk, delay": stuck_disk,
+}
 
 
 def main() -> None:
-    many = measure("journal, 64 writers", lambda folder: ours(folder, 64, 400))
-    bare_db = measure("bare apsw group commits, 64 writers", lambda f: BareLoad(bare_sqlite(f)).run(64, 400))
-    bare = measure("bare file loop, 64 writers", lambda folder: BareLoad(bare_file(folder)).run(64, 400))
-    one = measure("journal, one writer", lambda folder: ours(folder, 1, 1_500))
-    sync = measure("bare write + fsync, one writer", write_and_sync)
-    operation = measure("journal, intent + outcome, one session", operations)
-    busy = measure("journal, 1,000/s on a half busy loop", busy_loop)
-    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as folder:
-        replayed = Result("journal, replay", asyncio.run(replay_rate(Path(folder))))
-    bars = {
-        many: [
-            at_least("/ bare apsw", many.rate / bare_db.rate, 0.6),
-            at_least("/ bare file loop", many.rate / bare.rate, 0.3),
-        ],
-        one: [
-            at_most("p50 / write + fsync", one.p50_us / sync.p50_us, 2),
-            at_most("p99 / write + fsync", one.p99_us / sync.p99_us, 3),
-        ],
-        operation: [],
-        busy: [at_most("p99 in ms", busy.p99_us / 1_000, 3)],
-        replayed: [at_least("/ 350,000 records/s", replayed.rate / 350_000, 1)],
-    }
-    peers = [bare_db, bare, sync]
-    if saves := peer(EVENTSOURCING):
-        bars[many].append(at_least("/ eventsourcing, one event a save", many.rate / saves[0], 20))
-        bars[replayed].append(at_least("/ eventsourcing, replay", replayed.rate / saves[1], 5))
-        peers.append(Result("eventsourcing on SQLite, one event a save", saves[0]))
-        peers.append(Result("eventsourcing on SQLite, replay", saves[1]))
-    if steps := peer(DBOS):
-        bars[operation].append(at_least("/ DBOS steps", operation.rate / steps[0], 3))
-        peers.append(Result("DBOS on SQLite, steps", steps[0]))
-    show("the journal beside its peers", [*bars.items(), *((result, ()) for result in peers)])
+    parser = argparse.ArgumentParser(description="The journal beside its peers.")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="also draw the rates into this SVG file")
+    parser.add_argument("--large", action="store_true", help="also open a journal of 1 GB")
+    chosen = parser.parse_args()
+    lines = Measured().lines()
+    if chosen.large:
+        lines.append(openings(ROUNDS))
+    show("the journal beside its peers", lines)
+    if chosen.plot is not None:
+        plot(chosen.plot, "the journal beside its peers", lines)
 
 
 if __name__ == "__main__":
