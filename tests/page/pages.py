@@ -30,7 +30,7 @@ class Pages:
         for context in self._contexts:
             await context.close()
         if error is None:
-            assert not self.broken
+            assert not self.broken, self.broken
 
     async def open(
         self,

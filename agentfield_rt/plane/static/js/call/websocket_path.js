@@ -82,8 +82,10 @@ export class WebSocketPath {
   #sendMicrophone(context) {
     const frames = new AudioWorkletNode(context, "microphone", { numberOfInputs: 1, numberOfOutputs: 1 });
     frames.port.onmessage = ({ data }) => {
+      // The server's close is told to the socket before it is told to us.
+      if (this.#socket?.readyState !== WebSocket.OPEN) return;
       // A line that is a second behind drops sound rather than fall further behind.
-      if (this.#open && this.#socket.bufferedAmount < BYTES_PER_SECOND_UP) this.#socket.send(data);
+      if (this.#socket.bufferedAmount < BYTES_PER_SECOND_UP) this.#socket.send(data);
     };
     this.graph.microphone.connect(frames);
     frames.connect(context.destination); // its output is silence; without it the node would not run
