@@ -19,7 +19,7 @@ from agentfield_adapters.local.call.speech_track import CallPlayback
 from agentfield_adapters.local.ears.grammar import guess, is_jsgf, words_of
 from agentfield_adapters.local.ears.turn_detector import NOTICED_LATE_MS, Change, TurnDetector, TurnRules
 from agentfield_adapters.local.ears.voice_activity import CHUNK_MS
-from agentfield_adapters.local.g711 import A_LAW, MU_LAW, Companding
+from agentfield_adapters.media.g711 import A_LAW, MU_LAW, Companding
 
 
 def packet(sequence: int) -> RtpPacket:

@@ -9,9 +9,9 @@ import numpy as np
 import soxr
 
 from agentfield_adapters.local.ear_rate import EarResampler
-from agentfield_adapters.local.g711 import A_LAW, MU_LAW, Companding, Linear
 from agentfield_adapters.local.protocol.session import ALaw, AudioFormat, MuLaw, Pcm
 from agentfield_adapters.local.protocol.validation import Refusal
+from agentfield_adapters.media.g711 import A_LAW, MU_LAW, Companding, Linear
 
 MOUTH_RATE_HZ = 24_000
 _TELEPHONE_RATE_HZ = 8_000
