@@ -17,6 +17,9 @@ OPERATIONS: dict[str, frozenset[str]] = {
     "realtime_interrupt_requested": frozenset(
         {"realtime_interrupted", "realtime_interrupt_failed", "realtime_interrupt_unknown"}
     ),
+    "realtime_refer_requested": frozenset(
+        {"realtime_referred", "realtime_refer_failed", "realtime_refer_unknown"}
+    ),
     "realtime_restart_started": frozenset(
         {"realtime_restart_completed", "realtime_restart_failed", "realtime_restart_unknown"}
     ),
@@ -48,6 +51,7 @@ CLOSES = {closer: opener for opener, closers in OPERATIONS.items() for closer in
 DOUBTS = {
     "realtime_connect_unknown": "realtime_reconciled",
     "realtime_input_send_unknown": "realtime_reconciled",
+    "realtime_refer_unknown": "realtime_reconciled",
     "realtime_restart_unknown": "realtime_reconciled",
     "realtime_close_unknown": "realtime_reconciled",
     "output_dispatch_reconciliation_needed": "output_dispatch_reconciled",
@@ -61,6 +65,7 @@ REPEATS_AN_EFFECT = frozenset(
         "realtime_connect_requested",
         "realtime_input_send_requested",
         "realtime_interrupt_requested",
+        "realtime_refer_requested",
         "realtime_restart_started",
     }
 )
@@ -116,6 +121,10 @@ PHASES: dict[str, dict[str, str]] = {
     "realtime_interrupted": _stays(*_CONNECTED),
     "realtime_interrupt_failed": _stays(*_CONNECTED),
     "realtime_interrupt_unknown": _stays(*_CONNECTED),
+    "realtime_refer_requested": _stays("open"),
+    "realtime_referred": _stays(*_CONNECTED),
+    "realtime_refer_failed": _stays(*_CONNECTED),
+    "realtime_refer_unknown": _stays(*_CONNECTED),
     "realtime_restart_requested": _stays("open", "degraded"),
     "realtime_restart_started": _to("restarting", "open", "degraded"),
     "realtime_restart_completed": {"restarting": "open", "closing": "closing"},

@@ -43,6 +43,12 @@ class Interrupt(msgspec.Struct, frozen=True, gc=False):
     heard_ms: int | None = None
 
 
+class Refer(msgspec.Struct, frozen=True, gc=False):
+    """Let the caller's phone call go on at the target that stands in the content store."""
+
+    target_ref: str
+
+
 class Restart(msgspec.Struct, frozen=True, gc=False):
     """Replace the provider connection."""
 
@@ -121,7 +127,7 @@ class Received(msgspec.Struct, frozen=True, gc=False):
 
 
 class Done(msgspec.Struct, frozen=True, gc=False):
-    """`send`, `interrupt` or `close` succeeded."""
+    """`send`, `interrupt`, `refer` or `close` succeeded."""
 
     op_id: str
 
@@ -148,6 +154,7 @@ Command = (
     | OpenWindow
     | Receive
     | Interrupt
+    | Refer
     | Restart
     | Release
     | Close

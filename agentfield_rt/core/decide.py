@@ -162,6 +162,11 @@ def _interrupt(state: State, command: commands.Interrupt) -> Records:
     )
 
 
+def _refer(state: State, command: commands.Refer) -> Records:
+    op_id = _opening(state, OperationName.REFER)
+    return (records.ReferRequested(op_id=op_id, target_ref=command.target_ref),)
+
+
 def _restart(state: State, command: commands.Restart) -> Records:
     if state.restarts_begun >= state.limits.restarts_max:
         raise RestartBudgetSpent(
@@ -236,6 +241,7 @@ _DECIDERS: dict[type[commands.Command], Callable[[State, Any], Records]] = {
     commands.OpenWindow: _open_window,
     commands.Receive: _receive,
     commands.Interrupt: _interrupt,
+    commands.Refer: _refer,
     commands.Restart: _restart,
     commands.Release: _release,
     commands.Close: _close,

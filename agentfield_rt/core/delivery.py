@@ -4,16 +4,19 @@ import re
 
 from agentfield_rt.core.state import State
 from agentfield_rt.frames import (
+    ConnectionExpiring,
     InputTranscript,
     Notice,
     OutputAudio,
     OutputTranscript,
     ProviderEvent,
+    RateLimitsReported,
     SpeechStopped,
+    UsageReported,
 )
 
 _OUTPUT = (OutputAudio, OutputTranscript)  # made once: this is asked of every frame
-_UNMARKED = (*_OUTPUT, SpeechStopped, Notice)
+_UNMARKED = (*_OUTPUT, SpeechStopped, Notice, UsageReported, RateLimitsReported, ConnectionExpiring)
 # A provider's own name for an event is journaled when it looks like one; free text never is.
 _EVENT_NAME = re.compile(r"[a-z_.]{1,64}")
 

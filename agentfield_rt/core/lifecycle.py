@@ -37,6 +37,7 @@ class OperationName(StrEnum):
     SEND = "send"
     RECEIVE = "receive"
     INTERRUPT = "interrupt"
+    REFER = "refer"
     RESTART = "restart"
     CLOSE = "close"
 
@@ -90,6 +91,9 @@ OPERATIONS = {
         alone=False,
         repair=False,
     ),
+    OperationName.REFER: Operation(
+        records.ReferRequested, records.Referred, records.ReferFailed, records.ReferUnknown
+    ),
     OperationName.RESTART: Operation(
         records.RestartStarted, records.RestartCompleted, records.RestartFailed, records.RestartUnknown
     ),
@@ -140,6 +144,10 @@ TRANSITIONS: dict[type[Record], dict[Phase, Phase]] = {
     records.Interrupted: _stays(*_CONNECTED),
     records.InterruptFailed: _stays(*_CONNECTED),
     records.InterruptUnknown: _stays(*_CONNECTED),
+    records.ReferRequested: _stays(Phase.OPEN),
+    records.Referred: _stays(*_CONNECTED),
+    records.ReferFailed: _stays(*_CONNECTED),
+    records.ReferUnknown: _stays(*_CONNECTED),
     records.RestartRequested: _stays(Phase.OPEN, Phase.DEGRADED),
     records.RestartStarted: _leads_to(Phase.RESTARTING, Phase.OPEN, Phase.DEGRADED),
     records.RestartCompleted: {Phase.RESTARTING: Phase.OPEN, Phase.CLOSING: Phase.CLOSING},
@@ -179,6 +187,7 @@ COMMANDS: dict[type[commands.Command], dict[Phase, Reaction]] = {
     commands.OpenWindow: {Phase.OPEN: Reaction.ACT},
     commands.Receive: dict.fromkeys((Phase.OPEN, Phase.RESTARTING), Reaction.ACT),
     commands.Interrupt: dict.fromkeys((Phase.OPEN, Phase.RESTARTING), Reaction.ACT),
+    commands.Refer: {Phase.OPEN: Reaction.ACT},
     commands.Restart: dict.fromkeys((Phase.OPEN, Phase.DEGRADED), Reaction.ACT),
     commands.Release: {Phase.OPEN: Reaction.ACT},
     commands.Close: dict.fromkeys(_CONNECTED, Reaction.ACT) | dict.fromkeys(TERMINAL, Reaction.IGNORE),

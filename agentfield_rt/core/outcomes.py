@@ -65,6 +65,8 @@ def settle_done(state: State, command: Success) -> Records:
             decided = _settle_window(state, operation, command)
         case OperationName.INTERRUPT, commands.Done():
             decided = (records.Interrupted(op_id=op_id, response_id=operation.response_id or ""),)
+        case OperationName.REFER, commands.Done():
+            decided = (records.Referred(op_id=op_id),)
         case OperationName.CLOSE, commands.Done():
             decided = _settle_close(state, operation)
         case _:

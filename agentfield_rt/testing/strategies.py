@@ -116,6 +116,7 @@ def host_commands() -> st.SearchStrategy[commands.Command]:
         st.builds(commands.OpenWindow, st.integers(1, 50)),
         st.builds(commands.Receive, st.integers(0, 8)),
         st.builds(commands.Interrupt, _ids, st.none() | st.integers(0, 60_000)),
+        st.builds(commands.Refer, _ids),
         st.builds(commands.Restart, reasons),
         st.just(commands.Release()),
         st.builds(commands.LoseConnection, reasons),
@@ -235,6 +236,7 @@ def _wishes(state: State, number: int, second: int) -> list[commands.Command]:
         *[commands.Release()] * 3,
         *[commands.Interrupt(response_id, second or None) for response_id in list(state.responses)[-2:]],
         *[commands.Reconcile(op_id, decision) for op_id in state.unknown] * 4,
+        commands.Refer(f"ref.{number}"),
         commands.Restart(reason),
         commands.LoseConnection(reason),
     ]

@@ -28,6 +28,7 @@ FLOWING: list[Record] = [
     records.InputSendRequested(op_id="o2", media=Media.AUDIO, frames_max=50),
 ]
 INTERRUPTING: list[Record] = [*ANSWERING, records.InterruptRequested(op_id="o3", response_id="r1")]
+REFERRING: list[Record] = [*OPEN, records.ReferRequested(op_id="o2", target_ref="ref.target")]
 RESTART: list[Record] = [
     records.RestartRequested(reason=Reason.CONNECTION_LOST),
     records.RestartStarted(op_id="o9"),
@@ -49,6 +50,9 @@ HISTORIES: dict[str, list[Record]] = {
     "open, receiving": RECEIVING,
     "open, answering": ANSWERING,
     "open, interrupting": INTERRUPTING,
+    "open, referring": REFERRING,
+    "open, refer unknown": [*REFERRING, records.ReferUnknown(op_id="o2", reason=Reason.TIMEOUT)],
+    "restarting, referring": [*REFERRING, *RESTART],
     "open, send unknown": [*SENDING, records.InputSendUnknown(op_id="o2", reason=Reason.TIMEOUT)],
     "open, audio flowing": FLOWING,
     "open, audio flowing and a text on its way": [
@@ -134,6 +138,7 @@ def host_commands(state: State) -> Iterator[Command]:
     yield commands.Interrupt("nobody")
     for response_id in state.responses:
         yield commands.Interrupt(response_id, heard_ms=40)
+    yield commands.Refer("ref.target")
     yield commands.Restart(Reason.CONNECTION_LOST)
     yield commands.Release()
     yield commands.Close(CloseReason.NORMAL)

@@ -87,6 +87,7 @@ def test_an_outcome_that_does_not_fit_its_operation_is_refused(name: str) -> Non
         OperationName.RECEIVE: (commands.Received,),
         OperationName.SEND: (commands.Done, commands.Flowed),
         OperationName.INTERRUPT: (commands.Done,),
+        OperationName.REFER: (commands.Done,),
         OperationName.CLOSE: (commands.Done,),
     }
     state = situation(name)

@@ -93,6 +93,7 @@ from agentfield_rt.core.records.realtime import (
     WindowTally,
 )
 from agentfield_rt.core.records.record import Record
+from agentfield_rt.core.records.referral import ReferFailed, Referred, ReferRequested, ReferUnknown
 from agentfield_rt.core.records.rules import (
     StreamInterventionApplied,
     StreamInterventionFailed,
@@ -111,6 +112,7 @@ RECORD_TYPES: dict[str, type[Record]] = {
         InputSendRequested, InputSent, InputSendFailed, InputSendUnknown,
         OutputReceiveRequested, OutputReceived, OutputReceiveEmpty, OutputReceiveFailed, OutputLate,
         InterruptRequested, Interrupted, InterruptFailed, InterruptUnknown,
+        ReferRequested, Referred, ReferFailed, ReferUnknown,
         RestartRequested, RestartStarted, RestartCompleted, RestartFailed, RestartUnknown,
         CloseRequested, Closed, Detached, EmergencyClosed, CloseFailed, CloseUnknown,
         BackpressureApplied, BackpressureReleased, InputDropped,
@@ -188,6 +190,10 @@ __all__ = [
     "RealtimeRecord",
     "Reconciled",
     "Record",
+    "ReferFailed",
+    "ReferRequested",
+    "ReferUnknown",
+    "Referred",
     "RestartCompleted",
     "RestartFailed",
     "RestartRequested",

@@ -159,3 +159,33 @@ class PolicyDenied(Record, frozen=True, gc=False, kw_only=True, omit_defaults=Tr
 
     kind: ClassVar[str] = "realtime_policy_denied"
     subject_ref: str
+
+
+class ImageReceived(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """The user showed something; what became of it tells the send of the same `frame_id`, which follows."""
+
+    kind: ClassVar[str] = "image_received"
+    frame_id: str
+    image_ref: str
+    media_type: str
+    detail: str | None = None
+
+
+class UsageRecorded(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """What the provider says that a response cost, or putting the user's words into text (no `response_id`).
+
+    Counts are tokens (`frames.Usage`). A provider need not say it, so their sum is a lower bound of a bill.
+    """
+
+    kind: ClassVar[str] = "usage_recorded"
+    response_id: str | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    input_text_tokens: int = 0
+    input_audio_tokens: int = 0
+    input_image_tokens: int = 0
+    input_cached_tokens: int = 0
+    output_text_tokens: int = 0
+    output_audio_tokens: int = 0
+    output_reasoning_tokens: int = 0
+    audio_ms: int = 0

@@ -11,6 +11,7 @@ from typing import ClassVar
 import msgspec
 
 from agentfield_rt.core.records.record import Record
+from agentfield_rt.core.records.referral import ReferFailed, Referred, ReferRequested, ReferUnknown
 from agentfield_rt.errors import CloseReason, Reason
 from agentfield_rt.frames import Media
 
@@ -345,6 +346,10 @@ RealtimeRecord = (
     | Interrupted
     | InterruptFailed
     | InterruptUnknown
+    | ReferRequested
+    | Referred
+    | ReferFailed
+    | ReferUnknown
     | RestartRequested
     | RestartStarted
     | RestartCompleted
