@@ -19,6 +19,7 @@ class Reason(StrEnum):
     RATE_LIMITED = "rate_limited"
     SESSION_EXPIRED = "session_expired"
     SUPERSEDED = "superseded"
+    TAMPERED = "tampered"
     TIMEOUT = "timeout"
     UNAUTHORIZED = "unauthorized"
     UNAVAILABLE = "unavailable"
@@ -35,6 +36,7 @@ class CloseReason(StrEnum):
     INTERNAL = "internal"
     POLICY_DENIAL = "policy_denial"
     SHUTDOWN = "shutdown"
+    TAMPERED = "tampered"
     DETACH = "host_owned_detach"
 
 

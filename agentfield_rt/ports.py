@@ -3,15 +3,28 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
 
 from agentfield_rt.errors import CloseReason
 from agentfield_rt.frames import InputFrame, ProviderEvent
+from agentfield_rt.turn_detection import TurnDetection
 
 Clock = Callable[[], int]
 """Wall time in nanoseconds since the epoch."""
 
 system_clock: Clock = time.time_ns
+
+
+class AudioFormat(StrEnum):
+    """How audio is written on the way to the provider and back; within the runtime it is always PCM at 24 kHz.
+
+    `pcm16` is mono int16 PCM at 24 kHz, 48 bytes a millisecond; the others are G.711 at 8 kHz, 8 bytes.
+    """
+
+    PCM16 = "pcm16"
+    G711_ULAW = "g711_ulaw"
+    G711_ALAW = "g711_alaw"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +43,10 @@ class SessionConfig:
     Attributes:
         phrases: What callers may say, in JSGF right-hand-side syntax; a hint for the recogniser.
         rules: Named parts of `phrases`, e.g. `{"number": "one | two"}` for `<number>`.
-        turn_detection: The provider's own object, sent whole; None is push to talk.
+        turn_detection: The provider's own object, sent whole; None is push to talk (`TurnEndFrame`).
         create_response: The model answers a turn by itself. False when a handler speaks.
+        input_format: How the user's audio goes to the provider, where it goes over a websocket.
+        output_format: How its answers come, where they come over one.
     """
 
     model: str | None = None
@@ -40,8 +55,10 @@ class SessionConfig:
     modalities: tuple[str, ...] = ("audio", "text")
     phrases: tuple[str, ...] = ()
     rules: Mapping[str, str] = field(default_factory=dict[str, str])
-    turn_detection: Mapping[str, Any] | None = None
+    turn_detection: TurnDetection | None = None
     create_response: bool = False
+    input_format: AudioFormat = AudioFormat.PCM16
+    output_format: AudioFormat = AudioFormat.PCM16
     tools: tuple[ToolSpec, ...] = ()
 
 
@@ -49,12 +66,14 @@ class SessionConfig:
 class ConnectRequest:
     """Everything an adapter needs to open, or reopen, a session's connection.
 
-    `offer_sdp` is the caller's SDP offer where media flows browser ↔ provider, already guarded.
+    `offer_sdp` is the caller's SDP offer where media flows browser ↔ provider, already guarded;
+    `incoming_call_id` names a phone call that rings at the provider and is to be answered.
     """
 
     session_id: str
     config: SessionConfig
     offer_sdp: str | None = None
+    incoming_call_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +87,17 @@ class Connection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderSettings:
-    """Where a provider is and how to be let in. The key is shown in no repr."""
+    """Where a provider is and how to be let in. The key is shown in no repr.
+
+    Attributes:
+        dialect: How the server at `base_url` differs from the provider's own, by the adapter's name for it.
+        strict: Events that the protocol does not have count as malformed, instead of being passed over.
+    """
 
     base_url: str | None = None
     api_key: str | None = field(default=None, repr=False)
+    dialect: str | None = None
+    strict: bool = False
 
 
 @runtime_checkable
@@ -112,6 +138,24 @@ class ProviderAdapter(Protocol):
 
     async def close(self, reason: CloseReason) -> None:
         """Hang up and release everything. Safe in every state; a second call does nothing."""
+        ...
+
+
+@runtime_checkable
+class PhoneAdapter(Protocol):
+    """What an adapter can do besides whose provider answers telephones.
+
+    Its `connect` answers the call of `ConnectRequest.incoming_call_id`.
+
+    Raises (every method): `ProviderError`, as `ProviderAdapter`.
+    """
+
+    async def refer(self, target_uri: str) -> None:
+        """Let the call of this session go on at a `tel:` or `sip:` address."""
+        ...
+
+    async def reject(self, call_id: str, *, sip_status: int) -> None:
+        """Refuse a call that rings, with a SIP status from 400 to 699. Needs no session."""
         ...
 
 

@@ -21,6 +21,7 @@ class Deadlines:
     connect_s: float = 15.0
     send_s: float = 5.0
     interrupt_s: float = 5.0
+    refer_s: float = 10.0
     close_s: float = 5.0
     settle_s: float = 1.0
 

@@ -20,9 +20,9 @@ from agentfield_rt.core.names import is_name
 from agentfield_rt.core.records import Decision, Limits
 from agentfield_rt.core.records.realtime import DEFAULT_LIMITS
 from agentfield_rt.core.state import OpenOperation, State
-from agentfield_rt.errors import CloseReason, IllegalCommand, ProviderError, Reason
+from agentfield_rt.errors import CloseReason, IllegalCommand, ProviderError, Reason, UnsupportedTransport
 from agentfield_rt.frames import InputFrame, ProviderEvent
-from agentfield_rt.ports import Connection, ConnectRequest, ProviderAdapter, SessionConfig
+from agentfield_rt.ports import Connection, ConnectRequest, PhoneAdapter, ProviderAdapter, SessionConfig
 from agentfield_rt.run import Run
 
 
@@ -121,8 +121,10 @@ class RealtimeSessionController:
             self.fail(Reason.INTERNAL)
             raise
 
-    async def connect(self, *, offer_sdp: str | None = None) -> Connection:
-        """Open the provider connection; with WebRTC, answer the caller's SDP offer.
+    async def connect(
+        self, *, offer_sdp: str | None = None, incoming_call_id: str | None = None
+    ) -> Connection:
+        """Open the provider connection; with WebRTC, answer the caller's SDP offer or the phone that rings.
 
         Raises:
             IllegalCommand: the session was connected or closed before, or the run has another of its id.
@@ -133,7 +135,7 @@ class RealtimeSessionController:
             raise IllegalCommand(f"session {session_id} was closed; a new call is a new session")
         if not self.state.operations_total and self.run.has_connected(session_id):
             raise IllegalCommand(f"run {self.run.run_id} has had a session {session_id}; its id is used once")
-        request = self._connect_request(offer_sdp)
+        request = self._connect_request(offer_sdp, incoming_call_id)
         connection = await self._operations.operate(
             commands.Connect(self._limits),
             lambda _: self._checked(self._adapter.connect(request)),
@@ -180,6 +182,26 @@ class RealtimeSessionController:
             lambda _: self._adapter.interrupt(response_id, heard_ms=heard_ms),
             lambda op_id, _: commands.Done(op_id),
             deadline_s=self._operations.deadlines.interrupt_s,
+        )
+
+    async def refer(self, target_uri: str, *, target_ref: str) -> None:
+        """Hand the caller's phone call on to `target_uri`, which the journal knows as `target_ref`.
+
+        Raises:
+            UnsupportedTransport: this session's adapter has no phone calls. Nothing is journaled.
+            IllegalCommand: the session is not connected, or the call is being handed on already.
+            ProviderError: it was not handed on, or nobody knows (`not_done`).
+        """
+        adapter = self._adapter
+        if not isinstance(adapter, PhoneAdapter):
+            raise UnsupportedTransport(
+                "only a phone call, over openai/webrtc or local/webrtc, can be handed on"
+            )
+        await self._operations.operate(
+            commands.Refer(target_ref),
+            lambda _: adapter.refer(target_uri),
+            lambda op_id, _: commands.Done(op_id),
+            deadline_s=self._operations.deadlines.refer_s,
         )
 
     async def restart(self, reason: Reason, *, offer_sdp: str | None = None) -> Connection:
@@ -275,8 +297,13 @@ class RealtimeSessionController:
 
     # The steps of single commands.
 
-    def _connect_request(self, offer_sdp: str | None) -> ConnectRequest:
-        return ConnectRequest(session_id=self.state.session_id, config=self._config, offer_sdp=offer_sdp)
+    def _connect_request(self, offer_sdp: str | None, incoming_call_id: str | None = None) -> ConnectRequest:
+        return ConnectRequest(
+            session_id=self.state.session_id,
+            config=self._config,
+            offer_sdp=offer_sdp,
+            incoming_call_id=incoming_call_id,
+        )
 
     async def _replace(self, call: Call, request: ConnectRequest) -> Connection:
         """What the old connection was busy with cannot succeed any more; do not wait for it."""
