@@ -10,6 +10,7 @@ from agentfield_rt.core.records import Decision
 from agentfield_rt.deliveries import DEADLINE_S, DeliveryOutcome
 from agentfield_rt.errors import CloseReason, Reason, SessionClosed
 from agentfield_rt.sinks import Destination, Output, Sink
+from agentfield_rt.voice.digits import GatheredDigits
 from agentfield_rt.voice.link import SessionLink, Turn, UtteranceState, UtteranceTicket
 
 
@@ -81,6 +82,32 @@ class RealtimeSession:
         """Every turn until the call is over."""
         while (turn := await self._link.next_turn()) is not None:
             yield turn
+
+    async def digits(self) -> AsyncIterator[str]:
+        """Every digit the caller dials until the call is over: one of 0-9, `*`, `#` and A-D at a time."""
+        while (digit := await self._link.digits.next()) is not None:
+            yield digit
+
+    async def gather_digits(
+        self, *, max_digits: int, timeout_s: float = 5.0, end_on: str = "#"
+    ) -> GatheredDigits:
+        """What the caller dials next, as one: a PIN, an order number, a choice from a menu.
+
+        Digits dialled before this was asked for count. A cancelled call takes none of them.
+
+        Args:
+            max_digits: So many are complete without another, 1 to 64. One of `end_on` behind them belongs to
+                them if it is there already; where the length is fixed, `end_on=""` is clearer.
+            timeout_s: A caller who dials nothing for so long is done, or has left.
+            end_on: Each of these digits ends them and is not among them; "" for none.
+
+        Raises:
+            SessionClosed: the call is over.
+        """
+        gathered = await self._link.digits.gather(max_digits=max_digits, timeout_s=timeout_s, end_on=end_on)
+        if gathered is None:
+            raise SessionClosed(f"session {self.id} is over; nobody dials any more")
+        return gathered
 
     def say(self, text: str) -> UtteranceHandle:
         """Speak `text` word for word, after what is being said. Returns at once; await it to wait.

@@ -6,8 +6,12 @@ import msgspec
 
 from agentfield_journal import ContentGone, ContentStore
 from agentfield_journal.envelope import Envelope
+from agentfield_rt.core.records import CallerDigitReceived
 
 _PAYLOAD = msgspec.msgpack.Decoder(dict[str, Any])
+
+_NEVER_SHOWN = frozenset({CallerDigitReceived.kind})
+"""Records whose content stays behind its reference here: digits may be a PIN."""
 
 
 async def record_view(envelope: Envelope, content: ContentStore | None) -> dict[str, Any]:
@@ -21,7 +25,7 @@ async def record_view(envelope: Envelope, content: ContentStore | None) -> dict[
         "op_id": envelope.op_id,
         "data": _plain(_PAYLOAD.decode(envelope.payload)),
     }
-    if content is not None and envelope.content_refs:
+    if content is not None and envelope.content_refs and envelope.kind not in _NEVER_SHOWN:
         view["content"] = {ref: await _text(ref, content) for ref in envelope.content_refs}
     return view
 

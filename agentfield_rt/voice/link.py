@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from agentfield_rt.core.records import TurnSource
 from agentfield_rt.deliveries import Deliveries
 from agentfield_rt.errors import CloseReason, Reason
+from agentfield_rt.voice.digits import Digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,11 @@ class SessionLink(Protocol):
         Raises:
             ExecutionFailed: it does not exist, raised, or was cancelled.
         """
+        ...
+
+    @property
+    def digits(self) -> Digits:
+        """What the caller dials."""
         ...
 
     @property

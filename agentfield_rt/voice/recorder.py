@@ -1,5 +1,7 @@
-"""A session's own records, and what of them the journal did not take yet."""
+"""A session's own records and what they refer to, and what of them the journal did not take yet."""
 
+from agentfield_journal import ContentStore
+from agentfield_journal.envelope import Retention
 from agentfield_rt.core.lifecycle import FEATURE_CLOSERS
 from agentfield_rt.core.records import Record
 from agentfield_rt.run import Context, Run
@@ -8,9 +10,10 @@ from agentfield_rt.run import Context, Run
 class Recorder:
     """Appends what happens in a session. An outcome that the journal refuses is not forgotten."""
 
-    def __init__(self, run: Run, session_id: str) -> None:
+    def __init__(self, run: Run, session_id: str, content: ContentStore) -> None:
         self._run = run
         self._session_id = session_id
+        self._content = content
         self._owed: list[tuple[Record, Context]] = []
 
     def record(self, record: Record, turn_id: str | None = None) -> None:
@@ -29,3 +32,7 @@ class Recorder:
             if self._owed[-1][0] is record and type(record) not in FEATURE_CLOSERS:
                 self._owed.pop()  # nothing happens for it either
             raise
+
+    def keep(self, text: str) -> str:
+        """Put `text` into the content store and return its reference."""
+        return self._content.put(text.encode(), subject=self._session_id, retention=Retention.SESSION)

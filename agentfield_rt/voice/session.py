@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from agentfield_journal import JournalUnavailable
-from agentfield_journal.envelope import Retention
 from agentfield_rt.approvals import Approvals
 from agentfield_rt.controller import RealtimeSessionController
 from agentfield_rt.core.lifecycle import Phase
@@ -31,6 +30,7 @@ from agentfield_rt.frames import AudioFrame, CallEnded, InputFrame, ProviderEven
 from agentfield_rt.ports import Connection
 from agentfield_rt.run import Run
 from agentfield_rt.voice.conversation import Conversation
+from agentfield_rt.voice.digits import Digits
 from agentfield_rt.voice.ending import Ending
 from agentfield_rt.voice.handling import run_handler
 from agentfield_rt.voice.interventions import Reach
@@ -71,12 +71,14 @@ class VoiceSession:
         self.spec = spec
         self.live = LiveFeed()
         self._run = run
-        self._record = Recorder(run, spec.session_id).record
+        recorder = Recorder(run, spec.session_id, services.content)
+        self._record, self._keep = recorder.record, recorder.keep
         self._controller = controller
         self._services = services
         self._handler = handler
         self._turns = Turns(self._record, self._keep, answer_within_s=spec.answer_within_s)
         self._utterances = Utterances(self._speak, self._cut, self._record, self._keep)
+        self.digits = Digits(self._record, self._keep)
         self.approvals = Approvals(run, services.content, session_id=spec.session_id, history=spec.history)
         self.deliveries = Deliveries(run, services.content, session_id=spec.session_id, history=spec.history)
         self._ending = Ending(
@@ -345,7 +347,7 @@ class VoiceSession:
             parts.callback(self._require_all_closed)
             parts.callback(self._turns.end)
             parts.callback(self._end_speech)
-            for part in (self.deliveries, self.approvals, self._tools, self.rules):
+            for part in (self.deliveries, self.approvals, self._tools, self.rules, self.digits):
                 parts.push_async_callback(part.close)
 
     def _end_speech(self) -> None:
@@ -394,6 +396,3 @@ class VoiceSession:
         except (IllegalCommand, RepairNeeded, ProviderError):
             # It ended by itself in between, or the provider did not answer: we play nothing more of it.
             log.info("a response of session %s could not be interrupted", self.session_id)
-
-    def _keep(self, text: str) -> str:
-        return self._services.content.put(text.encode(), subject=self.session_id, retention=Retention.SESSION)

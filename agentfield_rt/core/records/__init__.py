@@ -16,6 +16,8 @@ from agentfield_rt.core.records.approval import (
     Decider,
 )
 from agentfield_rt.core.records.conversation import (
+    CallerDigitReceived,
+    DigitSource,
     PolicyDenied,
     RunCancelled,
     RunCompleted,
@@ -118,7 +120,7 @@ RECORD_TYPES: dict[str, type[Record]] = {
         BackpressureApplied, BackpressureReleased, InputDropped,
         ConnectionLost, SessionFailed, Reconciled,
         SessionStarted, SessionEnded, RunCompleted, RunFailed, RunCancelled,
-        TurnStarted, TurnCompleted, TurnFailed,
+        TurnStarted, TurnCompleted, TurnFailed, CallerDigitReceived,
         UtteranceRequested, UtteranceStarted, UtterancePlayed, UtteranceInterrupted, UtteranceFailed,
         UtteranceSkipped,
         ToolIntentRecorded, ToolResultRecorded, PolicyDenied,
@@ -145,6 +147,7 @@ __all__ = [
     "ApprovalSubject",
     "BackpressureApplied",
     "BackpressureReleased",
+    "CallerDigitReceived",
     "CloseFailed",
     "CloseRequested",
     "CloseUnknown",
@@ -158,6 +161,7 @@ __all__ = [
     "Decision",
     "DeliveryKind",
     "Detached",
+    "DigitSource",
     "EmergencyClosed",
     "ExecutionCancelled",
     "ExecutionFailed",

@@ -14,6 +14,15 @@ class TurnSource(StrEnum):
     TEXT = "text"
 
 
+class DigitSource(StrEnum):
+    """How a digit that the caller dialled was reported."""
+
+    SIGNALLED = "signalled"
+    """By a message beside the audio (RFC 4733, or a phone vendor's event)."""
+    IN_BAND = "in_band"
+    """By the tone in the audio."""
+
+
 class SessionStarted(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """A session exists. What it may do (provider, transport, tools) is frozen here.
 
@@ -84,6 +93,14 @@ class TurnFailed(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True
     kind: ClassVar[str] = "turn_failed"
     op_id: str
     reason: Reason
+
+
+class CallerDigitReceived(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """The caller dialled a digit. It may be one of a PIN, so it is content."""
+
+    kind: ClassVar[str] = "caller_digit_received"
+    digit_ref: str
+    source: DigitSource
 
 
 class UtteranceRequested(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
