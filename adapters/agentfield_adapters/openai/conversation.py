@@ -146,7 +146,9 @@ class Conversation:
                 meaning = [OutputTruncated(item_id, audio_end_ms)]
             case server.ItemDeleted(item_id=item_id) if self._responses.has_item(item_id):
                 meaning = [OutputTruncated(item_id, 0)]
-            case server.SessionCreated() | server.SessionUpdated() | server.ItemDeleted():
+            case (
+                server.SessionCreated() | server.SessionUpdated() | server.ItemAdded() | server.ItemDeleted()
+            ):
                 meaning = [Notice(server.name_of(event))]
             case server.Unread(name=name):
                 self._progress += name.startswith("response.")

@@ -28,7 +28,9 @@ class SessionCreated(ServerEvent, frozen=True, gc=False, tag="session.created"):
 
 
 class SessionUpdated(ServerEvent, frozen=True, gc=False, tag="session.updated"):
-    """A `session.update` was taken, as a whole."""
+    """A `session.update` was taken, as a whole; `session` is what holds now."""
+
+    session: dict[str, Any] = {}
 
 
 class ErrorBody(msgspec.Struct, frozen=True, gc=False):
@@ -167,6 +169,33 @@ class OutputItemDone(ServerEvent, frozen=True, gc=False, tag="response.output_it
     item: Item
 
 
+class ContentPart(msgspec.Struct, frozen=True, gc=False):
+    """A part of a message, by its kind only."""
+
+    type: str
+
+
+class AddedItem(msgspec.Struct, frozen=True, gc=False):
+    """An item that is new in the conversation, whoever made it."""
+
+    id: str
+    type: str
+    role: str | None = None
+    content: tuple[ContentPart, ...] | None = None
+    arguments: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """What it is, as the journal may say it: `function_call_output`, or of a message its role."""
+        return plain(self.type if self.role is None else self.role)
+
+
+class ItemAdded(ServerEvent, frozen=True, gc=False, tag="conversation.item.added"):
+    """The conversation has a new item."""
+
+    item: AddedItem
+
+
 class ItemTruncated(ServerEvent, frozen=True, gc=False, tag="conversation.item.truncated"):
     """The conversation forgot what lies behind `audio_end_ms`."""
 
@@ -204,6 +233,7 @@ ReadEvent = (
     | TranscriptDelta
     | TextDelta
     | OutputItemDone
+    | ItemAdded
     | ItemTruncated
     | ItemDeleted
 )
