@@ -2,10 +2,15 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
+
+from agentfield_rt.errors import Reason
 
 SAMPLE_RATE_HZ = 24_000
 FRAME_MS = 20
 FRAME_BYTES = SAMPLE_RATE_HZ * FRAME_MS // 1000 * 2
+IMAGE_BYTES_MAX = 4 * 1024 * 1024
+"""As much as becomes less than 6 MiB of base64: providers take no event of more than 15 MiB."""
 
 
 class Media(StrEnum):
@@ -13,6 +18,8 @@ class Media(StrEnum):
 
     AUDIO = "audio"
     TEXT = "text"
+    IMAGE = "image"
+    TURN_END = "turn_end"
     SPEECH = "speech"
     TOOL_RESULT = "tool_result"
 
@@ -43,6 +50,58 @@ class TextFrame:
     @property
     def size_bytes(self) -> int:
         return len(self.text.encode())
+
+
+ImageType = Literal["image/png", "image/jpeg"]
+"""What providers look at (OpenAI Realtime: `input_image`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFrame:
+    """Something the user shows: a PNG or JPEG file of at most `IMAGE_BYTES_MAX`, which starts no answer.
+
+    `detail` is how closely the model looks, which is what it costs; the provider's choice when None.
+
+    Raises:
+        ValueError: it is empty, too large, or not a file of that type.
+    """
+
+    frame_id: str
+    data: bytes
+    media_type: ImageType
+    detail: Literal["auto", "low", "high"] | None = None
+
+    media = Media.IMAGE
+
+    def __post_init__(self) -> None:
+        if len(self.data) > IMAGE_BYTES_MAX:
+            raise ValueError(f"an image has at most {IMAGE_BYTES_MAX} bytes, not {len(self.data)}")
+        if image_type(self.data) != self.media_type:
+            raise ValueError(f"the image is no {self.media_type} file")
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.data)
+
+
+def image_type(data: bytes) -> ImageType | None:
+    """What a file is by its first bytes, whatever it is called; None for one that no provider looks at."""
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    return "image/jpeg" if data.startswith(b"\xff\xd8\xff") else None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEndFrame:
+    """The user has finished speaking: what ends a turn where no detector does (push to talk).
+
+    Audio sent before it is the turn (OpenAI Realtime: `input_audio_buffer.commit`). Less than 100 ms is none.
+    """
+
+    frame_id: str
+
+    media = Media.TURN_END
+    size_bytes = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +138,7 @@ class ToolResultFrame:
         return len(self.output.encode())
 
 
-InputFrame = AudioFrame | TextFrame | SpeechFrame | ToolResultFrame
+InputFrame = AudioFrame | TextFrame | ImageFrame | TurnEndFrame | SpeechFrame | ToolResultFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +241,65 @@ class ResponseStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ResponseEnded:
-    """The provider generates no more of this response; audio already sent may still be playing."""
+    """The provider generates no more of this response; audio already sent may still be playing.
+
+    `reason` is why it is not whole, where the provider says: `rate_limited` may be asked for again later.
+    """
 
     response_id: str
     status: ResponseStatus
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a piece of the provider's work cost. Counts are tokens, and 0 where the provider does not say.
+
+    The details are parts of `input_tokens` and `output_tokens`; `audio_ms` is for work that is paid by time.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    input_text_tokens: int = 0
+    input_audio_tokens: int = 0
+    input_image_tokens: int = 0
+    input_cached_tokens: int = 0
+    output_text_tokens: int = 0
+    output_audio_tokens: int = 0
+    output_reasoning_tokens: int = 0
+    audio_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReported:
+    """What a response cost, or putting the user's words into text: then `response_id` is None."""
+
+    usage: Usage
+    response_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """How much of something, `requests` or `tokens`, this account may still use before `reset_s` from now."""
+
+    name: str
+    limit: int
+    remaining: int
+    reset_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimitsReported:
+    """How near this account is to its provider's limits. Advice: what is over them is refused by itself."""
+
+    limits: tuple[RateLimit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionExpiring:
+    """The provider will end this connection in `left_s`, whatever happens: it is best replaced in a pause."""
+
+    left_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +328,9 @@ ProviderEvent = (
     | OutputTruncated
     | ToolCalled
     | ResponseEnded
+    | UsageReported
+    | RateLimitsReported
+    | ConnectionExpiring
     | CallEnded
     | Notice
 )

@@ -17,7 +17,7 @@ system_clock: Clock = time.time_ns
 
 
 class AudioFormat(StrEnum):
-    """How audio is written on the way to the provider and back; within the runtime it is always PCM at 24 kHz.
+    """How audio is written on the way to the provider and back; within the runtime it is PCM at 24 kHz.
 
     `pcm16` is mono int16 PCM at 24 kHz, 48 bytes a millisecond; the others are G.711 at 8 kHz, 8 bytes.
     """

@@ -127,7 +127,8 @@ class Agent:
             tools: Targets the model may call by itself; of an `ApprovalRule`, each call that is approved.
             tags: For whoever looks sessions up; they stand in the journal, so no personal data.
             metadata: What the handler and the page get to know; a caller may add to it.
-            turn_detection: The provider's object; server_vad with its defaults when left out.
+            turn_detection: The provider's object; server_vad with its defaults when left out, push to talk
+                with `{"type": "none"}`.
             instructions: What the provider's model is told, for `session.reply`.
             phrases: What callers may say, in JSGF right-hand-side syntax: a hint for the recogniser.
             rules: Named parts of `phrases`, `{"number": "one | two"}` for `<number>`.
@@ -139,6 +140,8 @@ class Agent:
         """
         provider_name, transport_name = validate_pair(provider, transport)
         detection = validate_turn_detection(turn_detection, provider=provider_name, transport=transport_name)
+        if detection is not None:
+            detection["create_response"] = False  # the handler answers
         config = SessionConfig(
             model=model,
             voice=voice,
@@ -146,7 +149,7 @@ class Agent:
             modalities=tuple(modalities),
             phrases=tuple(phrases),
             rules=dict(rules or {}),
-            turn_detection={**detection, "create_response": False},  # the handler answers
+            turn_detection=detection,
         )
 
         def declare(function: SessionFunction) -> SessionFunction:

@@ -26,6 +26,8 @@ from agentfield_rt.frames import (
     FRAME_MS,
     AudioFrame,
     CallEnded,
+    ConnectionExpiring,
+    ImageFrame,
     InputFrame,
     InputRejected,
     InputTranscript,
@@ -37,6 +39,8 @@ from agentfield_rt.frames import (
     PlaybackStarted,
     PlaybackStopped,
     ProviderEvent,
+    RateLimit,
+    RateLimitsReported,
     ResponseEnded,
     ResponseStarted,
     ResponseStatus,
@@ -46,6 +50,9 @@ from agentfield_rt.frames import (
     TextFrame,
     ToolCalled,
     ToolResultFrame,
+    TurnEndFrame,
+    Usage,
+    UsageReported,
 )
 from agentfield_rt.run import Context, Run
 from agentfield_rt.testing.session_rig import FATES, Fate
@@ -56,6 +63,7 @@ T = TypeVar("T")
 COMMANDS_MAX = 60
 _ids = st.integers(1, 99).map("id-{}".format)
 _texts = st.text(max_size=40)
+_JPEG_START = b"\xff\xd8\xff"
 
 
 def frames() -> st.SearchStrategy[InputFrame]:
@@ -63,6 +71,8 @@ def frames() -> st.SearchStrategy[InputFrame]:
     return st.one_of(
         st.builds(AudioFrame, _ids, st.binary(min_size=FRAME_BYTES, max_size=FRAME_BYTES)),
         st.builds(TextFrame, _ids, _texts),
+        st.builds(ImageFrame, _ids, st.binary(max_size=64).map(_JPEG_START.__add__), st.just("image/jpeg")),
+        st.builds(TurnEndFrame, _ids),
         st.builds(SpeechFrame, _ids, _ids, text=_texts),
         st.builds(SpeechFrame, _ids, _ids, instructions=_texts),
         st.builds(ToolResultFrame, _ids, _ids, _texts),
@@ -72,6 +82,8 @@ def frames() -> st.SearchStrategy[InputFrame]:
 def provider_events() -> st.SearchStrategy[ProviderEvent]:
     """Any single event, in no sensible order: for code that must take whatever comes."""
     samples = st.binary(max_size=FRAME_BYTES // 2).map(lambda half: half + half)
+    tokens = st.integers(0, 2**31)
+    limits = st.builds(RateLimit, st.sampled_from(["requests", "tokens"]), tokens, tokens, st.floats(0, 3600))
     return st.one_of(
         st.builds(SpeechStarted, _ids),
         st.builds(SpeechStopped, _ids),
@@ -84,7 +96,12 @@ def provider_events() -> st.SearchStrategy[ProviderEvent]:
         st.builds(PlaybackStarted, _ids),
         st.builds(PlaybackStopped, _ids, st.booleans()),
         st.builds(ToolCalled, _ids, _ids, _ids, _texts),
-        st.builds(ResponseEnded, _ids, st.sampled_from(ResponseStatus)),
+        st.builds(ResponseEnded, _ids, st.sampled_from(ResponseStatus), st.none() | st.sampled_from(Reason)),
+        st.builds(
+            UsageReported, st.builds(Usage, input_tokens=tokens, output_tokens=tokens), st.none() | _ids
+        ),
+        st.builds(RateLimitsReported, st.lists(limits, max_size=2).map(tuple)),
+        st.builds(ConnectionExpiring, st.floats(0, 600)),
         st.builds(Notice, st.sampled_from(["rate_limits.updated", "error"]), st.none() | _ids),
         st.just(CallEnded()),
     )

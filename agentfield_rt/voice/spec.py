@@ -58,7 +58,10 @@ class SessionSpec:
     @property
     def silence_ms(self) -> int:
         """How long the provider waits before it says that the user stopped."""
-        return int((self.config.turn_detection or {}).get("silence_duration_ms", 0))
+        detection = self.config.turn_detection
+        if detection is None or detection["type"] != "server_vad":
+            return 0
+        return detection.get("silence_duration_ms", 0)
 
     @property
     def carries_audio(self) -> bool:

@@ -7,7 +7,7 @@ import agentfield_rt
 from agentfield_rt import Agent
 from agentfield_rt.cli.apps import load_agent
 from agentfield_rt.registry import validate_pair
-from agentfield_rt.turn_detection import validate_turn_detection
+from agentfield_rt.turn_detection import PUSH_TO_TALK, validate_turn_detection
 
 FILE = "voice_support.py"
 
@@ -28,7 +28,7 @@ def order_desk(provider: str) -> Agent:
     for name, session in agent.sessions.items():
         _, transport = validate_pair(provider, session.transport)
         detection = validate_turn_detection(
-            session.config.turn_detection, provider=provider, transport=transport
+            session.config.turn_detection or {"type": PUSH_TO_TALK}, provider=provider, transport=transport
         )
         config = replace(session.config, turn_detection=detection)
         agent.sessions[name] = replace(session, provider=provider, config=config)
