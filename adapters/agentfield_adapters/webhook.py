@@ -3,10 +3,6 @@
 Needs httpx: `pip install 'agentfield-rt[openai]'` or `[all]`.
 """
 
-import base64
-import binascii
-import hashlib
-import hmac
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +11,7 @@ import httpx
 from agentfield_rt.errors import Reason
 from agentfield_rt.ports import Clock, system_clock
 from agentfield_rt.sinks import Parcel, SinkError
+from agentfield_rt.webhooks import WebhookSecret
 
 __all__ = ["WebhookSink"]
 
@@ -28,9 +25,6 @@ _REFUSED = {
 }
 _IN_DOUBT = frozenset({408})
 """The receiver gave up waiting; it may have acted on what it had."""
-
-_SECRET_PREFIX = "whsec_"
-_SECRET_BYTES_MIN, _SECRET_BYTES_MAX = 24, 64
 
 
 class WebhookSink:
@@ -61,7 +55,7 @@ class WebhookSink:
             raise ValueError("a webhook's address begins with https:// or http://")
         self.name = name
         self._url = url
-        self._secret = _secret(secret)
+        self._secret = WebhookSecret(secret)
         self._clock = clock
         self._owns_client = client is None
         self._client = client or httpx.AsyncClient(timeout=None)  # whoever delivers sets the deadline
@@ -103,29 +97,5 @@ class WebhookSink:
 
     def _headers(self, parcel: Parcel) -> dict[str, str]:
         at_s = self._clock() // 1_000_000_000
-        signed = f"{parcel.dedupe_key}.{at_s}.".encode() + parcel.body
-        signature = base64.b64encode(hmac.new(self._secret, signed, hashlib.sha256).digest()).decode()
-        return {
-            "content-type": parcel.content_type,
-            "webhook-id": parcel.dedupe_key,
-            "webhook-timestamp": str(at_s),
-            "webhook-signature": f"v1,{signature}",
-        }
-
-
-def _secret(text: str) -> bytes:
-    """The key's bytes.
-
-    Raises:
-        ValueError: it is none; what was given is not repeated.
-    """
-    try:
-        key = base64.b64decode(text.removeprefix(_SECRET_PREFIX), validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if not _SECRET_BYTES_MIN <= len(key) <= _SECRET_BYTES_MAX:
-        raise ValueError(
-            f"a webhook's secret is {_SECRET_PREFIX} and, as base64, {_SECRET_BYTES_MIN} to "
-            f"{_SECRET_BYTES_MAX} bytes"
-        )
-    return key
+        signed = self._secret.headers(parcel.dedupe_key, parcel.body, at_s=at_s)
+        return {"content-type": parcel.content_type, **signed}
