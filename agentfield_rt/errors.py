@@ -104,6 +104,10 @@ class RunIncomplete(RealtimeError):
         self.unmet = unmet
 
 
+class RecordingUnavailable(RealtimeError):
+    """A call that is to be recorded cannot be: what records is not installed, or does not hear both sides."""
+
+
 class ReplayMismatch(RealtimeError):
     """The journal contradicts the lifecycle table: it is corrupt, or this is our bug."""
 

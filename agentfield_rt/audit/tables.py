@@ -43,6 +43,7 @@ OPERATIONS: dict[str, frozenset[str]] = {
             "output_dispatch_reconciliation_needed",
         }
     ),
+    "recording_started": frozenset({"recording_stored", "recording_failed"}),
 }
 """Every opener, and the kinds of which exactly one closes it."""
 

@@ -119,6 +119,8 @@ class OutgoingAudio(Direction[AudioFlow]):
         flow.on_wire = False
         flow.tally.add(frame.pcm)
         flow.allowance.left -= 1
+        if (tap := self._operations.tap) is not None:
+            tap.sent(frame)
         if flow.cut:
             self._close(flow)
         elif flow.tally.frames * 2 >= flow.size:

@@ -13,6 +13,7 @@ from agentfield_rt.controller.calls import Call, Deadlines, observe
 from agentfield_rt.controller.incoming import Incoming
 from agentfield_rt.controller.operations import Operations
 from agentfield_rt.controller.outgoing import Outgoing
+from agentfield_rt.controller.tap import MediaTap
 from agentfield_rt.controller.window import Windows
 from agentfield_rt.core import commands
 from agentfield_rt.core.lifecycle import TERMINAL, OperationName, Phase
@@ -290,6 +291,10 @@ class RealtimeSessionController:
         self._operations.commit(self._operations.decide(commands.Recover()))
         for op_id, operation in self.state.unknown.items():
             self.reconcile(op_id, reconcile(operation))
+
+    def watch(self, tap: MediaTap) -> None:
+        """Let `tap` know of the audio that windows count, from now on."""
+        self._operations.tap = tap
 
     async def durable(self) -> None:
         """Return once everything recorded so far is on stable storage."""

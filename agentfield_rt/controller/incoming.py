@@ -121,7 +121,7 @@ class Incoming(Direction[_Flow]):
 
         def received(op_id: str, events: Events) -> commands.Received:
             nonlocal delivered
-            delivered = count.take(self._operations.state, events)
+            delivered = self._take(count, events)
             return count.outcome(op_id)
 
         await self._operations.operate(
@@ -162,7 +162,7 @@ class Incoming(Direction[_Flow]):
             self._forget(flow)
             raise
         count = flow.count
-        delivered = count.take(self._operations.state, events)
+        delivered = self._take(count, events)
         flow.allowance.spend(len(events))
         ends = count.marked or (count.late and self._is_interrupting)
         if ends or count.total * 2 >= flow.size:
@@ -174,6 +174,14 @@ class Incoming(Direction[_Flow]):
                     self._renew(flow)
         if flow is self.flow and flow.period is None:
             self._watch(flow)
+        return delivered
+
+    def _take(self, count: _Count, events: Events) -> Events:
+        delivered = count.take(self._operations.state, events)
+        if (tap := self._operations.tap) is not None:
+            for event in delivered:
+                if isinstance(event, OutputAudio):
+                    tap.received(event)
         return delivered
 
     @property

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from agentfield_journal import JournalError
 from agentfield_journal.envelope import Cursor
 from agentfield_rt.controller.calls import Call, Calls, Deadlines
+from agentfield_rt.controller.tap import MediaTap
 from agentfield_rt.core import commands, records
 from agentfield_rt.core.decide import decide
 from agentfield_rt.core.evolve import evolve
@@ -34,6 +35,7 @@ class Operations:
         state: The session as its journal tells it.
         calls: The adapter calls under way.
         cut: Called before the connection changes, to write down what flowed until then.
+        tap: Is told of what flows, if somebody wants to know.
     """
 
     def __init__(self, run: Run, state: State, deadlines: Deadlines) -> None:
@@ -41,6 +43,7 @@ class Operations:
         self.calls = Calls()
         self.deadlines = deadlines
         self.cut: list[Callable[[], None]] = []
+        self.tap: MediaTap | None = None
         self._run = run
         self._context = Context(session_id=state.session_id)
         self._owed: list[commands.Command] = []
@@ -160,6 +163,8 @@ class Operations:
             state = evolve(state, record)
         cursor = self._run.append(decided, self._context)  # what cannot be folded is not written either
         self.state = state
+        if self.tap is not None:
+            self.tap.recorded(decided)
         return cursor
 
     def decide(self, command: commands.Command) -> Records:

@@ -246,6 +246,7 @@ FEATURE_OPERATIONS: dict[type[Record], tuple[type[Record], ...]] = {
         records.OutputDispatchFailed,
         records.OutputDispatchReconciliationNeeded,
     ),
+    records.RecordingStarted: (records.RecordingStored, records.RecordingFailed),
 }
 """Operations above the provider boundary: the opener, and the records of which exactly one closes it."""
 
@@ -260,6 +261,8 @@ LOST_AS: dict[type[Record], type[Record]] = {
     # Its clock died with the process, so nobody knows how long an answer could still be taken.
     records.ApprovalRequested: records.ApprovalExpired,
     records.OutputDispatchRequested: records.OutputDispatchReconciliationNeeded,
+    # What was stored of it by then stays, and plays.
+    records.RecordingStarted: records.RecordingFailed,
 }
 """How an operation is closed whose process died; each takes the operation and a reason (`outcomes.lost`)."""
 

@@ -12,7 +12,6 @@ from agentfield_rt.core import records
 from agentfield_rt.core.records import Decision, Record
 from agentfield_rt.errors import CloseReason, RealtimeError, Reason
 from agentfield_rt.idle import Signal
-from agentfield_rt.run import Run
 from agentfield_rt.voice.tasks import SessionTasks
 
 log = logging.getLogger(__name__)
@@ -22,8 +21,10 @@ class Ending:
     """How one session ends.
 
     Args:
+        controller: Drives the provider; its run is the session's.
         record: Writes a record of the session.
         end_conversation: Gives everything that was opened its outcome; may be called again.
+        end_recording: Keeps the call's recording, whose last window is in the journal by then.
         ended: Called when it is over, also when the journal is gone.
 
     Attributes:
@@ -32,21 +33,22 @@ class Ending:
 
     def __init__(
         self,
-        run: Run,
         controller: RealtimeSessionController,
-        *,
         record: Callable[[Record], None],
         end_conversation: Callable[[], Awaitable[None]],
+        end_recording: Callable[[], Awaitable[None]],
+        *,
         ended: Callable[[], None],
     ) -> None:
         session_id = controller.state.session_id
         self.tasks = SessionTasks(session_id, failed=lambda: self.begin(CloseReason.INTERNAL))
         self.reason: CloseReason | None = None
         self.is_over = Signal()
-        self._run = run
+        self._run = controller.run
         self._controller = controller
         self._record = record
         self._end_conversation = end_conversation
+        self._end_recording = end_recording
         self._ended = ended
         self._closing: asyncio.Task[None] | None = None
         self._is_recorded = False
@@ -82,6 +84,7 @@ class Ending:
         finally:  # also when the journal takes nothing of that: the microphone does not stay open
             await self._hang_up(reason)
         self.abandon_unknown()
+        await self._end_recording()
         if not self._is_recorded:
             self._record(records.SessionEnded(reason=reason))
             self._is_recorded = True

@@ -37,6 +37,7 @@ from agentfield_rt.voice.interventions import Reach
 from agentfield_rt.voice.link import ExecutionRequest, Handler, Turn
 from agentfield_rt.voice.live import LiveFeed
 from agentfield_rt.voice.player import Caller, Player
+from agentfield_rt.voice.recorded import recording_for
 from agentfield_rt.voice.recorder import Recorder
 from agentfield_rt.voice.rules import SessionRules
 from agentfield_rt.voice.spec import SessionServices, SessionSpec
@@ -81,12 +82,9 @@ class VoiceSession:
         self.digits = Digits(self._record, self._keep)
         self.approvals = Approvals(run, services.content, session_id=spec.session_id, history=spec.history)
         self.deliveries = Deliveries(run, services.content, session_id=spec.session_id, history=spec.history)
+        self._recording = recording_for(spec, services, controller, self._record)
         self._ending = Ending(
-            run,
-            controller,
-            record=self._record,
-            end_conversation=self._end_conversation,
-            ended=self.live.close,
+            controller, self._record, self._end_conversation, self._recording.close, ended=self.live.close
         )
         self._tasks = self._ending.tasks
         reach = Reach(
@@ -189,8 +187,9 @@ class VoiceSession:
         return connection
 
     async def _begin(self, caller: Caller | None) -> None:
+        caller, report = self._recording.begin(caller, self._conversation.handle)
         if caller is not None:
-            self._player = Player(caller, self._conversation.handle, self._tasks.spawn)
+            self._player = Player(caller, report, self._tasks.spawn)
         self._tasks.spawn(self._listen(), "listen")
         self._tasks.spawn(self._utterances.run(), "utterances")
         if self._handler is not None:
@@ -204,7 +203,9 @@ class VoiceSession:
         Raises:
             IllegalCommand, GateOverflow, ProviderError: see `RealtimeSessionController.send`.
         """
-        await self._send(AudioFrame(f"frm_{secrets.token_hex(8)}", pcm))
+        frame = AudioFrame(f"frm_{secrets.token_hex(8)}", pcm)
+        self._recording.spoke(frame)
+        await self._send(frame)
 
     async def hear_text(self, text: str) -> str:
         """The user typed a turn; returns its id once the turn is durable.

@@ -10,6 +10,7 @@ from agentfield_rt.core import records
 from agentfield_rt.core.records import Record
 from agentfield_rt.core.rules.rule import Rule
 from agentfield_rt.ports import Clock, SessionConfig, system_clock
+from agentfield_rt.recording import Recordings
 from agentfield_rt.voice.link import Executor
 from agentfield_rt.voice.turns import ANSWER_WITHIN_S
 
@@ -22,6 +23,7 @@ class SessionSpec:
         tools: Targets the provider's model may call by itself, by the name it knows them under.
         approvals: How those of them that need an approval get it, by target.
         stream_rules: What to watch for in text, and what to do about it.
+        recorded: Both sides are recorded, and the caller was told so.
         apology: Said when the handler raised, or said nothing for too long; None says nothing.
         answer_within_s: A handler that has said nothing to a turn by then hangs: the turn fails.
         history: Its records so far, where it goes on after a crash (`VoiceSession.go_on`).
@@ -37,6 +39,7 @@ class SessionSpec:
     stream_rules: tuple[Rule, ...] = ()
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    recorded: bool = False
     apology: str | None = None
     answer_within_s: float = ANSWER_WITHIN_S
     history: tuple[Record, ...] = ()
@@ -81,8 +84,10 @@ class SessionServices:
     Attributes:
         content: Keeps what was said; the journal gets references.
         executor: Runs reasoners for `call` and for the model's tool calls.
+        recordings: Makes recordings of the sessions that are to have one.
     """
 
     content: ContentStore
     executor: Executor
+    recordings: Recordings | None = None
     clock: Clock = system_clock

@@ -97,6 +97,13 @@ from agentfield_rt.core.records.realtime import (
     WindowTally,
 )
 from agentfield_rt.core.records.record import Record
+from agentfield_rt.core.records.recording import (
+    RecordedSide,
+    RecordingFailed,
+    RecordingSegmentStored,
+    RecordingStarted,
+    RecordingStored,
+)
 from agentfield_rt.core.records.referral import ReferFailed, Referred, ReferRequested, ReferUnknown
 from agentfield_rt.core.records.rules import (
     StreamInterventionApplied,
@@ -133,6 +140,7 @@ RECORD_TYPES: dict[str, type[Record]] = {
         StreamRuleRegistered, StreamRuleCompileFailed, StreamRuleMatched,
         StreamInterventionRequested, StreamInterventionApplied, StreamInterventionFailed,
         StreamRuleRepeatStateRecorded, StreamRuleInjectionAppended,
+        RecordingStarted, RecordingSegmentStored, RecordingStored, RecordingFailed,
     )
 }  # fmt: skip
 """Every kind of record this version writes, by its stored name."""
@@ -197,6 +205,11 @@ __all__ = [
     "RealtimeRecord",
     "Reconciled",
     "Record",
+    "RecordedSide",
+    "RecordingFailed",
+    "RecordingSegmentStored",
+    "RecordingStarted",
+    "RecordingStored",
     "ReferFailed",
     "ReferRequested",
     "ReferUnknown",
