@@ -1,0 +1,1 @@
+"""Digits a telephone dials as tones."""

@@ -1,0 +1,30 @@
+"""Digits that are heard as tones in a caller's audio: what the runtime asks of whoever can find them there.
+
+The code that listens is found by name, as adapters are; without it, digits come as messages only.
+"""
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Protocol
+
+DETECTORS_GROUP = "agentfield_rt.digit_detectors"
+
+
+class DigitDetector(Protocol):
+    """Listens to one stream of audio."""
+
+    def push(self, pcm: bytes) -> str:
+        """The digits (0-9, `*`, `#`, A-D) found to be dialled in the next mono int16 samples, mostly none."""
+        ...
+
+
+def in_band_detector(rate_hz: int) -> DigitDetector | None:
+    """What an installed package brings for a stream at this rate; None when none does."""
+    for entry in entry_points(group=DETECTORS_GROUP):
+        if entry.name == "in_band":
+            try:
+                make: Callable[[int], DigitDetector] = entry.load()
+            except ImportError:
+                return None
+            return make(rate_hz)
+    return None
