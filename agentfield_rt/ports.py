@@ -1,4 +1,4 @@
-"""What the runtime asks of the outside: provider adapters and a clock."""
+"""What the runtime asks of the outside: provider adapters, an encoder for recordings and a clock."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -160,3 +160,30 @@ class PhoneAdapter(Protocol):
 
 
 AdapterFactory = Callable[[ProviderSettings], ProviderAdapter]
+
+
+class AudioEncoder(Protocol):
+    """Encodes one recording. It blocks, and is used by one thread at a time; never by the event loop.
+
+    What it returned until any moment must play without what follows: a crash leaves no more than that.
+    """
+
+    @property
+    def format(self) -> str:
+        """The file's format as the journal names it: `ogg_opus`."""
+        ...
+
+    def encode(self, caller: bytes, agent: bytes) -> bytes:
+        """Take both sides, mono int16 PCM at 24 kHz of one length; return what of the file is complete.
+
+        Raises:
+            Exception: it cannot be encoded; the recording is given up.
+        """
+        ...
+
+    def finish(self) -> bytes:
+        """Return the rest of the file. Nothing is asked of this encoder afterwards."""
+        ...
+
+
+EncoderFactory = Callable[[], AudioEncoder]

@@ -6,10 +6,12 @@ Provider and transport are always named, never inferred. The texts of refusals a
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 
-from agentfield_rt.errors import UnsupportedTransport
-from agentfield_rt.ports import AdapterFactory
+from agentfield_rt.errors import RecordingUnavailable, UnsupportedTransport
+from agentfield_rt.ports import AdapterFactory, EncoderFactory
 
 ADAPTERS_GROUP = "agentfield_rt.adapters"
+ENCODERS_GROUP = "agentfield_rt.recording_encoders"
+RECORDING_FORMAT = "ogg_opus"
 
 TRANSPORTS: Mapping[str, tuple[str, ...]] = {
     "local": ("audio_turns", "webrtc", "websocket"),
@@ -68,3 +70,19 @@ def adapter_factory(provider: str, transport: str) -> AdapterFactory:
             "pip install 'agentfield-rt[all]'."
         ) from error
     return factory
+
+
+def encoder_factory() -> EncoderFactory:
+    """What encodes recordings, from the package that brings it.
+
+    Raises:
+        RecordingUnavailable: none does, or it lacks a package.
+    """
+    hint = "pip install 'agentfield-rt[recording]'"
+    for entry in entry_points(group=ENCODERS_GROUP, name=RECORDING_FORMAT):
+        try:
+            factory: EncoderFactory = entry.load()
+        except ImportError as error:
+            raise RecordingUnavailable(f"recording needs a package that is not installed; {hint}") from error
+        return factory
+    raise RecordingUnavailable(f"no package that encodes recordings is installed; {hint}")

@@ -12,7 +12,7 @@ from agentfield_rt.agent.session import RealtimeSession, plain
 from agentfield_rt.approval_rules import ApprovalRule
 from agentfield_rt.core.rules.rule import Rule
 from agentfield_rt.core.rules.ruleset import compile_rules
-from agentfield_rt.errors import RealtimeError
+from agentfield_rt.errors import RealtimeError, UnsupportedTransport
 from agentfield_rt.ports import SessionConfig
 from agentfield_rt.registry import validate_pair
 from agentfield_rt.turn_detection import validate_turn_detection
@@ -49,6 +49,7 @@ class SessionDefinition:
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
     apology: str | None = None
+    recorded: bool = False
     function: SessionFunction
 
     def handler(self) -> Handler:
@@ -182,12 +183,37 @@ class Agent:
             ValueError: no session of this name is declared.
             RefusedRule: a rule cannot be held as it is declared; none of them is taken.
         """
-        definition = self.sessions.get(session)
-        if definition is None:
-            raise ValueError(f"{self.node_id} has no session {session!r}; declare it first")
+        definition = self._declared(session)
         together = (*definition.stream_rules, *rules)
         compile_rules(together)
         self.sessions[session] = replace(definition, stream_rules=together)
+
+    def record(self, session: str) -> None:
+        """Record both sides of every call of a session declared before; see `af session recording`.
+
+        Whoever starts one is told so in the answer (`recorded`), and is to tell the caller, who has to agree
+        in most places.
+
+        Args:
+            session: Its name, the second half of its target.
+
+        Raises:
+            ValueError: no session of this name is declared.
+            UnsupportedTransport: its media flows browser ↔ provider, where we hear nothing.
+        """
+        definition = self._declared(session)
+        if definition.transport == "webrtc":
+            raise UnsupportedTransport(
+                f"session {session!r} cannot be recorded: with transport=webrtc its media flows from browser to "
+                "provider and back; declare it with transport=websocket"
+            )
+        self.sessions[session] = replace(definition, recorded=True)
+
+    def _declared(self, session: str) -> SessionDefinition:
+        definition = self.sessions.get(session)
+        if definition is None:
+            raise ValueError(f"{self.node_id} has no session {session!r}; declare it first")
+        return definition
 
     def bind(self, executor: Executor) -> None:
         """Let `app.call` reach the workflow; a control plane does this when the agent joins it."""

@@ -19,10 +19,11 @@ from agentfield_rt.errors import (
     IllegalCommand,
     ProviderError,
     RealtimeError,
+    RecordingUnavailable,
     SessionClosed,
     UnsupportedTransport,
 )
-from agentfield_rt.plane import approvals, http_executions, http_sessions
+from agentfield_rt.plane import approvals, http_executions, http_recordings, http_sessions
 from agentfield_rt.plane.control_plane import open_control_plane
 from agentfield_rt.plane.errors import PlaneError
 from agentfield_rt.plane.guards import BodyLimit, OwnNames, SameOrigin, SecurityHeaders
@@ -32,6 +33,7 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (SessionClosed, 410),
     (IllegalCommand, 409),
     (GateOverflow, 503),
+    (RecordingUnavailable, 503),
     (ProviderError, 502),
     (JournalConflict, 409),
     (JournalFull, 507),
@@ -61,6 +63,7 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
     app.add_exception_handler(Exception, _admit)
     app.include_router(http_sessions.router, prefix="/api/v1")
     app.include_router(http_executions.router, prefix="/api/v1")
+    app.include_router(http_recordings.router, prefix="/api/v1")
     app.include_router(approvals.router, prefix="/api/v1")
     app.include_router(http_executions.workflows)
 

@@ -33,6 +33,12 @@ class Conflict(PlaneError):
     status = 409
 
 
+class Gone(PlaneError):
+    """It was here, and was erased or has expired."""
+
+    status = 410
+
+
 class Busy(PlaneError):
     """Too much is going on; try again later."""
 

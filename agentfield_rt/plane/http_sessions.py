@@ -75,6 +75,7 @@ async def list_targets(plane: Plane) -> dict[str, Any]:
                 "modalities": definition.config.modalities,
                 "tools": definition.tools,
                 "tags": definition.tags,
+                "recorded": definition.recorded,
                 "metadata": definition.metadata,
             }
             for agent in plane.nodes
@@ -125,6 +126,7 @@ def _started(session: VoiceSession, *, mounted_at: str) -> dict[str, Any]:
         "tags": spec.tags,
         "turn_detection": spec.config.turn_detection,
         "tool_targets": spec.tools,
+        "recorded": spec.recorded,
         "offer_url": f"{base}/realtime-offer?{urlencode(query)}",
         "tool_url": f"{base}/tools/{{tool}}",
         "events_url": f"{base}/events",
@@ -216,6 +218,7 @@ async def show(session_id: str, plane: Plane) -> dict[str, Any]:
         "transport": session.spec.transport,
         "phase": session.phase,
         "close_reason": session.close_reason,
+        "recorded": session.spec.recorded,
         "metadata": session.metadata,
     }
 

@@ -21,7 +21,8 @@ from agentfield_rt.plane.notation import new_session_id, new_tool_call_id, run_i
 from agentfield_rt.plane.providers import Providers
 from agentfield_rt.plane.runs import Runs
 from agentfield_rt.ports import ProviderAdapter, ToolSpec
-from agentfield_rt.registry import validate_pair
+from agentfield_rt.recording import Recordings
+from agentfield_rt.registry import encoder_factory, validate_pair
 from agentfield_rt.run import Run
 from agentfield_rt.voice.link import ExecutionRequest, Handler
 from agentfield_rt.voice.session import VoiceSession
@@ -58,7 +59,8 @@ class Sessions:
         self._runs = runs
         self._nodes = nodes
         self._executions = executions
-        self._services = SessionServices(content=content, executor=executions)
+        self._recordings = Recordings(lambda: encoder_factory()(), content)
+        self._services = SessionServices(content=content, executor=executions, recordings=self._recordings)
         self._providers = providers
         self._sessions: dict[str, VoiceSession] = {}
         self._presence: dict[str, int] = {}
@@ -91,6 +93,7 @@ class Sessions:
             BadRequest, NotFound: the target is no session, or not for this pair (AgentField's texts); or
                 two of its tools have one name.
             UnsupportedTransport: the pair does not exist, or nothing here can drive it.
+            RecordingUnavailable: its calls are to be recorded, and nothing here can.
             Busy: as many sessions are live as may be.
         """
         agent, definition = self._nodes.session(target)
@@ -104,6 +107,8 @@ class Sessions:
             )
         spec = self._spec(agent, definition, request)
         with self._place():
+            if spec.recorded:
+                await asyncio.to_thread(encoder_factory)  # its codec is loaded once
             adapter = await self._providers.adapter(provider, transport)
             run = await self._runs.hold(run_id_of(spec.session_id))
             session = self._begin(spec, run, adapter=adapter, handler=definition.handler())
@@ -200,6 +205,7 @@ class Sessions:
         ends = (session.close(CloseReason.SHUTDOWN) for session in live)
         await asyncio.gather(*ends, return_exceptions=True)  # each session says itself what went wrong
         await asyncio.gather(*self._endings)
+        self._recordings.close()
 
     def _end_if_gone(self, session: VoiceSession) -> None:
         if not self._presence.get(session.session_id):
@@ -254,6 +260,7 @@ class Sessions:
             tags=definition.tags,
             metadata={**definition.metadata, **(request.metadata or {})},
             apology=definition.apology,
+            recorded=definition.recorded,
         )
 
     def _tool_spec(self, name: str, target: str) -> ToolSpec:

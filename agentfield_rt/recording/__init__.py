@@ -1,15 +1,12 @@
 """Recordings of calls: both sides on one clock, encoded, kept as content and tied to the journal's windows.
 
-Knows no handler, no HTTP and no codec: an `AudioEncoder` is injected.
+Knows no handler, no HTTP and no codec: a `ports.AudioEncoder` is injected.
 """
 
-from agentfield_rt.recording.ports import AudioEncoder, EncoderFactory
 from agentfield_rt.recording.reading import KeptRecording, RecordingStatus, recordings_of
 from agentfield_rt.recording.recording import Recording, Recordings
 
 __all__ = [
-    "AudioEncoder",
-    "EncoderFactory",
     "KeptRecording",
     "Recording",
     "RecordingStatus",

@@ -11,7 +11,7 @@ from hashlib import sha256
 
 from agentfield_rt.core.records import RecordedSide
 from agentfield_rt.frames import SAMPLE_RATE_HZ, AudioFrame, OutputAudio
-from agentfield_rt.recording.ports import AudioEncoder
+from agentfield_rt.ports import AudioEncoder
 from agentfield_rt.recording.source import Source
 from agentfield_rt.recording.track import SAMPLE_BYTES, Track
 

@@ -17,9 +17,9 @@ from agentfield_rt.core import records
 from agentfield_rt.core.records import Record
 from agentfield_rt.errors import Reason
 from agentfield_rt.frames import SAMPLE_RATE_HZ, AudioFrame, OutputAudio
+from agentfield_rt.ports import EncoderFactory
 from agentfield_rt.recording import desk
 from agentfield_rt.recording.desk import Desk, Event, Mixed, NotTheSame, Side, TooMuch
-from agentfield_rt.recording.ports import EncoderFactory
 
 log = logging.getLogger(__name__)
 

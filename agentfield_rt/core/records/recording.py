@@ -31,7 +31,7 @@ class RecordingStarted(Record, frozen=True, gc=False, kw_only=True, omit_default
 
 
 class RecordingSegmentStored(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """A piece is on stable storage. All pieces in their order are one file; those up to any of them play, too.
+    """A piece is on stable storage. All pieces in order are one file; those up to any of them play, too.
 
     `number` counts from 1, `samples` those of each side up to its end at 24 kHz; `digest` is the SHA-256 of
     the file up to its end.

@@ -35,7 +35,7 @@ class _Outlet(io.RawIOBase):
 
 
 class OggOpusEncoder:
-    """Implements `agentfield_rt.recording.AudioEncoder`. An Ogg page, about a second, is complete at once."""
+    """Implements `agentfield_rt.ports.AudioEncoder`. An Ogg page, about a second, is complete at once."""
 
     format = "ogg_opus"
 

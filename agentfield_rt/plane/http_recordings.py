@@ -1,0 +1,47 @@
+"""A call's recording, as the journal names it and the content store has it; also of an earlier server's."""
+
+from collections.abc import AsyncGenerator
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+
+from agentfield_journal import ContentGone, ContentStore
+from agentfield_rt.inspection import history
+from agentfield_rt.plane.dependencies import Plane
+from agentfield_rt.plane.errors import Gone, NotFound
+from agentfield_rt.plane.notation import run_id_of
+from agentfield_rt.recording import KeptRecording, recordings_of
+
+_MEDIA_TYPES = {"ogg_opus": ("audio/ogg", "ogg")}
+
+router = APIRouter(tags=["sessions"])
+
+
+@router.get("/session-instances/{session_id}/recording", response_class=StreamingResponse)
+async def recording(session_id: str, plane: Plane) -> StreamingResponse:
+    """Both sides of the call, the caller on the left. Of a call that goes on: what is kept by now."""
+    told = await history(plane.journal, run_id_of(session_id), session_id=session_id)
+    kept = [each for each in recordings_of(told) if each.refs]
+    if not kept:
+        raise NotFound(f"no recording of session '{session_id}' is kept; app.record(…) has calls recorded")
+    latest = kept[-1]
+    try:
+        first = await plane.content.get(latest.refs[0])
+    except ContentGone as error:
+        raise Gone(f"the recording of session '{session_id}' was erased, or has expired") from error
+    media_type, ending = _MEDIA_TYPES.get(latest.format, ("application/octet-stream", "bin"))
+    return StreamingResponse(
+        _file(first, latest, plane.content),
+        media_type=media_type,
+        headers={
+            "Content-Disposition": f'attachment; filename="{latest.recording_id}.{ending}"',
+            "X-Recording-Status": latest.status.value,
+        },
+    )
+
+
+async def _file(first: bytes, kept: KeptRecording, content: ContentStore) -> AsyncGenerator[bytes]:
+    """One piece in memory at a time."""
+    yield first
+    for ref in kept.refs[1:]:
+        yield await content.get(ref)
