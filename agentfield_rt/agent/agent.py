@@ -204,8 +204,8 @@ class Agent:
         definition = self._declared(session)
         if definition.transport == "webrtc":
             raise UnsupportedTransport(
-                f"session {session!r} cannot be recorded: with transport=webrtc its media flows from browser to "
-                "provider and back; declare it with transport=websocket"
+                f"session {session!r} cannot be recorded: with transport=webrtc its media does not come here; "
+                "declare it with transport=websocket"
             )
         self.sessions[session] = replace(definition, recorded=True)
 
