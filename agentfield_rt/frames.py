@@ -9,8 +9,8 @@ from agentfield_rt.errors import Reason
 SAMPLE_RATE_HZ = 24_000
 FRAME_MS = 20
 FRAME_BYTES = SAMPLE_RATE_HZ * FRAME_MS // 1000 * 2
-IMAGE_BYTES_MAX = 4 * 1024 * 1024
-"""As much as becomes less than 6 MiB of base64: providers take no event of more than 15 MiB."""
+IMAGE_BYTES_MAX = 1024 * 1024
+"""A large photograph as models look at it. More would keep the voice waiting on a slow line behind it."""
 
 
 class Media(StrEnum):
@@ -303,6 +303,16 @@ class ConnectionExpiring:
 
 
 @dataclass(frozen=True, slots=True)
+class CallTampered:
+    """Somebody else on the call changed what is ours to decide: fields of the session, or `item.…`.
+
+    A caller whose media flows browser ↔ provider is the provider's peer too. The fields have been put back.
+    """
+
+    what: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CallEnded:
     """The caller hung up at the provider (media flows browser ↔ provider). The connection's last event."""
 
@@ -331,6 +341,7 @@ ProviderEvent = (
     | UsageReported
     | RateLimitsReported
     | ConnectionExpiring
+    | CallTampered
     | CallEnded
     | Notice
 )

@@ -14,13 +14,16 @@ from websockets.asyncio.client import ClientConnection
 
 from agentfield_adapters.event_buffer import EventBuffer, fresh
 from agentfield_adapters.openai import client_events as client
+from agentfield_adapters.openai.call_guard import CallGuard
 from agentfield_adapters.openai.connection import LiveConnection
 from agentfield_adapters.openai.conversation import Conversation
 from agentfield_adapters.openai.dialect import Dialect
+from agentfield_adapters.openai.reading import reader
 from agentfield_adapters.openai.responses import Response
+from agentfield_adapters.openai.wire_audio import Encoder
 from agentfield_rt.errors import CloseReason, ConnectionLost, ProviderError, Reason
 from agentfield_rt.frames import AudioFrame, InputFrame, OutputAudio, ProviderEvent
-from agentfield_rt.ports import Connection, ConnectRequest, ProviderSettings
+from agentfield_rt.ports import Connection, ConnectRequest, ProviderSettings, SessionConfig
 
 EVENTS_MAX = 4096
 CLOSE_S = 2.0
@@ -40,6 +43,8 @@ class RealtimeAdapter(ABC):
         self._settings = settings
         self._buffer = EventBuffer(events_max=EVENTS_MAX)
         self._live: LiveConnection | None = None
+        self._config = SessionConfig()
+        self._encoder: Encoder | None = None
         self._opening = False
         self._closed = False
 
@@ -77,7 +82,8 @@ class RealtimeAdapter(ABC):
         if not isinstance(frame, AudioFrame):
             await live.submit(frame)
         elif self.carries_audio:
-            await live.send(client.AudioAppend(audio=frame.pcm))
+            audio = frame.pcm if self._encoder is None else self._encoder.encoded(frame.pcm)
+            await live.send(client.AudioAppend(audio=audio))
         else:
             raise ProviderError(
                 "on a WebRTC call audio flows past this adapter", reason=Reason.INVALID_REQUEST
@@ -142,6 +148,7 @@ class RealtimeAdapter(ABC):
     async def _establish(self, request: ConnectRequest) -> Connection:
         """Replace what there is by a new connection; if that fails, receivers learn it too."""
         self._opening = True
+        self._config = request.config
         self._buffer.reopen()
         try:
             old, self._live = self._live, None
@@ -161,16 +168,24 @@ class RealtimeAdapter(ABC):
             self._opening = False
 
     async def _bring_up(
-        self, socket: ClientConnection, session: dict[str, Any], *, sideband: bool, over: Iterable[str] = ()
+        self,
+        socket: ClientConnection,
+        session: dict[str, Any],
+        *,
+        guard: CallGuard | None = None,
+        over: Iterable[str] = (),
     ) -> LiveConnection:
         """Make an open socket this adapter's connection and configure its session.
+
+        Args:
+            guard: Of the call that the socket is a sideband of.
+            over: Responses of an earlier sideband.
 
         Raises:
             ProviderError: the socket is of no use; `_establish` lets go of it.
         """
-        live = LiveConnection(
-            socket, Conversation(uuid4().hex[:8], over=over), self._buffer, sideband=sideband
-        )
+        read = reader(self.dialect, strict=self._settings.strict)
+        live = LiveConnection(socket, self._new_conversation(over), self._buffer, read=read, guard=guard)
         self._live = live
         try:
             if self._closed:  # while the socket was being opened
@@ -180,6 +195,15 @@ class RealtimeAdapter(ABC):
             # A session that was never usable has had no effect, however it ended.
             raise ProviderError(str(failure), reason=failure.reason, retryable=failure.retryable) from None
         return live
+
+    def _new_conversation(self, over: Iterable[str]) -> Conversation:
+        return Conversation(
+            uuid4().hex[:8],
+            over=over,
+            dialect=self.dialect,
+            audio_format=self._config.output_format,
+            answers=self._config.create_response,
+        )
 
     def _require_live(self) -> LiveConnection:
         loss = self._live.loss if self._live is not None else self._buffer.loss

@@ -25,18 +25,29 @@ class AudioAppend(ClientEvent, frozen=True, gc=False, tag="input_audio_buffer.ap
     audio: bytes
 
 
+class AudioCommit(ClientEvent, frozen=True, gc=False, tag="input_audio_buffer.commit"):
+    """What was appended is a turn of the user. Starts no response."""
+
+
 class InputText(msgspec.Struct, frozen=True, gc=False, tag="input_text", tag_field="type"):
     """Text of a user message."""
 
     text: str
 
 
-class UserMessage(msgspec.Struct, frozen=True, gc=False, tag="message", tag_field="type", kw_only=True):
-    """A turn the user typed."""
+class InputImage(msgspec.Struct, frozen=True, gc=False, tag="input_image", tag_field="type"):
+    """A picture of a user message, as a data URI."""
 
-    id: str
+    image_url: str
+    detail: Literal["auto", "low", "high"] | UnsetType = UNSET
+
+
+class UserMessage(msgspec.Struct, frozen=True, gc=False, tag="message", tag_field="type", kw_only=True):
+    """Something the user typed or showed."""
+
+    id: str | UnsetType = UNSET
     role: Literal["user"] = "user"
-    content: tuple[InputText, ...]
+    content: tuple[InputText] | tuple[InputImage]
 
 
 class FunctionCallOutput(
@@ -44,7 +55,7 @@ class FunctionCallOutput(
 ):
     """What a tool returned."""
 
-    id: str
+    id: str | UnsetType = UNSET
     call_id: str
     output: str
 

@@ -5,7 +5,6 @@ Everything the provider means is decided in `conversation`; here is only time: d
 
 import asyncio
 import logging
-from collections import deque
 from contextlib import AbstractContextManager, suppress
 from typing import Any
 
@@ -13,27 +12,33 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from agentfield_adapters.event_buffer import EventBuffer, fresh
+from agentfield_adapters.malformed import Patience
 from agentfield_adapters.openai import client_events as client
 from agentfield_adapters.openai import server_events as server
 from agentfield_adapters.openai.acknowledgements import (
     SESSION_CREATED,
+    SESSION_RESTORED,
     SESSION_UPDATED,
     UNNAMED,
     Acknowledgements,
     key_of,
 )
-from agentfield_adapters.openai.conversation import Conversation
+from agentfield_adapters.openai.call_guard import CallGuard, tampered
+from agentfield_adapters.openai.conversation import Conversation, WordFrame
+from agentfield_adapters.openai.dialing import WRITE_BYTES_MAX
+from agentfield_adapters.openai.expiry import Expiry
 from agentfield_adapters.openai.failures import closed, error_code, fatal
+from agentfield_adapters.openai.reading import Read
 from agentfield_adapters.openai.stalls import StallWatch
 from agentfield_rt.errors import ConnectionLost, ProviderError, Reason
-from agentfield_rt.frames import CallEnded, Notice, SpeechFrame, TextFrame, ToolResultFrame
+from agentfield_rt.frames import CallEnded, CallTampered, Notice
 
 _log = logging.getLogger(__name__)
 
 ANSWER_S = 5.0
 """How long the provider may take to configure a session."""
-_MALFORMED_MAX = 10
-_MALFORMED_WITHIN_S = 60.0
+SEND_S = 4.0
+"""How long a provider may take nothing of what is sent. A ping would wait behind it, and so tell nobody."""
 _KEEPALIVE_FAILED = 1011
 
 
@@ -42,22 +47,33 @@ class LiveConnection:
 
     Args:
         buffer: Where events go; this connection's last act there is to end it.
-        sideband: The socket watches a call whose media flows elsewhere: it begins without
-            `session.created`, and its clean end is the caller's.
+        read: Makes events of frames.
+        guard: The socket is a sideband: it watches a call whose media flows elsewhere, and on which others
+            speak too. It begins without `session.created`, and its clean end is the caller's.
     """
 
     def __init__(
-        self, socket: ClientConnection, conversation: Conversation, buffer: EventBuffer, *, sideband: bool
+        self,
+        socket: ClientConnection,
+        conversation: Conversation,
+        buffer: EventBuffer,
+        *,
+        read: Read,
+        guard: CallGuard | None = None,
     ) -> None:
         self._socket = socket
+        self._read_frame = read
         self.conversation = conversation
         self._buffer = buffer
-        self._sideband = sideband
+        self._guard = guard
         self._answers = Acknowledgements()
         self._reader: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
-        self._stalled: ConnectionLost | None = None
-        self._malformed_at_s: deque[float] = deque(maxlen=_MALFORMED_MAX)
+        self._restoring: asyncio.Task[None] | None = None
+        self._verdict: ConnectionLost | None = None
+        self._patience = Patience()
+        self._expiry = Expiry(buffer, conversation.dialect.lifetime_s)
+        self._expires_at: Any = None
         self.loss: ConnectionLost | None = None
         self.provider_session_id: str | None = None
 
@@ -70,41 +86,65 @@ class LiveConnection:
         """
         with self._answers.expect(SESSION_CREATED) as created:
             self._reader = asyncio.create_task(self._read(), name="realtime-reader")
-            if not self._sideband:
+            if self._guard is None and self.conversation.dialect.greets:
                 await self.answer(created, within_s=ANSWER_S)
         update = client.SessionUpdate(event_id=self.conversation.event_id(), session=session)
-        # Nothing else was sent, so an error that does not say what it refuses refuses this.
-        code = await self.ask(update, SESSION_UPDATED, UNNAMED, within_s=ANSWER_S)
+        code = await self._update(update)
         if code is not None:
             raise ProviderError(
                 f"the provider refused the session's configuration: {code}", reason=Reason.INVALID_REQUEST
             )
         if self.loss is None:
             self._watch = asyncio.create_task(self._watch_answers(), name="realtime-watch")
+            if self._guard is None:  # a call ends when it ends: nobody could replace it
+                self._expiry.begin(self._expires_at)
+
+    async def _update(self, update: client.SessionUpdate) -> str | None:
+        """The error that refuses it. Nothing else was sent yet, so one that names nothing refuses this."""
+        try:
+            return await self.ask(update, SESSION_UPDATED, UNNAMED, within_s=ANSWER_S)
+        except ConnectionLost:
+            raise
+        except ProviderError:
+            if self.conversation.dialect.greets:
+                raise
+            self._buffer.append(Notice(SESSION_UPDATED, "missing"))
+            return None
 
     async def send(self, event: client.ClientEvent) -> None:
         """Write one event; returns when the socket took it.
 
         Raises:
-            ConnectionLost: the connection is gone.
+            ConnectionLost: the connection is gone, or the provider takes nothing any more.
         """
         if self.loss is not None:
             raise fresh(self.loss)
+        data = client.encode(event)
         try:
-            await self._socket.send(client.encode(event), text=True)
+            if self._socket.transport.get_write_buffer_size() + len(data) < WRITE_BYTES_MAX:
+                await self._socket.send(data, text=True)  # waits for nobody
+                return
+            async with asyncio.timeout(SEND_S):
+                await self._socket.send(data, text=True)
         except ConnectionClosed as end:
             raise _classified(end) from None
+        except TimeoutError:
+            loss = ConnectionLost(f"the provider took nothing for {SEND_S:.0f} s", reason=Reason.TIMEOUT)
+            self._give_up(loss)
+            raise fresh(loss) from None
 
-    async def submit(self, frame: TextFrame | SpeechFrame | ToolResultFrame) -> None:
+    async def submit(self, frame: WordFrame) -> None:
         """Send what a frame asks for.
 
         Raises:
             ProviderError: the frame cannot be sent; nothing was.
             ConnectionLost: the connection is gone.
         """
-        item = self.conversation.submit(frame)
-        if item is not None:
-            await self.send(item)
+        event = self.conversation.submit(frame)
+        if event is not None:
+            if self._guard is not None and isinstance(event, client.ItemCreate):
+                self._guard.made(str(event.item.id))
+            await self.send(event)
         await self._request()
 
     def retire(self, loss: ConnectionLost) -> None:
@@ -128,8 +168,10 @@ class LiveConnection:
         if self.loss is not None:
             return
         self.loss = loss
-        if self._watch is not None:
-            self._watch.cancel()
+        self._expiry.cancel()
+        for task in (self._watch, self._restoring):
+            if task is not None:
+                task.cancel()
         for event in self.conversation.end():
             self._buffer.append(event)
         self._answers.fail(loss)
@@ -182,10 +224,14 @@ class LiveConnection:
         try:
             while True:
                 await self._buffer.room()
-                await self._take(await self._socket.recv(decode=False))
+                self._take(await self._socket.recv(decode=False))
+                if self.loss is not None:
+                    return  # whoever took the events has closed or replaced this connection
+                if self.conversation.may_claim:
+                    await self._request()  # a peer that reads nothing could hold us up; the keepalive ends it
         except ConnectionClosed as end:
-            loss = self._stalled or _classified(end)
-            hung_up = self._sideband and end.rcvd is not None and end.rcvd.code == 1000
+            loss = self._verdict or _classified(end)
+            hung_up = self._guard is not None and end.rcvd is not None and end.rcvd.code == 1000
         except ConnectionLost as fatal_loss:
             loss = fatal_loss
         except Exception as bug:  # the boundary of a task: it must not die without a word
@@ -203,21 +249,46 @@ class LiveConnection:
     async def _watch_answers(self) -> None:
         watch = StallWatch(self.conversation, self._buffer, ask=self.ask, request=self._request)
         with suppress(ConnectionLost):  # the reader has told it
-            self._stalled = await watch.run()
-            self._socket.transport.abort()
+            self._give_up(await watch.run())
 
-    async def _take(self, data: bytes) -> None:
+    def _give_up(self, verdict: ConnectionLost) -> None:
+        """This connection is of no use any more; the reader tells why."""
+        self._verdict = verdict
+        self._socket.transport.abort()
+
+    def _look_after(self, guard: CallGuard, event: server.ReadEvent | server.Unread) -> None:
+        """Tell what somebody else did to the call; a session that was changed is put back, once."""
+        if not (what := guard.notice(event)):
+            return
+        self._buffer.keep(CallTampered(what))
+        if guard.is_restoring and self._restoring is None:
+            self._restoring = asyncio.create_task(self._restore(guard), name="realtime-restore")
+
+    async def _restore(self, guard: CallGuard) -> None:
+        update = client.SessionUpdate(event_id=self.conversation.event_id(), session=guard.restoration)
         try:
-            event = server.decode(data)
+            code = await self.ask(update, SESSION_RESTORED, within_s=ANSWER_S)
+        except ConnectionLost:
+            return  # the reader has told it
+        except ProviderError as failure:
+            code = failure.reason
+        if code is not None:
+            self._give_up(tampered("what the other end changed of the session could not be put back"))
+
+    def _take(self, data: bytes) -> None:
+        """Take in one frame, and let whoever waits for events go on: the last thing done with it here."""
+        try:
+            event = self._read_frame(data)
         except server.MalformedEvent as malformed:
             self._malformed(malformed)
-            return
-        for meaning in self.conversation.react(event):
-            self._buffer.append(meaning)
-        if not isinstance(event, server.AudioDelta):  # most events are, and they answer nothing
-            self._settle(event)
-        if self.conversation.may_claim:
-            await self._request()  # a peer that reads nothing could hold us up here; the keepalive ends that
+        else:
+            for meaning in self.conversation.react(event):
+                self._buffer.keep(meaning)
+            if not isinstance(event, server.AudioDelta):  # most events are, and they answer nothing
+                if self._guard is not None:
+                    self._look_after(self._guard, event)
+                self._settle(event)
+        self._buffer.hand_over()
 
     def _settle(self, event: server.ReadEvent | server.Unread) -> None:
         if isinstance(event, server.Error):
@@ -227,21 +298,16 @@ class LiveConnection:
             self._answers.settle(event.error.event_id or UNNAMED, code)
         elif (key := key_of(event)) is not None:
             if isinstance(event, server.SessionCreated):
-                self.provider_session_id = event.session.id
+                self.provider_session_id, self._expires_at = event.session.id, event.session.expires_at
             self._answers.settle(key)
+            if key == SESSION_UPDATED and self._guard is not None and not self._guard.is_restoring:
+                self._answers.settle(SESSION_RESTORED)
 
     def _malformed(self, malformed: server.MalformedEvent) -> None:
         """One bad event is reported and skipped; many in a short time end the connection."""
         self._buffer.append(Notice(malformed.name, "malformed"))
-        now_s = asyncio.get_running_loop().time()
-        self._malformed_at_s.append(now_s)
-        many = len(self._malformed_at_s) == _MALFORMED_MAX
-        if many and now_s - self._malformed_at_s[0] < _MALFORMED_WITHIN_S:
-            raise ConnectionLost(
-                f"the provider sent {_MALFORMED_MAX} malformed events in a minute",
-                reason=Reason.PROTOCOL,
-                retryable=False,
-            )
+        if (loss := self._patience.wear(asyncio.get_running_loop().time())) is not None:
+            raise loss
 
 
 def _classified(end: ConnectionClosed) -> ConnectionLost:

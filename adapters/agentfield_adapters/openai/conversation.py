@@ -7,15 +7,15 @@ from collections.abc import Iterable, Sequence
 from itertools import count
 
 from agentfield_adapters.openai import client_events as client
-from agentfield_adapters.openai import requests
+from agentfield_adapters.openai import reports, requests, user_events
 from agentfield_adapters.openai import server_events as server
+from agentfield_adapters.openai.dialect import OPENAI, Dialect
 from agentfield_adapters.openai.failures import error_code
 from agentfield_adapters.openai.response_slot import ResponseSlot
 from agentfield_adapters.openai.responses import Response, Responses
 from agentfield_rt.errors import ProviderError, Reason
 from agentfield_rt.frames import (
-    InputRejected,
-    InputTranscript,
+    ImageFrame,
     Notice,
     OutputAudio,
     OutputTranscript,
@@ -23,21 +23,26 @@ from agentfield_rt.frames import (
     PlaybackStarted,
     PlaybackStopped,
     ProviderEvent,
+    RateLimitsReported,
     ResponseEnded,
     ResponseStarted,
     ResponseStatus,
     SpeechFrame,
-    SpeechStarted,
-    SpeechStopped,
     TextFrame,
     ToolCalled,
     ToolResultFrame,
+    TurnEndFrame,
+    UsageReported,
 )
+from agentfield_rt.ports import AudioFormat
 
 _STATUSES = {status.value: status for status in ResponseStatus}
 _FUNCTION_CALL = "function_call"
 _LATE = "late"
 _REPEATED = "repeated"
+
+WordFrame = TextFrame | ImageFrame | TurnEndFrame | SpeechFrame | ToolResultFrame
+"""Everything a session is given but audio."""
 
 
 class Conversation:
@@ -49,16 +54,28 @@ class Conversation:
     Args:
         tag: Makes the ids given here different from those of any other connection.
         over: Responses of an earlier connection to the same call: whatever still comes of them is late.
+        audio_format: In which answers come.
+        answers: The model answers a turn by itself, also one that is ended by hand.
     """
 
-    def __init__(self, tag: str, *, over: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        tag: str,
+        *,
+        over: Iterable[str] = (),
+        dialect: Dialect = OPENAI,
+        audio_format: AudioFormat = AudioFormat.PCM16,
+        answers: bool = False,
+    ) -> None:
         self._tag = tag
-        self._responses = Responses()
+        self.dialect = dialect
+        self._answers = answers
+        self._responses = Responses(audio_format)
         self._slot = ResponseSlot()
         self._numbers = count(1)
         self._progress = 0
         for response_id in over:
-            self._responses.open(response_id).generating = False
+            self._responses.open(response_id).finish()
 
     def event_id(self) -> str:
         """An id for a client event."""
@@ -71,15 +88,22 @@ class Conversation:
     def response_ids(self) -> list[str]:
         return self._responses.ids()
 
-    def submit(self, frame: TextFrame | SpeechFrame | ToolResultFrame) -> client.ItemCreate | None:
-        """Take a frame: the item to send for it now, if any. What the provider shall say, `claim` gives out.
+    def submit(self, frame: WordFrame) -> client.ItemCreate | client.AudioCommit | None:
+        """Take a frame: the event to send for it now, if any. What the provider shall say, `claim` gives out.
 
         Raises:
             ProviderError: the frame cannot be sent; nothing changed.
         """
         match frame:
             case TextFrame():
-                return requests.typed_turn(frame, self.event_id())
+                return self._named(requests.typed_turn(frame, self.event_id()))
+            case ImageFrame():
+                return self._named(requests.picture(frame, self.event_id()))
+            case TurnEndFrame():
+                if self._answers:
+                    self._slot.require_room()
+                    self._slot.offer(requests.going_on(self.event_id()))
+                return client.AudioCommit(event_id=self.event_id())
             case SpeechFrame():
                 self._slot.require_room()
                 self._slot.offer(requests.speech(frame, self.event_id()))
@@ -93,7 +117,10 @@ class Conversation:
                 self._slot.require_room()
                 response.open_calls.discard(frame.call_id)
                 self._go_on(response)
-                return requests.tool_output(frame, self.event_id())
+                return self._named(requests.tool_output(frame, self.event_id()))
+
+    def _named(self, create: client.ItemCreate) -> client.ItemCreate:
+        return create if self.dialect.keeps_item_ids else requests.without_id(create)
 
     @property
     def may_claim(self) -> bool:
@@ -116,7 +143,7 @@ class Conversation:
         response = self._responses.get(self._slot.active or "")
         asked = self._slot.vacate()
         if response is not None and response.generating:
-            response.generating = False
+            response.finish()
             response.goes_on = True  # it ended there, so the tools that it called are owed an answer
             self._go_on(response)
             return [ResponseEnded(response.response_id, ResponseStatus.INCOMPLETE)]
@@ -126,7 +153,7 @@ class Conversation:
         """The connection is gone: the ends of those responses that nobody else will end."""
         ends: list[ProviderEvent] = []
         for response in self._responses.generating():
-            response.generating = False
+            response.finish()
             ends.append(ResponseEnded(response.response_id, ResponseStatus.INCOMPLETE))
         return ends
 
@@ -150,11 +177,14 @@ class Conversation:
                 server.SessionCreated() | server.SessionUpdated() | server.ItemAdded() | server.ItemDeleted()
             ):
                 meaning = [Notice(server.name_of(event))]
+            case server.RateLimitsUpdated(rate_limits=raw):
+                limits = reports.rate_limits(raw)
+                meaning = [RateLimitsReported(limits) if limits else Notice(server.name_of(event))]
             case server.Unread(name=name):
                 self._progress += name.startswith("response.")
                 meaning = [Notice(name)]
             case _:
-                meaning = _from_the_user(event)
+                meaning = user_events.told(event)
         return meaning
 
     def _steer(
@@ -176,8 +206,13 @@ class Conversation:
     def _begin(self, info: server.ResponseInfo) -> ResponseStarted:
         self._progress += 1
         self._responses.open(info.id)
-        self._slot.started(info.id, info.tag(requests.REQUEST_TAG))
-        return ResponseStarted(info.id, info.tag(requests.UTTERANCE_TAG))
+        request_id, utterance_id = info.tag(requests.REQUEST_TAG), info.tag(requests.UTTERANCE_TAG)
+        asked = self._slot.asked
+        if asked is not None and not self.dialect.echoes_metadata:
+            request_id = asked.event_id
+            utterance_id = asked.response.metadata.get(requests.UTTERANCE_TAG)
+        self._slot.started(info.id, request_id)
+        return ResponseStarted(info.id, utterance_id)
 
     def _live(self, response_id: str) -> tuple[Response | None, list[ProviderEvent]]:
         """The response if it is not over, and its start if the provider's `response.created` got lost."""
@@ -192,9 +227,9 @@ class Conversation:
         response, events = self._live(event.response_id)
         if response is None:
             return [Notice(server.name_of(event), _LATE)]
-        item_id, pcm = event.item_id, event.delta
-        response.audio_bytes[item_id] = response.audio_bytes.get(item_id, 0) + len(pcm)
-        if not response.interrupted:
+        item_id, data = event.item_id, event.delta
+        response.audio.add(item_id, event.content_index, len(data))
+        if not response.interrupted and (pcm := response.decoded(data)):
             events.append(OutputAudio(event.response_id, item_id, pcm))
         return events
 
@@ -233,9 +268,12 @@ class Conversation:
         if response is None or not response.generating:
             return [Notice(server.name_of(event), _REPEATED)]
         status = _STATUSES.get(info.status or "", ResponseStatus.FAILED)
-        response.generating = False
         response.goes_on = status is ResponseStatus.COMPLETED
-        events.append(ResponseEnded(info.id, status))
+        if (rest := response.finish()) and (item_id := response.audio.last_item_id) is not None:
+            events.append(OutputAudio(info.id, item_id, rest))
+        if (usage := reports.usage(info.usage)) is not None:
+            events.append(UsageReported(usage, info.id))
+        events.append(ResponseEnded(info.id, status, reports.failure(info.status_details)))
         self._slot.ended(info.id, info.tag(requests.REQUEST_TAG))
         self._go_on(response)
         return events
@@ -260,24 +298,3 @@ def _never_begun(asked: client.ResponseCreate) -> list[ProviderEvent]:
         ResponseStarted(asked.event_id, utterance_id),
         ResponseEnded(asked.event_id, ResponseStatus.FAILED),
     ]
-
-
-def _from_the_user(
-    event: server.TranscriptionDelta
-    | server.TranscriptionCompleted
-    | server.TranscriptionFailed
-    | server.SpeechStarted
-    | server.SpeechStopped,
-) -> list[ProviderEvent]:
-    item_id = event.item_id
-    match event:
-        case server.TranscriptionDelta(delta=delta):
-            return [InputTranscript(item_id, delta, final=False)] if delta else []
-        case server.TranscriptionCompleted(transcript=transcript) if transcript.strip():
-            return [InputTranscript(item_id, transcript, final=True)]
-        case server.TranscriptionCompleted() | server.TranscriptionFailed():
-            return [InputRejected(item_id)]
-        case server.SpeechStarted():
-            return [SpeechStarted(item_id)]
-        case server.SpeechStopped():
-            return [SpeechStopped(item_id)]

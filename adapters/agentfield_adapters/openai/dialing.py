@@ -10,6 +10,8 @@ from agentfield_adapters.openai.failures import refused
 from agentfield_rt.errors import ProviderError, Reason
 
 FRAME_BYTES_MAX = 16 * 1024 * 1024
+WRITE_BYTES_MAX = 32 * 1024
+"""What may wait to be written before whoever sends more waits too."""
 OPEN_S = 10.0
 CLOSE_S = 1.0
 # A peer that has gone silent is noticed after at most the sum of the two.
@@ -33,6 +35,7 @@ async def open_socket(endpoint: Endpoint, **query: str) -> ClientConnection:
             additional_headers=endpoint.headers,
             compression=None,
             max_size=FRAME_BYTES_MAX,
+            write_limit=WRITE_BYTES_MAX,
             open_timeout=OPEN_S,
             close_timeout=CLOSE_S,
             ping_interval=PING_EVERY_S,

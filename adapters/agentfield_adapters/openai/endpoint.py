@@ -15,23 +15,29 @@ _HTTP_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A server's base URL without a trailing slash. The headers carry the key: shown in no repr."""
+    """A server's base URL without a trailing slash. Headers and query may carry a key: shown in no repr.
+
+    Attributes:
+        query: What every address ends with, such as an `api-version`.
+    """
 
     base_url: str
     headers: dict[str, str] = field(repr=False)
     through_proxy: bool = True
+    query: str = field(default="", repr=False)
 
     @property
     def is_secure(self) -> bool:
         return self.base_url.startswith("https:")
 
     def url(self, path: str) -> str:
-        return f"{self.base_url}/{path}"
+        return f"{self.base_url}/{path}" + (f"?{self.query}" if self.query else "")
 
     def socket_url(self, **query: str) -> str:
         """The realtime websocket: `model` makes a session, `call_id` joins one."""
         scheme = "wss" if self.is_secure else "ws"
-        return f"{scheme}:{self.base_url.partition(':')[2]}/realtime?{urlencode(query)}"
+        asked = "&".join(filter(None, (urlencode(query), self.query)))
+        return f"{scheme}:{self.base_url.partition(':')[2]}/realtime?{asked}"
 
 
 def endpoint(dialect: Dialect, settings: ProviderSettings) -> Endpoint:
@@ -59,7 +65,7 @@ def endpoint(dialect: Dialect, settings: ProviderSettings) -> Endpoint:
         )
     path = parts.path.rstrip("/") or _DEFAULT_PATH
     plain_url = urlunsplit((_HTTP_SCHEMES[parts.scheme], parts.netloc, path, "", ""))
-    return Endpoint(plain_url, _headers(dialect, settings.api_key), dialect.through_proxy)
+    return Endpoint(plain_url, _headers(dialect, settings.api_key), dialect.through_proxy, parts.query)
 
 
 def _headers(dialect: Dialect, api_key: str | None) -> dict[str, str]:
@@ -72,7 +78,7 @@ def _headers(dialect: Dialect, api_key: str | None) -> dict[str, str]:
         raise ProviderError(
             f"the {dialect.name} API key has characters no key has", reason=Reason.UNAUTHORIZED
         )
-    return {"Authorization": f"Bearer {key}"}
+    return {"api-key": key} if dialect.auth == "api-key" else {"Authorization": f"Bearer {key}"}
 
 
 @functools.cache

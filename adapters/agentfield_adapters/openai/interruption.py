@@ -20,13 +20,15 @@ async def stop_at_socket(live: LiveConnection, response: Response, heard_ms: int
             event_id=live.conversation.event_id(), response_id=response.response_id
         )
         await live.ask(cancel, done(response.response_id), within_s=CONFIRM_S)
-    for item_id, keep_ms in response.cuts(heard_ms) if heard_ms is not None else ():
+    for item_id, keep_ms, content_index in response.audio.cuts(heard_ms) if heard_ms is not None else ():
         event_id = live.conversation.event_id()
         forget: client.ClientEvent
-        if keep_ms > 0:
-            forget = client.ItemTruncate(event_id=event_id, item_id=item_id, audio_end_ms=keep_ms)
-        else:
+        if content_index is None:
             forget = client.ItemDelete(event_id=event_id, item_id=item_id)
+        else:
+            forget = client.ItemTruncate(
+                event_id=event_id, item_id=item_id, content_index=content_index, audio_end_ms=keep_ms
+            )
         await live.ask(forget, cut(item_id), within_s=CONFIRM_S)
 
 

@@ -1,7 +1,12 @@
-"""Frames as client events: how text, speech and tool outputs are put to the provider. Pure, stateless."""
+"""Frames as client events: how what a session is given is put to the provider. Pure, stateless."""
+
+from base64 import b64encode
+
+from msgspec import UNSET, structs
 
 from agentfield_adapters.openai.client_events import (
     FunctionCallOutput,
+    InputImage,
     InputText,
     ItemCreate,
     ResponseCreate,
@@ -9,7 +14,7 @@ from agentfield_adapters.openai.client_events import (
     UserMessage,
     item_id_for,
 )
-from agentfield_rt.frames import SpeechFrame, TextFrame, ToolResultFrame
+from agentfield_rt.frames import ImageFrame, SpeechFrame, TextFrame, ToolResultFrame
 
 REQUEST_TAG = "request_id"
 """Metadata key: the `event_id` of the `response.create` a response answers."""
@@ -21,6 +26,18 @@ def typed_turn(frame: TextFrame, event_id: str) -> ItemCreate:
     """A user item."""
     message = UserMessage(id=item_id_for(frame.frame_id), content=(InputText(frame.text),))
     return ItemCreate(event_id=event_id, item=message)
+
+
+def picture(frame: ImageFrame, event_id: str) -> ItemCreate:
+    """A user item that shows something."""
+    url = f"data:{frame.media_type};base64,{b64encode(frame.data).decode()}"
+    image = InputImage(url, UNSET if frame.detail is None else frame.detail)
+    return ItemCreate(event_id=event_id, item=UserMessage(id=item_id_for(frame.frame_id), content=(image,)))
+
+
+def without_id(create: ItemCreate) -> ItemCreate:
+    """The same item, for a server that names items itself."""
+    return structs.replace(create, item=structs.replace(create.item, id=UNSET))
 
 
 def tool_output(frame: ToolResultFrame, event_id: str) -> ItemCreate:

@@ -3,7 +3,10 @@
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-PCM_BYTES_PER_MS = 48
+from agentfield_adapters.openai.received_audio import ReceivedAudio
+from agentfield_adapters.openai.wire_audio import Decoder, bytes_per_ms, decoder
+from agentfield_rt.ports import AudioFormat
+
 _KEPT_MAX = 256
 
 
@@ -12,46 +15,47 @@ class Response:
     """One answer of the provider.
 
     Attributes:
-        audio_bytes: Audio received per item, in order of playback; kept after the end, because what was
-            generated plays long after.
+        audio: What came of it, by item and part.
+        decoder: Makes the runtime's audio of that; forgotten when no more comes.
         open_calls: Tools the response asked for that have no output yet.
         goes_on: It ended by itself, so the outputs of its tools are owed an answer.
     """
 
     response_id: str
+    audio: ReceivedAudio
+    decoder: Decoder | None
     generating: bool = True
     interrupted: bool = False
     goes_on: bool = False
     playing: bool = False
     calls: int = 0
     open_calls: set[str] = field(default_factory=set[str])
-    audio_bytes: dict[str, int] = field(default_factory=dict[str, int])
-    kept_ms: dict[str, int] = field(default_factory=dict[str, int])
 
     @property
     def owes_answer(self) -> bool:
         """Whether every tool it called has returned and the provider must be asked to go on."""
         return self.goes_on and self.calls > 0 and not self.open_calls
 
-    def cuts(self, heard_ms: int) -> list[tuple[str, int]]:
-        """Items to cut, with the milliseconds to keep, so that only what was heard remains; 0 removes one."""
-        cuts: list[tuple[str, int]] = []
-        before_ms = 0
-        for item_id, received_bytes in self.audio_bytes.items():
-            received_ms = received_bytes // PCM_BYTES_PER_MS
-            known_ms = self.kept_ms.get(item_id, received_ms)
-            keep_ms = min(max(heard_ms - before_ms, 0), known_ms)
-            before_ms += received_ms
-            if keep_ms < known_ms:
-                cuts.append((item_id, keep_ms))
-                self.kept_ms[item_id] = keep_ms
-        return cuts
+    def decoded(self, data: bytes) -> bytes:
+        """The next piece of its audio as the runtime's; nothing where that waits for more."""
+        return b"" if self.decoder is None else self.decoder.decoded(data)
+
+    def finish(self) -> bytes:
+        """No more of it is generated: what its decoder held back, if anybody is to hear it."""
+        self.generating = False
+        decoder, self.decoder = self.decoder, None
+        return b"" if decoder is None or self.interrupted else decoder.rest()
 
 
 class Responses:
-    """The latest responses by id, and which of them called which tool. Bounded: the oldest are forgotten."""
+    """The latest responses by id, and which of them called which tool. Bounded: the oldest are forgotten.
 
-    def __init__(self) -> None:
+    Args:
+        audio_format: In which their audio comes.
+    """
+
+    def __init__(self, audio_format: AudioFormat) -> None:
+        self._audio_format = audio_format
         self._by_id: OrderedDict[str, Response] = OrderedDict()
         self._by_call: dict[str, Response] = {}
 
@@ -62,7 +66,9 @@ class Responses:
         return self._by_id.get(response_id)
 
     def open(self, response_id: str) -> Response:
-        response = self._by_id[response_id] = Response(response_id)
+        response = self._by_id[response_id] = Response(
+            response_id, ReceivedAudio(bytes_per_ms(self._audio_format)), decoder(self._audio_format)
+        )
         while len(self._by_id) > _KEPT_MAX:
             _, oldest = self._by_id.popitem(last=False)
             self._by_call = {call: owner for call, owner in self._by_call.items() if owner is not oldest}
@@ -84,4 +90,4 @@ class Responses:
         return [response for response in self._by_id.values() if response.generating]
 
     def has_item(self, item_id: str) -> bool:
-        return any(item_id in response.audio_bytes for response in self._by_id.values())
+        return any(response.audio.has(item_id) for response in self._by_id.values())

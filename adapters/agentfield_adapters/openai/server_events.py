@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 
 _NAME = re.compile(r"[a-z0-9_.]{1,96}")
+_NULL = msgspec.Raw(b"null")
+"""What is read by `reports`, if at all: what a report looks like must not cost the event it comes with."""
 
 
 class ServerEvent(msgspec.Struct, frozen=True, gc=False, tag_field="type"):
@@ -19,6 +21,7 @@ class SessionInfo(msgspec.Struct, frozen=True, gc=False):
     """The part of a session object that is read."""
 
     id: str | None = None
+    expires_at: Any = None
 
 
 class SessionCreated(ServerEvent, frozen=True, gc=False, tag="session.created"):
@@ -63,6 +66,7 @@ class TranscriptionCompleted(
 
     item_id: str
     transcript: str
+    usage: msgspec.Raw = _NULL
 
 
 class TranscriptionFailed(
@@ -109,6 +113,8 @@ class ResponseInfo(msgspec.Struct, frozen=True, gc=False):
     id: str
     status: str | None = None
     metadata: dict[str, Any] | None = None
+    status_details: msgspec.Raw = _NULL
+    usage: msgspec.Raw = _NULL
 
     def tag(self, name: str) -> str | None:
         """A string from the metadata that this adapter, or someone else, put there."""
@@ -129,11 +135,12 @@ class ResponseDone(ServerEvent, frozen=True, gc=False, tag="response.done"):
 
 
 class AudioDelta(ServerEvent, frozen=True, gc=False, tag="response.output_audio.delta"):
-    """Mono int16 PCM at 24 kHz, base64 on the wire."""
+    """Audio in the session's output format, base64 on the wire."""
 
     response_id: str
     item_id: str
     delta: bytes
+    content_index: int = 0
 
 
 class TranscriptDelta(ServerEvent, frozen=True, gc=False, tag="response.output_audio_transcript.delta"):
@@ -209,6 +216,12 @@ class ItemDeleted(ServerEvent, frozen=True, gc=False, tag="conversation.item.del
     item_id: str
 
 
+class RateLimitsUpdated(ServerEvent, frozen=True, gc=False, tag="rate_limits.updated"):
+    """How near this account is to its limits. Comes after most responses."""
+
+    rate_limits: msgspec.Raw = _NULL
+
+
 class Unread(msgspec.Struct, frozen=True, gc=False):
     """An event this adapter has no use for."""
 
@@ -236,6 +249,7 @@ ReadEvent = (
     | ItemAdded
     | ItemTruncated
     | ItemDeleted
+    | RateLimitsUpdated
 )
 
 
@@ -253,7 +267,8 @@ class _Header(msgspec.Struct, frozen=True, gc=False):
 
 _TAGS = frozenset(str(member.__struct_config__.tag) for member in ReadEvent.__args__)
 _events: msgspec.json.Decoder[ReadEvent] = msgspec.json.Decoder(ReadEvent)
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError)
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding raises for bytes that are no JSON, or not of the shape, or nested without end."""
 _headers = msgspec.json.Decoder(_Header)
 
 
@@ -265,8 +280,8 @@ def decode(data: bytes) -> ReadEvent | Unread:
     """
     try:
         return _events.decode(data)
-    except _UNREADABLE:
-        name = _name_of(data)
+    except UNREADABLE:
+        name = name_in(data)
     # The exception would carry the provider's text; only the name of the event goes on.
     if name in _TAGS or name == UNKNOWN:
         raise MalformedEvent(name)
@@ -281,10 +296,11 @@ def plain(name: str | None) -> str:
     return name if name is not None and _NAME.fullmatch(name) else UNKNOWN
 
 
-def _name_of(data: bytes) -> str:
+def name_in(data: bytes) -> str:
+    """The name of the event in a frame, which may be malformed otherwise."""
     try:
         return plain(_headers.decode(data).type)
-    except _UNREADABLE:
+    except UNREADABLE:
         return UNKNOWN
 
 

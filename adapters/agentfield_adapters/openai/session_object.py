@@ -3,9 +3,10 @@
 from typing import Any
 
 from agentfield_adapters.openai.dialect import Dialect
-from agentfield_rt.ports import SessionConfig, ToolSpec
-
-_PCM = {"type": "audio/pcm", "rate": 24_000}
+from agentfield_adapters.openai.wire_audio import wire_type
+from agentfield_rt.errors import ProviderError, Reason
+from agentfield_rt.ports import AudioFormat, SessionConfig, ToolSpec
+from agentfield_rt.turn_detection import interrupts
 
 
 def session_object(config: SessionConfig, dialect: Dialect, *, carries_audio: bool) -> dict[str, Any]:
@@ -13,7 +14,15 @@ def session_object(config: SessionConfig, dialect: Dialect, *, carries_audio: bo
 
     Args:
         carries_audio: Audio goes over the websocket; otherwise a call negotiates its own formats.
+
+    Raises:
+        ProviderError: it asks for a format where there is none to ask for.
     """
+    if not carries_audio and {config.input_format, config.output_format} != {AudioFormat.PCM16}:
+        raise ProviderError(
+            "a call negotiates its formats by SDP; audio formats are for transport=websocket",
+            reason=Reason.INVALID_REQUEST,
+        )
     audio_input: dict[str, Any] = {
         "transcription": _transcription(config, dialect),
         "turn_detection": _turn_detection(config),
@@ -22,7 +31,8 @@ def session_object(config: SessionConfig, dialect: Dialect, *, carries_audio: bo
     if config.voice is not None:
         audio_output["voice"] = config.voice
     if carries_audio:
-        audio_input["format"] = audio_output["format"] = _PCM
+        audio_input["format"] = wire_type(config.input_format)
+        audio_output["format"] = wire_type(config.output_format)
     session: dict[str, Any] = {
         "type": "realtime",
         "output_modalities": ["audio" if "audio" in config.modalities else "text"],
@@ -33,7 +43,18 @@ def session_object(config: SessionConfig, dialect: Dialect, *, carries_audio: bo
     }
     if audio_output:
         session["audio"]["output"] = audio_output
-    return session
+    return _flat(session, config) if dialect.beta == "names and session" else session
+
+
+def _flat(session: dict[str, Any], config: SessionConfig) -> dict[str, Any]:
+    """The same as it was written before the protocol was released."""
+    heard, spoken = session["audio"]["input"], session["audio"].get("output", {})
+    flat = {name: session[name] for name in ("instructions", "tools", "tool_choice")}
+    flat["modalities"] = ["audio", "text"] if session["output_modalities"] == ["audio"] else ["text"]
+    flat["input_audio_format"], flat["output_audio_format"] = config.input_format, config.output_format
+    flat["input_audio_transcription"] = heard["transcription"]
+    flat["turn_detection"] = heard["turn_detection"]
+    return flat | ({"voice": spoken["voice"]} if "voice" in spoken else {})
 
 
 def _transcription(config: SessionConfig, dialect: Dialect) -> dict[str, str]:
@@ -52,7 +73,7 @@ def _turn_detection(config: SessionConfig) -> dict[str, Any] | None:
     return {
         **config.turn_detection,
         "create_response": config.create_response,
-        "interrupt_response": True,
+        "interrupt_response": interrupts(config.turn_detection),
     }
 
 
