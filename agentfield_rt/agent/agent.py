@@ -204,7 +204,7 @@ class Agent:
         definition = self._declared(session)
         if definition.transport == "webrtc":
             raise UnsupportedTransport(
-                f"session {session!r} cannot be recorded: with transport=webrtc its media does not come here; "
+                f"session {session!r} cannot be recorded: with transport=webrtc no media comes here; "
                 "declare it with transport=websocket"
             )
         self.sessions[session] = replace(definition, recorded=True)
