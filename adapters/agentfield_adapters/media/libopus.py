@@ -18,10 +18,10 @@ import av
 RATES_HZ = (8_000, 12_000, 16_000, 24_000, 48_000)
 PACKET_MS_MAX = 120
 PACKET_BYTES_MAX = 1_275  # of one frame (RFC 6716, section 3.2.1)
-VOICE_BIT_RATE = 32_000
-VOICE_COMPLEXITY = 5
+BIT_RATE = 40_000
+COMPLEXITY = 5
 
-_VOIP, _VOICE = 2048, 3001
+_VOIP, _LOW_DELAY, _VOICE = 2048, 2051, 3001
 _SET_BITRATE, _SET_COMPLEXITY, _SET_SIGNAL = 4002, 4010, 4024
 _SET_INBAND_FEC, _SET_PACKET_LOSS_PERC = 4012, 4014
 _SAMPLE_BYTES = 2
@@ -64,27 +64,27 @@ def _library() -> Any:
 class Encoder:
     """One stream to packets of 20 ms.
 
+    As long as no loss is expected it is in Opus's low-delay mode (CELT): a third of the time of the mode for
+    speech (SILK), 4 ms less delay and, at this bit rate, closer to the original. What that cannot do is carry
+    copies of lost packets.
+
     Args:
         rate_hz: Of the PCM, one of `RATES_HZ`; the packets are the same for any receiver.
-        bit_rate: Of the packets, in bits a second.
-        complexity: 0 to 10: how much work goes into a packet.
     """
 
-    def __init__(
-        self, *, rate_hz: int, bit_rate: int = VOICE_BIT_RATE, complexity: int = VOICE_COMPLEXITY
-    ) -> None:
+    def __init__(self, *, rate_hz: int) -> None:
         _require_rate(rate_hz)
         self._library = _library()
+        self._rate_hz = rate_hz
         self._frame_samples = rate_hz // 50
         self._state = ctypes.create_string_buffer(self._library.opus_encoder_get_size(1))
         self._packet = ctypes.create_string_buffer(PACKET_BYTES_MAX)
-        _checked(self._library.opus_encoder_init(self._state, rate_hz, 1, _VOIP))
-        self._set(_SET_BITRATE, bit_rate)
-        self._set(_SET_COMPLEXITY, complexity)
-        self._set(_SET_SIGNAL, _VOICE)
+        self._mode = 0
+        self._enter(_LOW_DELAY)
 
     def expect_loss(self, percent: int) -> None:
-        """Say how many packets get lost; from 1 % on, each also carries a smaller copy of the one before."""
+        """Say how many packets get lost: with any, each also carries a smaller copy of the one before."""
+        self._enter(_VOIP if percent else _LOW_DELAY)
         self._set(_SET_INBAND_FEC, int(percent > 0))
         self._set(_SET_PACKET_LOSS_PERC, percent)
 
@@ -103,6 +103,16 @@ class Encoder:
             self._library.opus_encode(self._state, pcm, self._frame_samples, self._packet, PACKET_BYTES_MAX)
         )
         return ctypes.string_at(self._packet, size)
+
+    def _enter(self, mode: int) -> None:
+        """Begin anew in another mode; within a stream that is a change as Opus knows it (RFC 6716, 4.5)."""
+        if mode == self._mode:
+            return
+        self._mode = mode
+        _checked(self._library.opus_encoder_init(self._state, self._rate_hz, 1, mode))
+        self._set(_SET_BITRATE, BIT_RATE)
+        self._set(_SET_COMPLEXITY, COMPLEXITY)
+        self._set(_SET_SIGNAL, _VOICE)
 
     def _set(self, what: int, value: int) -> None:
         _checked(self._library.opus_encoder_ctl(self._state, what, ctypes.c_int(value)))
