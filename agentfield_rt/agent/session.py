@@ -162,6 +162,20 @@ class RealtimeSession:
         """
         await self._link.deliveries.reconcile(op_id, decision)
 
+    async def refer(self, target_uri: str) -> None:
+        """Hand a phone call on: the caller goes on talking at `tel:+15550100` or `sip:desk@example.com`.
+
+        When this returns the provider has taken it over (SIP: REFER). The session ends, as `caller_gone`,
+        when the target has answered; if nobody does, the caller is still here.
+
+        Raises:
+            UnsupportedTransport: this is no phone call.
+            IllegalCommand: that is no address, or the call is being handed on already. Nothing was done.
+            ProviderError: the call was not handed on, or nobody knows (`not_done`). It is never tried again
+                by itself.
+        """
+        await self._link.phone.refer(target_uri)
+
     async def interrupt(self) -> None:
         """Stop what is being said and skip what waits; returns when it is silent."""
         await self._link.interrupt()

@@ -15,6 +15,12 @@ class BadRequest(PlaneError):
     status = 400
 
 
+class Unauthorised(PlaneError):
+    """Whoever asks has not shown who it is."""
+
+    status = 401
+
+
 class NotAllowed(PlaneError):
     """This session may not do that."""
 

@@ -48,6 +48,7 @@ class StartRequest:
     model: str | None = None
     voice: str | None = None
     metadata: Mapping[str, Any] | None = None
+    incoming_call_id: str | None = None
 
 
 class Sessions:
@@ -260,6 +261,7 @@ class Sessions:
             tags=definition.tags,
             metadata={**definition.metadata, **(request.metadata or {})},
             apology=definition.apology,
+            incoming_call_id=request.incoming_call_id,
             recorded=definition.recorded,
         )
 

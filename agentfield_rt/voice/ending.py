@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from agentfield_rt.controller import RealtimeSessionController
 from agentfield_rt.core import records
 from agentfield_rt.core.records import Decision, Record
-from agentfield_rt.errors import CloseReason, RealtimeError, Reason
+from agentfield_rt.errors import CloseReason, ConnectionLost, RealtimeError, Reason
 from agentfield_rt.idle import Signal
 from agentfield_rt.voice.tasks import SessionTasks
 
@@ -107,6 +107,11 @@ class Ending:
         if not closing.cancelled() and (error := closing.exception()) is not None:
             session_id = self._controller.state.session_id
             log.error("the end of session %s is not recorded: %s", session_id, type(error).__name__)
+
+
+def closes_as(lost: ConnectionLost) -> CloseReason:
+    """Why a session ends whose connection is lost for good."""
+    return CloseReason.TAMPERED if lost.reason is Reason.TAMPERED else CloseReason.PROVIDER_FAILURE
 
 
 def _has_failed(task: asyncio.Task[None]) -> bool:

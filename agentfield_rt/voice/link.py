@@ -9,6 +9,7 @@ from agentfield_rt.core.records import TurnSource
 from agentfield_rt.deliveries import Deliveries
 from agentfield_rt.errors import CloseReason, Reason
 from agentfield_rt.voice.digits import Digits
+from agentfield_rt.voice.phone import PhoneCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,11 @@ class SessionLink(Protocol):
     @property
     def deliveries(self) -> Deliveries:
         """Hands output to the outside."""
+        ...
+
+    @property
+    def phone(self) -> PhoneCall:
+        """The call, where it is one by telephone."""
         ...
 
     async def interrupt(self) -> None:

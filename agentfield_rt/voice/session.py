@@ -31,11 +31,12 @@ from agentfield_rt.ports import Connection
 from agentfield_rt.run import Run
 from agentfield_rt.voice.conversation import Conversation
 from agentfield_rt.voice.digits import Digits
-from agentfield_rt.voice.ending import Ending
+from agentfield_rt.voice.ending import Ending, closes_as
 from agentfield_rt.voice.handling import run_handler
 from agentfield_rt.voice.interventions import Reach
 from agentfield_rt.voice.link import ExecutionRequest, Handler, Turn
 from agentfield_rt.voice.live import LiveFeed
+from agentfield_rt.voice.phone import PhoneCall
 from agentfield_rt.voice.player import Caller, Player
 from agentfield_rt.voice.recorded import recording_for
 from agentfield_rt.voice.recorder import Recorder
@@ -87,6 +88,7 @@ class VoiceSession:
             controller, self._record, self._end_conversation, self._recording.close, ended=self.live.close
         )
         self._tasks = self._ending.tasks
+        self.phone = PhoneCall(controller, self._record, self._keep, is_phone=bool(spec.incoming_call_id))
         reach = Reach(
             self.approvals,
             self.live,
@@ -174,7 +176,8 @@ class VoiceSession:
         if self.is_over:
             raise SessionClosed(f"session {self.session_id} is over; start a new one")
         try:
-            connection = await self._controller.connect(offer_sdp=offer_sdp)
+            incoming = self.spec.incoming_call_id
+            connection = await self._controller.connect(offer_sdp=offer_sdp, incoming_call_id=incoming)
         except IllegalCommand:
             raise
         except BaseException:
@@ -290,18 +293,15 @@ class VoiceSession:
                 events = await self._controller.receive(demand=EVENTS_PER_RECEIVE_MAX)
             except ConnectionLost as lost:
                 await self._recover(lost)
-                continue
             except ProviderError as error:
-                if error.reason is Reason.SUPERSEDED:
-                    continue
-                await self.close(CloseReason.PROVIDER_FAILURE)
-                return
+                if error.reason is not Reason.SUPERSEDED:
+                    await self.close(CloseReason.PROVIDER_FAILURE)
             except IllegalCommand:
                 if self._controller.state.phase is not Phase.DEGRADED:
                     return  # the session was closed in between
                 await self._recover(ConnectionLost("the connection was lost while something was sent"))
-                continue
-            await self._take(events)
+            else:
+                await self._take(events)
 
     async def _take(self, events: tuple[ProviderEvent, ...]) -> None:
         for event in events:
@@ -320,13 +320,14 @@ class VoiceSession:
     def _deliver(self, event: ProviderEvent) -> None:
         self._conversation.handle(event, self._player)
         self._tools.handle(event)
+        self.phone.handle(event)
 
     async def _recover(self, lost: ConnectionLost) -> None:
         """Where media flows browser ↔ provider, only the browser could make a new connection."""
-        if not lost.retryable or self.spec.transport == "webrtc":
-            await self.close(CloseReason.PROVIDER_FAILURE)
-            return
-        await self._reconnect(lost.reason)
+        if lost.retryable and self.spec.carries_audio:
+            await self._reconnect(lost.reason)
+        else:
+            await self.close(closes_as(lost))
 
     async def _reconnect(self, reason: Reason) -> None:
         """What was being said is lost; what the user says meanwhile waits behind the gate."""

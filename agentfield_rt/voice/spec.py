@@ -26,6 +26,7 @@ class SessionSpec:
         recorded: Both sides are recorded, and the caller was told so.
         apology: Said when the handler raised, or said nothing for too long; None says nothing.
         answer_within_s: A handler that has said nothing to a turn by then hangs: the turn fails.
+        incoming_call_id: The phone call that rings at the provider, and that this session answers.
         history: Its records so far, where it goes on after a crash (`VoiceSession.go_on`).
     """
 
@@ -43,6 +44,7 @@ class SessionSpec:
     apology: str | None = None
     answer_within_s: float = ANSWER_WITHIN_S
     history: tuple[Record, ...] = ()
+    incoming_call_id: str | None = None
 
     def record(self) -> records.SessionStarted:
         """The session's first record."""

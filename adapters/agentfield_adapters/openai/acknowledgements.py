@@ -10,6 +10,8 @@ from agentfield_rt.errors import ConnectionLost
 
 SESSION_CREATED = "session.created"
 SESSION_UPDATED = "session.updated"
+SESSION_RESTORED = "session restored"
+"""The key for a session that is again as it was agreed, after somebody else had changed it."""
 UNNAMED = ""
 """The key of an error that does not say which event it refuses; other errors have that event's id."""
 

@@ -1,12 +1,15 @@
-"""openai/webrtc: media flows between the caller's browser and the provider; events come by the sideband.
+"""openai/webrtc: media flows between the caller and the provider; events come by the sideband.
 
 The call is made here, with the server's key, so no key reaches a browser; and the sideband is joined before
-the browser has the answer, so no event of the call is missed.
+the browser has the answer, so no event of the call is missed. A phone call rings at the provider instead
+(SIP), and is answered here the same way.
 """
 
+import contextlib
 from typing import Any
 
 from agentfield_adapters.openai.adapter import RealtimeAdapter
+from agentfield_adapters.openai.call_guard import CallGuard
 from agentfield_adapters.openai.calls import CallsApi
 from agentfield_adapters.openai.connection import LiveConnection
 from agentfield_adapters.openai.dialing import open_socket
@@ -17,52 +20,89 @@ from agentfield_adapters.openai.session_object import session_object
 from agentfield_rt.errors import ProviderError, Reason
 from agentfield_rt.ports import Connection, ConnectRequest
 
+_UNAVAILABLE = 480  # SIP: Temporarily Unavailable
+
 
 class WebrtcAdapter(RealtimeAdapter):
-    """One call and the sideband socket that watches and steers it."""
+    """One call and the sideband socket that watches and steers it. Implements `PhoneAdapter` too."""
 
     carries_audio = False
     _call_id: str | None = None
+    _guard: CallGuard | None = None
+    _is_phone_call = False
     _joined = 0
     _over: tuple[str, ...] = ()
 
-    async def _open(self, request: ConnectRequest) -> Connection:
-        """Make a call for the offer; without an offer, join the call that is going on once more."""
-        session = session_object(request.config, self.dialect, carries_audio=False)
-        if request.offer_sdp is not None:
-            model = request.config.model or self.dialect.model
-            return await self._new_call(request, {**session, "model": model}, session)
-        if self._call_id is None:
-            raise ProviderError("a call needs the SDP offer of the caller", reason=Reason.INVALID_REQUEST)
-        await self._join(self._call_id, session)
-        return Connection(session_id=request.session_id, connection_id=f"{self._call_id}.{self._joined}")
+    async def refer(self, target_uri: str) -> None:
+        """See `PhoneAdapter.refer`. A call that a browser made cannot be handed on."""
+        self._require_live()
+        if self._call_id is None or not self._is_phone_call:
+            raise ProviderError(
+                "this call comes from a browser; only a phone call can be handed on",
+                reason=Reason.INVALID_REQUEST,
+            )
+        await self._calls().refer(self._call_id, target_uri)
 
-    async def _new_call(
-        self, request: ConnectRequest, offered: dict[str, Any], session: dict[str, Any]
-    ) -> Connection:
-        calls = CallsApi(endpoint(self.dialect, self._settings))
-        call = await calls.create(request.offer_sdp or "", offered)
-        self._call_id, self._joined, self._over = call.call_id, 0, ()
+    async def reject(self, call_id: str, *, sip_status: int) -> None:
+        """See `PhoneAdapter.reject`."""
+        await self._calls().reject(call_id, sip_status=sip_status)
+
+    async def _open(self, request: ConnectRequest) -> Connection:
+        """Make a call for the offer, or answer the one that rings; else join what is going on once more."""
+        session = session_object(request.config, self.dialect, carries_audio=False)
+        begun = {**session, "model": request.config.model or self.dialect.model}
+        answer_sdp: str | None = None
+        if request.offer_sdp is not None:
+            call = await self._calls().create(request.offer_sdp, begun)
+            answer_sdp = call.answer_sdp
+            await self._begin(call.call_id, session)
+        elif request.incoming_call_id is not None:
+            await self._answer_phone(request.incoming_call_id, begun)
+            await self._begin(request.incoming_call_id, session, is_phone_call=True)
+        elif self._call_id is None:
+            raise ProviderError("a call needs the SDP offer of the caller", reason=Reason.INVALID_REQUEST)
+        else:
+            await self._join(self._call_id, session)
+        assert self._call_id is not None
+        connection_id = self._call_id if self._joined == 1 else f"{self._call_id}.{self._joined}"
+        return Connection(session_id=request.session_id, connection_id=connection_id, answer_sdp=answer_sdp)
+
+    async def _answer_phone(self, call_id: str, session: dict[str, Any]) -> None:
+        calls = self._calls()
         try:
-            await self._join(call.call_id, session)
+            await calls.accept(call_id, session)
         except BaseException as failure:
-            # Nobody has the answer yet, so the call is silent; but it must not stay open, not even when
-            # whoever wanted it was cancelled. That takes 2 s at most.
+            # It rings on otherwise, or is open with nobody there. Whichever it is, one of these ends it.
+            if not isinstance(failure, ProviderError) or failure.reason is not Reason.NOT_FOUND:
+                with contextlib.suppress(ProviderError):
+                    await calls.reject(call_id, sip_status=_UNAVAILABLE)
+                with contextlib.suppress(ProviderError):
+                    await calls.hang_up(call_id)
+            raise
+
+    async def _begin(self, call_id: str, session: dict[str, Any], *, is_phone_call: bool = False) -> None:
+        """Join a new call for the first time; without us it must not stay open."""
+        self._call_id, self._joined, self._over = call_id, 0, ()
+        self._guard, self._is_phone_call = CallGuard(session), is_phone_call
+        try:
+            await self._join(call_id, session)
+        except BaseException as failure:
+            # Also when whoever wanted it was cancelled. That takes 2 s at most.
             try:
-                await calls.hang_up(call.call_id)
+                await self._calls().hang_up(call_id)
                 self._call_id = None
             except ProviderError:
                 if isinstance(failure, ProviderError):
                     failure.not_done = False
             raise failure
-        return Connection(
-            session_id=request.session_id, connection_id=call.call_id, answer_sdp=call.answer_sdp
-        )
 
     async def _join(self, call_id: str, session: dict[str, Any]) -> None:
         socket = await open_socket(endpoint(self.dialect, self._settings), call_id=call_id)
         self._joined += 1
-        await self._bring_up(socket, session, sideband=True, over=self._over)
+        await self._bring_up(socket, session, guard=self._guard, over=self._over)
+
+    def _calls(self) -> CallsApi:
+        return CallsApi(endpoint(self.dialect, self._settings))
 
     async def _stop(self, live: LiveConnection, response: Response, heard_ms: int | None) -> None:
         await stop_at_call(live, response)
@@ -70,7 +110,7 @@ class WebrtcAdapter(RealtimeAdapter):
     async def _hang_up(self, live: LiveConnection | None) -> None:
         if self._call_id is not None:
             call_id, self._call_id = self._call_id, None
-            await CallsApi(endpoint(self.dialect, self._settings)).hang_up(call_id)
+            await self._calls().hang_up(call_id)
         if live is not None:
             await live.close()
 
