@@ -11,6 +11,7 @@ from agentfield_rt.audit.envelopes import EnvelopeChecks
 from agentfield_rt.audit.features import FeatureChecks
 from agentfield_rt.audit.operations import Operations
 from agentfield_rt.audit.payloads import Data, PayloadChecks
+from agentfield_rt.audit.recordings import RecordingChecks
 from agentfield_rt.audit.report import Code, Finding, Findings, Report, shown
 from agentfield_rt.audit.sessions import SessionAudit
 from agentfield_rt.audit.tables import AFTER_SEAL, PHASES, SEALS, VISIBLE
@@ -33,6 +34,7 @@ class Auditor:
         self._payloads = PayloadChecks(self._findings, sentinels)
         self._operations = Operations(self._findings)
         self._features = FeatureChecks(self._findings, self._operations)
+        self._recordings = RecordingChecks(self._findings)
         self._sessions: dict[str, SessionAudit] = {}
         self._talking: dict[str, int] = {}
         self._sealed: tuple[str, int] | None = None
@@ -67,6 +69,7 @@ class Auditor:
         if not step.sound:
             return
         self._features.take(envelope, data, step)
+        self._recordings.take(envelope, data)
         kind, session_id = envelope.kind, envelope.session_id
         if kind in PHASES:
             if session_id is None:

@@ -50,6 +50,7 @@ class Code(StrEnum):
     NOTHING_VISIBLE = "43-nothing-visible"
     DELIVERED_TWICE = "45-delivered-twice"
     NOT_APPROVED = "46-not-approved"
+    RECORDING_DIFFERS = "51-recording-differs"
 
     @property
     def invariant(self) -> int:

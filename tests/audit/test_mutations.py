@@ -6,11 +6,11 @@ from msgspec.structs import replace
 from agentfield_journal import Envelope
 from agentfield_rt.audit import Code, audit
 from agentfield_rt.core import records
-from tests.audit import broken_runs, broken_sessions
+from tests.audit import broken_recordings, broken_runs, broken_sessions
 from tests.audit.mutations import MUTATIONS, SENTINEL
 from tests.audit.story import CALL, SESSION_ID, chained, index_of, stored
 
-BROKEN = (broken_runs, broken_sessions)
+BROKEN = (broken_recordings, broken_runs, broken_sessions)
 """Importing them registers their mutations."""
 
 
@@ -28,6 +28,11 @@ def test_the_story_itself_is_clean_and_so_is_every_beginning_of_it(story: list[E
 
 def test_the_story_chained_anew_is_clean_too(story: list[Envelope]) -> None:
     assert not audit(chained(story)).findings
+
+
+def test_the_story_of_a_call_that_was_recorded_is_clean_too(story: list[Envelope]) -> None:
+    report = audit(broken_recordings.recorded(story))
+    assert (report.findings, report.records) == ([], len(story) + 4)
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
