@@ -1,8 +1,9 @@
 """A control plane as a command sees it, over HTTP. Every way it can fail is one line and an exit code."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 import httpx
@@ -93,6 +94,27 @@ class PlaneClient:
             message = f"{what} failed with status {answer.status_code}: {answer.text.strip()}"
             raise Failure(message, exit_code_of_status(answer.status_code))
         return decoded(what, answer.content)
+
+    async def download(
+        self, what: str, path: str, opened: Callable[[], AbstractContextManager[BinaryIO]]
+    ) -> Mapping[str, str]:
+        """GET a body of any size into the file that `opened` gives once there is one; returns the headers.
+
+        Raises:
+            Failure: no connection, it broke, or a status that is no success.
+        """
+        try:
+            async with self._client.stream("GET", path) as answer:
+                if not answer.is_success:
+                    text = (await answer.aread()).decode(errors="replace").strip()
+                    message = f"{what} failed with status {answer.status_code}: {text}"
+                    raise Failure(message, exit_code_of_status(answer.status_code))
+                with opened() as file:
+                    async for piece in answer.aiter_bytes():
+                        file.write(piece)
+                return answer.headers
+        except httpx.HTTPError as error:
+            raise self._unreachable(what, error) from error
 
     async def events(self, path: str) -> AsyncIterator[ServerEvent]:
         """The server-sent events at `path`, until the server ends them.

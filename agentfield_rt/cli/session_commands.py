@@ -121,6 +121,23 @@ def tool(  # noqa: PLR0913 - its options
 
 
 @session.command()
+def recording(
+    session_id: SessionId,
+    *,
+    to: Annotated[str, typer.Option(help="Write it to this file; - for stdout")] = "-",
+    server: Server = _SERVER,
+    api_key: ApiKey = "",
+) -> None:
+    """Fetch a call's recording: Opus in Ogg, the caller on the left, the agent on the right.
+
+    Example: [bold]af session recording SESSION_ID --to call.ogg[/bold]
+    """
+    from agentfield_rt.cli import session_requests as requests
+
+    requests.recording(requests.Connection(server, api_key), session_id, to=to)
+
+
+@session.command()
 def workflows(
     session_id: SessionId,
     *,

@@ -1,17 +1,19 @@
 """What `af session` asks of a control plane, and where a command's input comes from."""
 
 import asyncio
+import contextlib
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from agentfield_rt.cli.failures import Failure
 from agentfield_rt.cli.http import PlaneClient
+from agentfield_rt.cli.printing import stderr
 
 Answer = TypeVar("Answer")
 
@@ -50,6 +52,42 @@ def tool(connection: Connection, session_id: str, name: str, *, body: Mapping[st
     """The 202 body: an execution."""
     path = f"/api/v1/session-instances/{_segment(session_id)}/tools/{_segment(name)}"
     return connection.ask(lambda plane: plane.post_json("session tool", path, body))
+
+
+def recording(connection: Connection, session_id: str, *, to: str) -> None:
+    """Write the recording to the file `to`, or to stdout; stderr says if it is shorter than the call.
+
+    Raises:
+        Failure: there is none, or it cannot be written there.
+    """
+    if to == "-" and sys.stdout.isatty():
+        raise Failure("a recording is no text; pass --to FILE, or send it into a file or a player")
+    path = f"/api/v1/session-instances/{_segment(session_id)}/recording"
+
+    headers = connection.ask(lambda plane: plane.download("session recording", path, lambda: _opened(to)))
+    status = headers.get("X-Recording-Status", "")
+    if status != "stored":
+        stderr().print(_SHORT.get(status, "nobody says whether this is all of the recording"))
+
+
+_SHORT = {
+    "recording": "the call is still being recorded: this is what is kept by now",
+    "incomplete": "the recording broke off before the call ended: this is what was kept",
+}
+
+
+@contextlib.contextmanager
+def _opened(to: str) -> Generator[BinaryIO]:
+    """The file to write to; the shell's own for `-`."""
+    if to == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    try:
+        with Path(to).open("wb") as file:
+            yield file
+    except OSError as error:
+        raise Failure(f"cannot write {to}: {error.strerror}") from error
 
 
 def workflows(connection: Connection, session_id: str) -> Any:

@@ -32,8 +32,6 @@ class Recorded(Unrecorded):
 
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
-        self.spoke = recording.spoke
-        self.close = recording.close
 
     def begin(self, caller: Caller | None, report: Report) -> tuple[Caller | None, Report]:
         def reported(event: PlaybackStarted | PlaybackStopped) -> None:
@@ -43,6 +41,12 @@ class Recorded(Unrecorded):
 
         self._recording.begin()
         return (None if caller is None else _Ear(caller, self._recording)), reported
+
+    def spoke(self, frame: AudioFrame) -> None:
+        self._recording.spoke(frame)
+
+    async def close(self) -> None:
+        await self._recording.close()
 
 
 class _Ear:
