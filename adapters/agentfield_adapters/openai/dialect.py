@@ -52,6 +52,7 @@ class Dialect:
         beta: It speaks as OpenAI did before the protocol was released: older names of events, or a flat
             session object as well.
         lifetime_s: How long it lets a session live, unless the session says so itself; None: for ever.
+        where_from: What to do about an address that is missing.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Dialect:
     truncates: bool = True
     beta: Literal["no", "names", "names and session"] = "no"
     lifetime_s: int | None = 3600
+    where_from: str = "set its base URL"
 
 
 OPENAI = Dialect(
@@ -89,6 +91,7 @@ LOCAL = Dialect(
     model="gpt-realtime",
     transcription_model=None,
     transcription_prompt=jsgf_prompt,
+    where_from="start one (`af provider`) and set its URL",
 )
 
 AZURE = replace(OPENAI, name="azure", base_url=None, auth="api-key", takes_calls=False)

@@ -49,7 +49,7 @@ def endpoint(dialect: Dialect, settings: ProviderSettings) -> Endpoint:
     base_url = settings.base_url or dialect.base_url
     if base_url is None:
         raise ProviderError(
-            f"the {dialect.name} provider has no address: start one (`af provider`) and set its URL",
+            f"the {dialect.name} provider has no address: {dialect.where_from}",
             reason=Reason.INVALID_REQUEST,
         )
     parts = urlsplit(base_url)
