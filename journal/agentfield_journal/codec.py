@@ -15,6 +15,7 @@ from agentfield_journal.errors import JournalCorrupt, UnknownVersion
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_envelope = msgspec.msgpack.Decoder(Envelope).decode
+_set = msgspec.structs.force_setattr  # only here, before anyone else has seen the record
 
 _DRAFT_FIELDS = len(Draft.__struct_fields__)
 _DRAFT_HEADER_BYTES = 1 if _DRAFT_FIELDS < 16 else 3
@@ -23,9 +24,6 @@ _UINT64 = b"\xcf"
 _FORMAT_FIELD = b"\xa6format" + _encode(FORMAT_VERSION)
 _RECORD_HEADER = _MAP16 + (_DRAFT_FIELDS + 4).to_bytes(2, "big") + _FORMAT_FIELD
 _HEADER_BYTES = len(_RECORD_HEADER)
-_ENVELOPE_HEADER = _MAP16 + (_DRAFT_FIELDS + 5).to_bytes(2, "big")
-_PREV_HASH_FIELD = _encode("prev_hash") + b"\xc4\x20"
-_HASH_FIELD = _encode("hash") + b"\xc4\x20"
 
 _NO_REFS = ()  # the one empty tuple there is
 _SMALL_BYTES = 1_024
@@ -140,14 +138,12 @@ def decode(body: bytes, prev_hash: bytes, digest: bytes) -> Envelope:
         UnknownVersion: the record's format is newer than this package.
         msgspec.MsgspecError: the bytes are not a record.
     """
-    if body.startswith(_RECORD_HEADER):
-        header = _ENVELOPE_HEADER
-    else:
-        header = _other_envelope_header(body)
-    # The two hashes join the map as its last fields: decoding once is half the cost of copying fields.
-    return _decode_envelope(
-        b"".join((header, body[_HEADER_BYTES:], _PREV_HASH_FIELD, prev_hash, _HASH_FIELD, digest))
-    )
+    if not body.startswith(_RECORD_HEADER):
+        _require_format(body)
+    record = _decode_envelope(body)
+    _set(record, "prev_hash", prev_hash)
+    _set(record, "hash", digest)
+    return record
 
 
 def check(
@@ -172,21 +168,11 @@ def check(
             prefix = _LENGTH_PREFIXES[size] if size < _SMALL_BYTES else _long_prefix(size)
             if sha256(b"".join((prefix, body, prev_hash))).digest() != digest:
                 raise _corrupt(run_id, seq, "does not match its hash")
-            if body.startswith(_RECORD_HEADER):
-                record = _decode_envelope(
-                    b"".join(
-                        (
-                            _ENVELOPE_HEADER,
-                            body[_HEADER_BYTES:],
-                            _PREV_HASH_FIELD,
-                            prev_hash,
-                            _HASH_FIELD,
-                            digest,
-                        )
-                    )
-                )
-            else:
-                record = decode(body, prev_hash, digest)
+            if not body.startswith(_RECORD_HEADER):
+                _require_format(body)
+            record = _decode_envelope(body)
+            _set(record, "prev_hash", prev_hash)
+            _set(record, "hash", digest)
             if record.seq != seq or record.run_id != run_id:
                 raise _corrupt(run_id, seq, "says in its bytes that it is another one")
             keep(record)
@@ -200,17 +186,13 @@ def _corrupt(run_id: str, seq: int, problem: str) -> JournalCorrupt:
     return JournalCorrupt(f"run {run_id}: record {seq} {problem}", run_id=run_id, seq=seq)
 
 
-def _other_envelope_header(body: bytes) -> bytes:
-    """The header for a record with more or fewer fields than ours, as a later version may write."""
+def _require_format(body: bytes) -> None:
+    """Take a record with more or fewer fields than ours, as a later version may write."""
     if body[:1] != _MAP16 or body[3:_HEADER_BYTES] != _FORMAT_FIELD:
-        _refuse_format(body)
-    return _MAP16 + (int.from_bytes(body[1:3], "big") + 1).to_bytes(2, "big")
-
-
-def _refuse_format(body: bytes) -> None:
-    version = _decode_format(body).format
-    if version > FORMAT_VERSION:
-        raise UnknownVersion(
-            f"a record has format {version}, this package reads up to {FORMAT_VERSION}; upgrade agentfield-rt"
-        )
-    raise msgspec.DecodeError("not a journal record")
+        version = _decode_format(body).format
+        if version > FORMAT_VERSION:
+            raise UnknownVersion(
+                f"a record has format {version}, this package reads up to {FORMAT_VERSION};"
+                " upgrade agentfield-rt"
+            )
+        raise msgspec.DecodeError("not a journal record")

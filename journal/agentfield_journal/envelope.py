@@ -64,13 +64,16 @@ class Draft(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Envelope(Draft, frozen=True, gc=False, kw_only=True):
-    """A stored record. `seq` counts 1, 2, 3 … within the run; both hashes are SHA-256 digests."""
+    """A stored record. `seq` counts 1, 2, 3 … within the run; both hashes are SHA-256 digests.
+
+    The hashes stand beside a record's bytes, not in them: decoding leaves them empty for `codec` to fill.
+    """
 
     run_id: str
     seq: int
     epoch: int
-    prev_hash: bytes
-    hash: bytes
+    prev_hash: bytes = b""
+    hash: bytes = b""
 
     @property
     def cursor(self) -> Cursor:
