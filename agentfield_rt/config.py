@@ -1,9 +1,19 @@
 """Settings of a control plane, from the environment or from code."""
 
 from pathlib import Path
+from typing import Annotated, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, StringConstraints, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+IceUrl = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(stuns?:[^\s?:]+(:\d{1,5})?|turns?:[^\s?:]+(:\d{1,5})?(\?transport=(udp|tcp))?)$",
+        max_length=256,
+    ),
+]
+"""The address of a STUN (RFC 7064) or TURN server (RFC 7065)."""
 
 
 class Settings(BaseSettings):
@@ -23,10 +33,20 @@ class Settings(BaseSettings):
             everybody who reaches this server may, a session's own caller too.
         content_days: What was said and passed about is deleted after so many days; 0: never. The journal is
             kept, with references that lead nowhere then.
+        ice_urls: STUN and TURN servers for calls over WebRTC, such as `stun:host:3478`, `turns:host:5349` or
+            `turn:host:3478?transport=udp`. None by default: not even a public one is asked for our address.
+        turn_secret: What a TURN server shares with us, to take the credentials we give out for a short while.
+        ice_relay_only: Calls over WebRTC go through a TURN server only.
+        ice_private_addresses: Callers over WebRTC may have us send to addresses of private networks; needed
+            only where they cannot send to us first.
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="AGENTFIELD_RT_", strict=False, extra="forbid", populate_by_name=True
+        env_prefix="AGENTFIELD_RT_",
+        strict=False,
+        extra="forbid",
+        populate_by_name=True,
+        hide_input_in_errors=True,  # it may be a key
     )
 
     host: str = "127.0.0.1"
@@ -43,6 +63,21 @@ class Settings(BaseSettings):
     checkpoint_every_s: float = Field(default=60.0, ge=0)
     approver_key: SecretStr | None = None
     content_days: int = Field(default=30, ge=0)
+    ice_urls: tuple[IceUrl, ...] = ()
+    turn_secret: SecretStr | None = None
+    ice_relay_only: bool = False
+    ice_private_addresses: bool = False
+
+    @model_validator(mode="after")
+    def _require_what_turn_needs(self) -> Self:
+        has_turn = any(url.startswith("turn") for url in self.ice_urls)
+        if has_turn and self.turn_secret is None:
+            raise ValueError(
+                "a TURN server in ice_urls needs AGENTFIELD_RT_TURN_SECRET, which it shares with us"
+            )
+        if self.ice_relay_only and not has_turn:
+            raise ValueError("ice_relay_only needs a TURN server in ice_urls")
+        return self
 
     @property
     def names(self) -> tuple[str, ...]:

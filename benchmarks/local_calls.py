@@ -21,8 +21,10 @@ from typing import Any
 from aiortc.jitterbuffer import JitterBuffer
 from aiortc.rtp import RtpPacket
 
-from agentfield_adapters.local.call.jitter import ArrivalBuffer, take_packets
-from agentfield_adapters.local.call.opus import OpusDecoder
+from agentfield_adapters.local.ear_rate import EAR_RATE_HZ
+from agentfield_adapters.media.webrtc.arrival import ArrivalBuffer
+from agentfield_adapters.media.webrtc.hearing import Hearing
+from agentfield_adapters.media.webrtc.stack import take_packets
 from tests.local_provider.caller_peer import SESSION, CallerPeer
 from tests.local_provider.provider_process import RunningProvider, running_provider
 
@@ -38,12 +40,11 @@ class Loudspeaker:
 
     def __init__(self, peer: CallerPeer) -> None:
         self.began_at = 0.0
-        self._decoder = OpusDecoder()
-        take_packets(peer.connection.getTransceivers()[0].receiver, self._take)
+        hearing = Hearing(self._take, None, rate_hz=EAR_RATE_HZ)
+        take_packets(peer.connection.getTransceivers()[0].receiver, hearing.take)
 
-    def _take(self, timestamp: int, payload: bytes) -> None:
-        pcm = memoryview(self._decoder.decoded(timestamp, payload)).cast("h")
-        if not self.began_at and pcm and max(pcm) > LOUD:
+    def _take(self, pcm: bytes) -> None:
+        if not self.began_at and max(memoryview(pcm).cast("h")) > LOUD:
             self.began_at = time.monotonic()
 
 
@@ -106,7 +107,7 @@ def buffer_delay_packets(add: Callable[[RtpPacket], Any], seen: list[int], lost:
 def print_jitter(name: str, lost: set[int]) -> None:
     """Print the delay of both buffers, where a packet is 20 ms."""
     seen: list[int] = []
-    ours = ArrivalBuffer(lambda timestamp, _: seen.append(timestamp // 960))
+    ours = ArrivalBuffer(lambda packet: seen.append(packet.timestamp // 960))
     stock = JitterBuffer(capacity=16, prefetch=4)
     for which, delays in (
         ("ours", buffer_delay_packets(ours.add, seen, lost)),

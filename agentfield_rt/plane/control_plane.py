@@ -26,6 +26,7 @@ from agentfield_rt.plane.nodes import Nodes
 from agentfield_rt.plane.providers import Providers
 from agentfield_rt.plane.runs import Runs
 from agentfield_rt.plane.sessions import Sessions
+from agentfield_rt.plane.webrtc_calls import WebRtcCalls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,7 @@ class ControlPlane:
     executions: Executions
     sessions: Sessions
     providers: Providers
+    webrtc_calls: WebRtcCalls
 
 
 def journal_path(data: Path) -> Path:
@@ -90,6 +92,8 @@ async def open_control_plane(
         executions = Executions(runs, nodes, content)
         stack.push_async_callback(executions.close)
         sessions = Sessions(runs, nodes, executions=executions, content=content, providers=providers)
+        webrtc_calls = WebRtcCalls(settings)
+        stack.push_async_callback(webrtc_calls.close)
         stack.push_async_callback(sessions.close)
         for agent in nodes:
             agent.bind(executions)
@@ -103,4 +107,5 @@ async def open_control_plane(
             executions=executions,
             sessions=sessions,
             providers=providers,
+            webrtc_calls=webrtc_calls,
         )

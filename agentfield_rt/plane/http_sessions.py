@@ -10,14 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sse_starlette import EventSourceResponse
 
 from agentfield_journal import verify
-from agentfield_rt.errors import CloseReason, ProviderError, Reason, SessionClosed
+from agentfield_rt.errors import CloseReason
 from agentfield_rt.plane.dependencies import Plane
-from agentfield_rt.plane.errors import BadRequest, Conflict
 from agentfield_rt.plane.events import session_events
 from agentfield_rt.plane.http_executions import accepted
+from agentfield_rt.plane.ice import for_browser, ice_settings
 from agentfield_rt.plane.media import carry_media
 from agentfield_rt.plane.notation import iso
-from agentfield_rt.plane.sdp import OFFER_BYTES_MAX, check_offer
 from agentfield_rt.plane.sessions import StartRequest
 from agentfield_rt.timeline import timeline_svg
 from agentfield_rt.voice.session import VoiceSession
@@ -101,7 +100,9 @@ async def start(target: str, request: Request, plane: Plane) -> dict[str, Any]:
         voice=body.voice or None,
         metadata=body.metadata,
     )
-    return _started(await plane.sessions.start(target, wish), mounted_at=request.scope["root_path"])
+    session = await plane.sessions.start(target, wish)
+    ice = ice_settings(plane.settings, user=session.session_id)
+    return _started(session, mounted_at=request.scope["root_path"]) | for_browser(ice)
 
 
 def _started(session: VoiceSession, *, mounted_at: str) -> dict[str, Any]:
@@ -131,40 +132,9 @@ def _started(session: VoiceSession, *, mounted_at: str) -> dict[str, Any]:
         "tool_url": f"{base}/tools/{{tool}}",
         "events_url": f"{base}/events",
         "media_url": f"{base}/media",
+        "media_offer_url": f"{base}/media-offer" if spec.carries_audio else None,
         "created_at": iso(time.time()),
     }
-
-
-@router.post("/session-instances/{session_id}/realtime-offer", response_class=Response)
-@router.post("/sessions/{session_id}/realtime-offer", response_class=Response, include_in_schema=False)
-async def realtime_offer(session_id: str, request: Request, plane: Plane) -> Response:
-    """Exchange the caller's SDP offer for an answer; the session is connected by that."""
-    session = plane.sessions.get(session_id)
-    if session.spec.transport != "webrtc":
-        raise BadRequest("realtime-offer requires transport=webrtc")
-    offer = check_offer(await _body(request, OFFER_BYTES_MAX))
-    if session.is_over:
-        raise SessionClosed(f"session {session_id} is over; start a new one")
-    if session.phase != "idle":
-        raise Conflict(f"session {session_id} has had its offer; start a new session for another call")
-    try:
-        connection = await session.connect(offer_sdp=offer)
-    except ProviderError as error:
-        if error.reason is not Reason.INVALID_REQUEST:
-            raise
-        hint = "was the SDP offer made by a WebRTC peer, to send and receive audio?"
-        raise BadRequest(f"{error}; {hint}") from error
-    return Response(connection.answer_sdp, media_type="application/sdp")
-
-
-async def _body(request: Request, bytes_max: int) -> bytes:
-    """The body, read no further than one byte past what is allowed."""
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > bytes_max:
-            raise BadRequest(f"the body is larger than {bytes_max} bytes")
-    return body
 
 
 @router.websocket("/session-instances/{session_id}/media")

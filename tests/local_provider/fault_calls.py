@@ -11,8 +11,8 @@ from typing import Any
 
 from aiortc import RTCConfiguration, RTCPeerConnection
 
-from agentfield_adapters.local.call.jitter import take_packets
 from agentfield_adapters.local.running import LocalProvider
+from agentfield_adapters.media.webrtc.stack import take_packets
 from agentfield_journal import open_journal
 from agentfield_rt import RealtimeSessionController, Run
 from agentfield_rt.audit import audit
@@ -78,7 +78,7 @@ class Caller(SilentCaller):
 
     async def offer(self) -> str:
         audio = self._peer.addTransceiver("audio", direction="recvonly")
-        take_packets(audio.receiver, lambda timestamp, payload: None)
+        take_packets(audio.receiver, lambda packet: None)
         self._peer.createDataChannel("oai-events")
         await self._peer.setLocalDescription(await self._peer.createOffer())
         return self._peer.localDescription.sdp

@@ -1,4 +1,4 @@
-"""Parts that need no process: the receive buffer, the turn detector, grammars, G.711, the paced speech."""
+"""Parts that need no process: the turn detector, grammars, G.711, the paced speech."""
 
 from __future__ import annotations
 
@@ -8,72 +8,15 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from aiortc import RTCPeerConnection
-from aiortc.rtp import RtpPacket
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentfield_adapters.local.call.jitter import BUFFER_ATTRIBUTE, REORDER_PACKETS, ArrivalBuffer
-from agentfield_adapters.local.call.opus import FRAME_BYTES
-from agentfield_adapters.local.call.speech_track import CallPlayback
+from agentfield_adapters.local.call.speech import CallPlayback
 from agentfield_adapters.local.ears.grammar import guess, is_jsgf, words_of
 from agentfield_adapters.local.ears.turn_detector import NOTICED_LATE_MS, Change, TurnDetector, TurnRules
 from agentfield_adapters.local.ears.voice_activity import CHUNK_MS
 from agentfield_adapters.media.g711 import A_LAW, MU_LAW, Companding
-
-
-def packet(sequence: int) -> RtpPacket:
-    """Return a packet whose payload says which it is."""
-    made = RtpPacket(sequence_number=sequence & 0xFFFF, timestamp=(sequence * 960) & 0xFFFFFFFF)
-    made.payload = str(sequence & 0xFFFF).encode()
-    return made
-
-
-def handed_on(sequences: list[int]) -> list[int]:
-    """Return what an arrival buffer hands on for packets in this order of arrival."""
-    out: list[int] = []
-    buffer = ArrivalBuffer(lambda timestamp, payload: out.append(int(payload)))
-    for sequence in sequences:
-        buffer.add(packet(sequence))
-    return out
-
-
-@pytest.mark.asyncio
-async def test_aiortc_still_has_the_buffer_that_is_replaced() -> None:
-    connection = RTCPeerConnection()
-    transceiver = connection.addTransceiver("audio")
-    assert hasattr(transceiver.receiver, BUFFER_ATTRIBUTE)
-    stock = getattr(transceiver.receiver, BUFFER_ATTRIBUTE)
-    assert stock.add(packet(1)) == (False, None)
-    assert ArrivalBuffer(lambda timestamp, payload: None).add(packet(1)) == (False, None)
-    await connection.close()
-
-
-def test_packets_in_order_are_handed_on_as_they_arrive() -> None:
-    assert handed_on([65534, 65535, 65536, 65537]) == [65534, 65535, 0, 1]
-
-
-def test_a_late_packet_is_waited_for_and_a_lost_one_given_up() -> None:
-    assert handed_on([1, 3, 2, 4]) == [1, 2, 3, 4]
-    assert handed_on([1, 3, 4]) == [1]
-    assert handed_on([1, 3, 4, 5]) == [1, 3, 4, 5]
-    assert handed_on([1, 3, 4, 5, 2]) == [1, 3, 4, 5]
-
-
-def test_a_new_stream_is_followed_at_once() -> None:
-    assert handed_on([1, 2, 20_000, 20_001]) == [1, 2, 20_000, 20_001]
-
-
-@given(st.lists(st.integers(0, 60), max_size=80))
-def test_whatever_arrives_nothing_is_handed_on_twice_or_out_of_order(sequences: list[int]) -> None:
-    out = handed_on([1000, *(1000 + sequence for sequence in sequences)])
-    assert out == sorted(set(out))
-
-
-@given(st.sets(st.integers(0, 200), max_size=40))
-def test_at_most_the_reorder_window_is_held_back(lost: set[int]) -> None:
-    kept = [sequence for sequence in range(400) if sequence not in lost or sequence == 0]
-    assert len(kept) - len(handed_on(kept)) <= REORDER_PACKETS
+from agentfield_rt.frames import FRAME_BYTES
 
 
 def changes(likelihoods: list[float], silence_ms: int = 320) -> list[Change]:

@@ -9,13 +9,14 @@ from typing import Protocol
 
 from agentfield_adapters.local.call.offer import checked_offer
 from agentfield_adapters.local.call.peer import Peer
-from agentfield_adapters.local.call.speech_track import CallPlayback
+from agentfield_adapters.local.call.speech import CallPlayback
 from agentfield_adapters.local.conversation.conversation import Conversation
 from agentfield_adapters.local.event_stream import EventListener
 from agentfield_adapters.local.instrument.setups import Setup
 from agentfield_adapters.local.protocol.session import MODEL_DEFAULT, SessionPatch
 from agentfield_adapters.local.protocol.validation import Refusal
 from agentfield_adapters.local.provider import Provider
+from agentfield_adapters.media.webrtc.pacing import Pacer
 
 _log = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ class Calls:
         self._provider = provider
         self._calls: dict[str, Call] = {}
         self._ending: set[asyncio.Task[None]] = set()
+        self._pacer = Pacer()
 
     async def begin(self, sdp: bytes, patch: SessionPatch | None, setup: Setup) -> tuple[str, str]:
         """Answer an offer.
@@ -81,7 +83,9 @@ class Calls:
             raise Refusal("too_many_calls", f"At most {CALLS_MAX} calls go on at a time: hang one up.")
         playback = CallPlayback()
         new = self._provider.new_session(_model(patch), playback, setup)
-        peer = Peer(new.conversation, playback, on_gone=lambda: self._gone(new.call_id))
+        peer = Peer(
+            new.conversation, playback, pacer=self._pacer, on_gone=lambda: self._gone(new.call_id)
+        )
         try:
             await new.conversation.open(patch)
             answer = await peer.answer(offer)

@@ -1,30 +1,21 @@
-"""The outgoing track of a call: speech paced by the clock, each word told when its first sample leaves."""
+"""What a call is about to say: each word told when its first sample leaves."""
 
 from __future__ import annotations
 
 import asyncio
-import fractions
-import time
 from collections import deque
 from collections.abc import AsyncIterator
 
-import av
-from aiortc import MediaStreamTrack
-from aiortc.mediastreams import MediaStreamError
-from av.stream import Stream
-
-from agentfield_adapters.local.call.opus import FRAME_BYTES, FRAME_MS, FRAME_TICKS, RTP_RATE_HZ, OpusEncoder
 from agentfield_adapters.local.conversation.playback import BYTES_PER_SAMPLE, SpokenPart
 from agentfield_adapters.local.wire_audio import MOUTH_RATE_HZ
+from agentfield_rt.frames import FRAME_BYTES
 
 BUFFERED_MS_MAX = 1_000
 _BYTES_A_MS = MOUTH_RATE_HZ * BYTES_PER_SAMPLE // 1000
-_LATE_S_MAX = 0.1
-_RTP_TIME = fractions.Fraction(1, RTP_RATE_HZ)
 
 
 class CallPlayback:
-    """Speech that waits to leave (`Playback`), taken 20 ms at a time by the track."""
+    """Speech that waits to leave (`Playback`), taken 20 ms at a time by the peer connection."""
 
     rate_hz = MOUTH_RATE_HZ
     plays = True
@@ -90,32 +81,3 @@ class CallPlayback:
         while self._buffered > most or (most == 0 and self._words):
             self._moved.clear()
             await self._moved.wait()
-
-
-class SpeechTrack(MediaStreamTrack):
-    """Sends 20 ms every 20 ms, as Opus already, so that aiortc neither encodes nor measures it."""
-
-    kind = "audio"
-
-    def __init__(self, playback: CallPlayback) -> None:
-        super().__init__()
-        self._playback = playback
-        self._encoder = OpusEncoder()
-        self._due: float | None = None
-        self._ticks = 0
-
-    async def recv(self) -> av.Packet[Stream]:
-        """Return the next packet when it is due; after a stall the clock is moved, never caught up."""
-        if self.readyState != "live":
-            raise MediaStreamError
-        now = time.monotonic()
-        if self._due is None or now - self._due > _LATE_S_MAX:
-            self._due = now
-        elif self._due > now:
-            await asyncio.sleep(self._due - now)
-        self._due += FRAME_MS / 1000
-        packet = av.Packet(self._encoder.encoded(self._playback.next_frame()))
-        packet.pts = self._ticks
-        packet.time_base = _RTP_TIME
-        self._ticks += FRAME_TICKS
-        return packet

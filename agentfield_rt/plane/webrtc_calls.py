@@ -1,0 +1,118 @@
+"""Calls over WebRTC whose media ends here: an offer answered, and audio carried until one side ends."""
+
+import asyncio
+import logging
+
+from agentfield_journal import JournalError
+from agentfield_rt.caller_media import CallerEvents, CallerMediaFactory, IceSettings, webrtc_media
+from agentfield_rt.config import Settings
+from agentfield_rt.errors import CloseReason, RealtimeError
+from agentfield_rt.frames import FRAME_BYTES, FRAME_MS
+from agentfield_rt.plane.ice import ice_settings
+from agentfield_rt.sdp import BadOffer, read_offer
+from agentfield_rt.voice.session import VoiceSession
+
+log = logging.getLogger(__name__)
+
+WAITING_MS_MAX = 5_000
+"""Audio of a caller that the session has not taken; of more, the oldest is worth least."""
+
+_OUR_SIDE = "plane"
+
+
+class WebRtcCalls:
+    """The calls of this plane."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._callers: CallerMediaFactory | None = None
+        self._calls: set[asyncio.Task[None]] = set()
+
+    async def answer(self, session: VoiceSession, sdp: bytes) -> str:
+        """Connect a session with the caller who offers; from then on they end together.
+
+        Raises:
+            BadOffer: it is no offer for an audio call.
+            UnsupportedTransport: nothing here takes calls over WebRTC.
+            IllegalCommand, ProviderError, SessionClosed: see `VoiceSession.connect`.
+        """
+        offer = read_offer(sdp, private=self._settings.ice_private_addresses)
+        if offer.channel is not None:
+            raise BadOffer("media-offer takes audio only: make the offer without a data channel")
+        if self._callers is None:
+            self._callers = webrtc_media()
+        call = _Call(session, self._callers, ice_settings(self._settings, user=_OUR_SIDE))
+        try:
+            answer = await call.media.answer(offer)
+            await session.connect(caller=call.media)
+        except BaseException:
+            await call.media.close()
+            raise
+        carrying = asyncio.create_task(call.carry(), name=f"webrtc call {session.session_id}")
+        self._calls.add(carrying)
+        carrying.add_done_callback(self._calls.discard)
+        return answer
+
+    async def close(self) -> None:
+        """Return once every call has been hung up; their sessions must have been closed."""
+        await asyncio.gather(*self._calls)
+
+
+class _Call:
+    """One caller and one session."""
+
+    def __init__(self, session: VoiceSession, callers: CallerMediaFactory, ice: IceSettings) -> None:
+        self._session = session
+        self._heard: asyncio.Queue[bytes | None] = asyncio.Queue(WAITING_MS_MAX // FRAME_MS)
+        self._rest = b""
+        self.media = callers(CallerEvents(heard=self._hear, digit=self._press, gone=self._end), ice)
+
+    async def carry(self) -> None:
+        """Carry audio until the caller is gone or the session is over; then hang up on the other."""
+        ending = asyncio.create_task(self._end_with_session())
+        try:
+            await self._pass_on()
+        finally:
+            await self.media.close()
+            try:
+                await self._session.close(CloseReason.CALLER_GONE)
+            except JournalError as error:
+                log.error("the end of %s is not recorded: %s", self._session.session_id, type(error).__name__)
+            ending.cancel()
+
+    async def _end_with_session(self) -> None:
+        await self._session.ended()
+        self._end()
+
+    async def _pass_on(self) -> None:
+        while (frame := await self._heard.get()) is not None:
+            try:
+                await self._session.hear_audio(frame)
+            except RealtimeError:
+                if self._session.is_over:
+                    return
+                log.info("a frame of session %s was not sent", self._session.session_id)
+
+    def _hear(self, pcm: bytes) -> None:
+        """Take any number of samples; the session gets them in frames."""
+        data = self._rest + pcm
+        whole = len(data) // FRAME_BYTES * FRAME_BYTES
+        self._rest = data[whole:]
+        for start in range(0, whole, FRAME_BYTES):
+            self._put(data[start : start + FRAME_BYTES])
+
+    def _put(self, frame: bytes | None) -> None:
+        if self._heard.full():
+            self._heard.get_nowait()
+        self._heard.put_nowait(frame)
+
+    def _press(self, digit: str) -> None:
+        try:
+            self._session.digits.hear(digit)
+        except (RealtimeError, JournalError) as error:
+            log.info(
+                "a digit of session %s was not taken: %s", self._session.session_id, type(error).__name__
+            )
+
+    def _end(self) -> None:
+        self._put(None)
