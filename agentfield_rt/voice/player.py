@@ -9,7 +9,7 @@ from asyncio.tasks import _enter_task as enter_task  # pyright: ignore[reportPri
 from asyncio.tasks import _leave_task as leave_task  # pyright: ignore[reportPrivateUsage]
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from agentfield_rt.controller.calls import Rest, first_step
 from agentfield_rt.frames import FRAME_BYTES, FRAME_MS, PlaybackStarted, PlaybackStopped
@@ -27,6 +27,11 @@ REFUSED_MAX = 16
 CLEAR_MAX_S = 1.0
 """How long a caller may take to be silenced before the provider is told. Nothing more is handed over."""
 
+CONFIRM_MAX_S = 2.0
+"""How long after a response should have been heard its caller's side may take to say so."""
+
+_BYTES_PER_MS = FRAME_BYTES // FRAME_MS
+
 
 class Caller(Protocol):
     """Where the audio goes."""
@@ -40,6 +45,20 @@ class Caller(Protocol):
         ...
 
 
+@runtime_checkable
+class ConfirmingCaller(Caller, Protocol):
+    """A caller whose side says what it has played; what is not said was not heard."""
+
+    @property
+    def heard_ms(self) -> int:
+        """How much was heard of all that was ever handed over. What was dropped counts as well."""
+        ...
+
+    async def confirmed(self) -> None:
+        """Return once all that was handed over has been heard or dropped."""
+        ...
+
+
 @dataclass(slots=True)
 class _Item:
     response_id: str
@@ -47,6 +66,7 @@ class _Item:
     complete: bool = False
     cut: bool = False
     played_bytes: int = 0
+    played_before_bytes: int = 0
     started_at: float | None = None
 
 
@@ -66,6 +86,8 @@ class Player:
         spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
     ) -> None:
         self._caller = caller
+        self._confirming = caller if isinstance(caller, ConfirmingCaller) else None
+        self._played_bytes = 0
         self._report = report
         self._spawn = spawn
         self._items: list[_Item] = []
@@ -104,7 +126,10 @@ class Player:
         """How much of a response the caller has heard by now."""
         for item in self._items:
             if item.response_id == response_id and item.started_at is not None:
-                sent_ms = item.played_bytes // (FRAME_BYTES // FRAME_MS)
+                sent_ms = item.played_bytes // _BYTES_PER_MS
+                if self._confirming is not None:
+                    before_ms = item.played_before_bytes // _BYTES_PER_MS
+                    return min(sent_ms, max(self._confirming.heard_ms - before_ms, 0))
                 return min(sent_ms, int((asyncio.get_running_loop().time() - item.started_at) * 1000))
         return 0
 
@@ -163,13 +188,14 @@ class Player:
         now = asyncio.get_running_loop().time()
         if item.started_at is None:
             item.started_at = now
+            item.played_before_bytes = self._played_bytes
             self._report(PlaybackStarted(item.response_id))
         ahead_s = item.played_bytes / FRAME_BYTES * FRAME_MS / 1000 - (now - item.started_at)
         if ahead_s < 0:
             item.started_at = now - item.played_bytes / FRAME_BYTES * FRAME_MS / 1000  # no burst after a gap
         frame = bytes(item.waiting[:FRAME_BYTES])
         if not frame:
-            await asyncio.sleep(max(ahead_s, 0))
+            await self._heard_out(max(ahead_s, 0))
             if self._items and self._items[0] is item:
                 del self._items[0]
                 self._report(PlaybackStopped(item.response_id, cleared=item.cut))
@@ -178,8 +204,18 @@ class Player:
             await asyncio.sleep(ahead_s - LEAD_MS / 1000)
         if self._items and self._items[0] is item:  # not cleared meanwhile
             item.played_bytes += len(frame)
+            self._played_bytes += len(frame)
             del item.waiting[: len(frame)]
             await self._caller.play(frame)
+
+    async def _heard_out(self, ahead_s: float) -> None:
+        """Return when what was handed over has been heard: by the clock, or by the caller's own word."""
+        if self._confirming is None:
+            await asyncio.sleep(ahead_s)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ahead_s + CONFIRM_MAX_S):
+                await self._confirming.confirmed()
 
 
 def _first_step_of(task: asyncio.Task[None], call: Coroutine[Any, Any, None]) -> Rest[None] | None:
