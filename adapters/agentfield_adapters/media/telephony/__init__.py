@@ -1,0 +1,1 @@
+"""Phone calls over the media streams of vendors: pure, messages in, events out."""
