@@ -1,4 +1,4 @@
-"""Every event the adapter can send, judged by the types of the vendor: no field unknown, no value of another."""
+"""Every event the adapter can send, judged by the vendor: each field known, each value of its type."""
 
 from dataclasses import replace
 

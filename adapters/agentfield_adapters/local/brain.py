@@ -16,6 +16,7 @@ from msgspec import UnsetType
 from agentfield_adapters.local.protocol.items import (
     FunctionCallOutput,
     InputAudio,
+    InputImage,
     InputText,
     Item,
     Message,
@@ -98,6 +99,8 @@ class RuleBrain:
             return [Call(tool.name, _arguments_for(tool, text))]
         if isinstance(newest, FunctionCallOutput):
             return [Say(f"The answer is: {newest.output}")]
+        if not text and _shows_a_picture(newest):
+            return [Say("I see a picture.")]
         return [Say(_reply_to(text, prompt.heard_s))]
 
 
@@ -110,6 +113,10 @@ def _text_of(item: Item | None) -> str:
         if isinstance(part, InputText | InputAudio)
     )
     return " ".join(part for part in parts if part).strip()
+
+
+def _shows_a_picture(item: Item | None) -> bool:
+    return isinstance(item, Message) and any(isinstance(part, InputImage) for part in item.content)
 
 
 def _reply_to(text: str, heard_s: float) -> str:

@@ -14,7 +14,7 @@ from agentfield_adapters.local.ears.voice_activity import VoiceActivity
 from agentfield_adapters.local.ids import Ids
 from agentfield_adapters.local.instrument.setups import DEFAULT_NAME, Setup
 from agentfield_adapters.local.mouth.voice import Mouth
-from agentfield_adapters.local.protocol.session import SESSION_LIFETIME_S, Session
+from agentfield_adapters.local.protocol.session import Session
 from agentfield_adapters.local.scenario.script import ScriptBrain
 from agentfield_adapters.local.scenario.synthetic import Loudness, SyntheticMouth, SyntheticRecogniser
 
@@ -57,7 +57,8 @@ class Provider:
         scope = "session" if setup.name == DEFAULT_NAME else f"{setup.name} session"
         ids = Ids(setup.seed, f"{scope} {setup.next_ordinal()}")
         session_id = ids.new("sess")
-        session = Session(id=session_id, expires_at=int(time.time()) + SESSION_LIFETIME_S, model=model)
+        expires_at = int(time.time()) + setup.scenario.lifetime_s
+        session = Session(id=session_id, expires_at=expires_at, model=model)
         conversation = Conversation(session, self.senses(setup), ids=ids, playback=playback)
         return NewSession(conversation, session_id.replace("sess_", "rtc_"))
 

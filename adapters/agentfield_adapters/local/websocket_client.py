@@ -48,7 +48,7 @@ class WebSocketClient:
         self._on_faults = on_faults
         self._frames: asyncio.Queue[_Outgoing | None] = asyncio.Queue()
         self._queued_characters = 0
-        self._close_code = CLOSE_NORMAL
+        self._close_code, self._close_reason = CLOSE_NORMAL, ""
         self._is_ending = False
 
     async def accept(self) -> None:
@@ -67,11 +67,11 @@ class WebSocketClient:
             return
         self._frames.put_nowait(_Outgoing(self.line.acts(frame), len(frame.text)))
 
-    def end(self, code: int = CLOSE_NORMAL) -> None:
+    def end(self, code: int = CLOSE_NORMAL, reason: str = "") -> None:
         """Close the socket after what is queued."""
         if not self._is_ending:
             self._is_ending = True
-            self._close_code = code
+            self._close_code, self._close_reason = code, reason
             self._frames.put_nowait(None)
 
     async def converse(self, conversation: Conversation) -> None:
@@ -113,6 +113,6 @@ class WebSocketClient:
                     if not await self.line.perform(act):
                         return
             if self._websocket.application_state is WebSocketState.CONNECTED:
-                await self._websocket.close(self._close_code)
+                await self._websocket.close(self._close_code, self._close_reason)
         except (WebSocketDisconnect, RuntimeError):
             _log.debug("a client left while it was sent to")

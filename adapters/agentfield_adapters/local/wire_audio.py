@@ -6,12 +6,12 @@ import base64
 import binascii
 
 import numpy as np
-import soxr
 
 from agentfield_adapters.local.ear_rate import EarResampler
 from agentfield_adapters.local.protocol.session import ALaw, AudioFormat, MuLaw, Pcm
 from agentfield_adapters.local.protocol.validation import Refusal
 from agentfield_adapters.media.g711 import A_LAW, MU_LAW, Companding, Linear
+from agentfield_adapters.media.resampling import Resampler
 
 MOUTH_RATE_HZ = 24_000
 _TELEPHONE_RATE_HZ = 8_000
@@ -58,17 +58,21 @@ class InputDecoder:
 
 
 class OutputEncoder:
-    """The mouth's 24 kHz samples to the base64 of a response's output format."""
+    """The mouth's 24 kHz samples to the base64 of a response's output format; one for each message."""
 
     def __init__(self, format: AudioFormat) -> None:
         self._law = _law(format)
-        self._resampler = soxr.ResampleStream(
-            MOUTH_RATE_HZ, _TELEPHONE_RATE_HZ, 1, dtype="int16", quality="LQ"
-        )
+        self._resampler = Resampler(MOUTH_RATE_HZ, _TELEPHONE_RATE_HZ)
 
     def encoded(self, pcm: bytes) -> str:
         """Return one delta's worth of audio."""
         if self._law is None:
             return base64.b64encode(pcm).decode()
-        samples = self._resampler.resample_chunk(np.frombuffer(pcm, dtype="<i2"))
+        samples = self._resampler.resampled(np.frombuffer(pcm, dtype="<i2"))
         return base64.b64encode(self._law.encoded(samples)).decode()
+
+    def rest(self) -> str:
+        """Return what was held back, when no more comes."""
+        return (
+            "" if self._law is None else base64.b64encode(self._law.encoded(self._resampler.rest())).decode()
+        )

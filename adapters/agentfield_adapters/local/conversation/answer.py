@@ -12,7 +12,7 @@ from agentfield_adapters.local.brain import Brain, Call, Prompt, Say
 from agentfield_adapters.local.conversation.answer_items import AnswerDesk, CallItem, MessageItem
 from agentfield_adapters.local.conversation.playback import Playback
 from agentfield_adapters.local.mouth.voice import MouthFailed, Speaks
-from agentfield_adapters.local.protocol.items import Item, Message
+from agentfield_adapters.local.protocol.items import InputImage, Item, Message
 from agentfield_adapters.local.protocol.server_events import (
     InputTokens,
     ItemTruncated,
@@ -222,14 +222,15 @@ class Answer:
         )
 
     def _usage(self) -> Usage:
-        read = sum(_count_words(item) for item in self._request.prompt.items)
+        items = self._request.prompt.items
+        read, seen = sum(_count_words(item) for item in items), sum(_count_pictures(item) for item in items)
         written = sum(_count_words(item) for item in self._output)
         spoken = written if self._request.spoken else 0
         return Usage(
-            total_tokens=read + written,
-            input_tokens=read,
+            total_tokens=read + seen + written,
+            input_tokens=read + seen,
             output_tokens=written,
-            input_token_details=InputTokens(text_tokens=read, audio_tokens=0),
+            input_token_details=InputTokens(text_tokens=read, audio_tokens=0, image_tokens=seen),
             output_token_details=OutputTokens(text_tokens=written - spoken, audio_tokens=spoken),
         )
 
@@ -245,6 +246,10 @@ def _count_words(item: Item) -> int:
         return 1
     texts = (getattr(part, "text", None) or getattr(part, "transcript", None) or "" for part in item.content)
     return sum(len(text.split()) for text in texts if isinstance(text, str))
+
+
+def _count_pictures(item: Item) -> int:
+    return sum(isinstance(part, InputImage) for part in item.content) if isinstance(item, Message) else 0
 
 
 def _tokens_left() -> RateLimit:

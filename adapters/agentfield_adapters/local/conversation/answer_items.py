@@ -33,6 +33,7 @@ from agentfield_adapters.local.protocol.server_events import (
     TranscriptDelta,
     TranscriptDone,
 )
+from agentfield_adapters.local.protocol.session import AudioFormat
 from agentfield_adapters.local.wire_audio import OutputEncoder
 
 _ARGUMENT_DELTA_CHARACTERS = 24
@@ -45,6 +46,7 @@ class AnswerDesk:
 
     Attributes:
         history: None for an answer outside the conversation.
+        audio_format: Of speech that the client plays itself.
         plays: Whether this side plays the speech, and so reports its playing.
     """
 
@@ -52,7 +54,7 @@ class AnswerDesk:
     stream: EventStream
     ids: Ids
     history: History | None
-    encoder: OutputEncoder
+    audio_format: AudioFormat
     plays: bool
 
 
@@ -87,6 +89,7 @@ class MessageItem(_AnswerItem):
         self.item_id = desk.ids.new("item")
         self.spoken = spoken
         self._said = ""
+        self._encoder = OutputEncoder(desk.audio_format)
         self._where = (desk.response_id, self.item_id, output_index, 0)
         self._item = Message(id=self.item_id, role="assistant", content=[], status="in_progress")
         self._open(self._item)
@@ -105,12 +108,17 @@ class MessageItem(_AnswerItem):
 
     def audio(self, pcm: bytes) -> None:
         """Samples for a client that plays them itself."""
-        self._desk.stream.emit(AudioDelta(*self._where, delta=self._desk.encoder.encoded(pcm)))
+        self._send(self._encoder.encoded(pcm))
+
+    def _send(self, encoded: str) -> None:
+        if encoded:
+            self._desk.stream.emit(AudioDelta(*self._where, delta=encoded))
 
     def finish(self, end: ItemEnd) -> Message:
         """Say that the message is over, with what was said so far, and return it."""
         emit = self._desk.stream.emit
         if self.spoken:
+            self._send(self._encoder.rest())
             emit(AudioDone(*self._where))
             emit(TranscriptDone(*self._where, transcript=self._said))
         else:

@@ -19,7 +19,6 @@ from agentfield_adapters.local.protocol.client_events import (
 from agentfield_adapters.local.protocol.items import Item, Message, OutputAudio
 from agentfield_adapters.local.protocol.session import OutputSettings
 from agentfield_adapters.local.protocol.validation import Refusal
-from agentfield_adapters.local.wire_audio import OutputEncoder
 
 OUT_OF_BAND_MAX = 4
 NO_OPTIONS = ResponseOptions()
@@ -104,7 +103,7 @@ class AnswerSlot:
             stream=scene.stream,
             ids=scene.ids,
             history=scene.history if in_conversation else None,
-            encoder=OutputEncoder(request.output.format),
+            audio_format=request.output.format,
             plays=self._tools.playback.plays,
         )
 

@@ -31,7 +31,7 @@ class InputAudio(Struct, frozen=True, forbid_unknown_fields=True, tag="input_aud
 class InputImage(Struct, frozen=True, forbid_unknown_fields=True, tag="input_image"):
     """A picture as a data URI. Kept in the conversation, never looked at."""
 
-    image_url: str
+    image_url: Annotated[str, Meta(pattern=r"^data:image/(png|jpeg);base64,[A-Za-z0-9+/]+={0,2}$")]
     detail: Literal["auto", "low", "high"] | UnsetType = UNSET
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from agentfield_adapters.local.faults.fault import Fault
+from agentfield_adapters.local.protocol.session import SESSION_LIFETIME_S
 
 TURNS_MAX, FAULTS_MAX, TRANSCRIPTS_MAX = 500, 100, 500
 PACE_DEFAULT = 10.0
@@ -60,6 +61,7 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         pace: Of speech over a websocket, in times real time; `instant` waits for nothing.
         transcripts: What the synthetic ears understand, turn by turn; afterwards "hello".
         turns: The answers: of those left, the first that fits. When none does, the provider's rules answer.
+        lifetime_s: How long a session over a websocket may live; the service's live for an hour.
         faults: What breaks.
     """
 
@@ -69,4 +71,5 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     pace: Annotated[float, Meta(gt=0.0)] | Literal["instant"] = PACE_DEFAULT
     transcripts: Annotated[list[str], Meta(max_length=TRANSCRIPTS_MAX)] = []
     turns: Annotated[list[ScriptedTurn], Meta(max_length=TURNS_MAX)] = []
+    lifetime_s: Annotated[int, Meta(ge=1, le=SESSION_LIFETIME_S)] = SESSION_LIFETIME_S
     faults: Annotated[list[Fault | str], Meta(max_length=FAULTS_MAX)] = []
