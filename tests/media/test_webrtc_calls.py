@@ -17,7 +17,7 @@ from agentfield_rt.frames import (
     ResponseStarted,
     ResponseStatus,
 )
-from tests.media.web_caller import FRAME_SAMPLES, WebCaller, tone, web_caller
+from tests.media.web_caller import FRAME_SAMPLES, WebCaller, vowel, web_caller
 from tests.plane.serving import OFFER, AnsweringAdapter, Served, desk, served
 
 pytestmark = pytest.mark.asyncio
@@ -92,10 +92,10 @@ async def until_heard(server: Served, frames: int) -> None:
 async def test_a_caller_is_heard_in_whole_frames_and_hears_the_answer(server: Served) -> None:
     async with web_caller() as caller:
         await call(server, caller)
-        await caller.say(tone(50))
+        await caller.say(vowel(50))
         await until_heard(server, 50)
         assert {len(pcm) for pcm in heard(server)} == {FRAME_SAMPLES * 2}
-        speech = b"".join(tone(25))
+        speech = b"".join(vowel(25))
         give(server, ResponseStarted("r1"), OutputAudio("r1", "i1", speech))
         give(server, ResponseEnded("r1", ResponseStatus.COMPLETED))
         await caller.until(lambda: caller.loud_frames >= 25 and caller.quiet_frames > 5)
@@ -106,7 +106,7 @@ async def test_interrupting_silences_what_was_about_to_be_heard(server: Served) 
     async with web_caller() as caller:
         session_id = await call(server, caller)
         server.post(f"/api/v1/session-instances/{session_id}/input", {"text": "x" * 200})
-        give(server, ResponseStarted("r9"), OutputAudio("r9", "i9", b"".join(tone(500))))
+        give(server, ResponseStarted("r9"), OutputAudio("r9", "i9", b"".join(vowel(500))))
         await caller.until(lambda: caller.loud_frames > 10)
         server.post(f"/api/v1/session-instances/{session_id}/interrupt")
         server.post(f"/api/v1/session-instances/{session_id}/close")
@@ -133,10 +133,10 @@ async def test_keys_are_digits_once_each_and_audio_goes_on(server: Served, paylo
     DIALLED.clear()
     async with web_caller() as caller:
         await call(server, caller, "keys.phone")
-        await caller.say(tone(5))
+        await caller.say(vowel(5))
         for digit, ends in (("1", 3), ("1", 1), ("#", 3), ("7", 0)):
             await caller.press(digit, payload_type=payload_type, ends=ends)
-        await caller.say(tone(30))
+        await caller.say(vowel(30))
         await until_heard(server, 35)
     assert DIALLED == ["1", "1", "#", "7"]
 
@@ -144,7 +144,7 @@ async def test_keys_are_digits_once_each_and_audio_goes_on(server: Served, paylo
 async def test_lost_packets_leave_no_hole(server: Served) -> None:
     async with web_caller() as caller:
         await call(server, caller)
-        await caller.say(tone(100), lost=[10, 30, 31, 60, 61, 62])
+        await caller.say(vowel(100), lost=[10, 30, 31, 60, 61, 62])
         await until_heard(server, 100)
         assert not any(pcm == bytes(len(pcm)) for pcm in heard(server)[5:100])
 

@@ -24,10 +24,11 @@ LOUD = 600
 EVENT_TYPES = {110: 48_000, 126: 8_000}
 
 
-def tone(frames: int, *, hz: int = 440) -> list[bytes]:
-    """Frames of 20 ms at 24 kHz."""
-    at = np.arange(frames * FRAME_SAMPLES)
-    pcm = (8_000 * np.sin(2 * np.pi * hz * at / RATE_HZ)).astype("<i2").tobytes()
+def vowel(frames: int) -> list[bytes]:
+    """A voice that holds one sound: harmonics of 140 Hz, in frames of 20 ms at 24 kHz."""
+    at_s = np.arange(frames * FRAME_SAMPLES) / RATE_HZ
+    waves = [np.sin(2 * np.pi * 140 * order * at_s) / order for order in range(1, 15)]
+    pcm = (np.sum(waves, axis=0) * 6_000).astype("<i2").tobytes()
     return [pcm[start : start + FRAME_SAMPLES * 2] for start in range(0, len(pcm), FRAME_SAMPLES * 2)]
 
 
