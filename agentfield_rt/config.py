@@ -2,9 +2,12 @@
 
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from agentfield_rt.webhooks import WebhookSecret
 
 IceUrl = Annotated[
     str,
@@ -14,6 +17,20 @@ IceUrl = Annotated[
     ),
 ]
 """The address of a STUN (RFC 7064) or TURN server (RFC 7065)."""
+
+
+def _checked_webhook_key(key: SecretStr) -> SecretStr:
+    WebhookSecret(key.get_secret_value())
+    return key
+
+
+WebhookKey = Annotated[SecretStr, AfterValidator(_checked_webhook_key)]
+"""`whsec_` and base64 (`WebhookSecret`)."""
+
+PublicUrl = Annotated[
+    str, StringConstraints(pattern=r"^https://[\w.-]+(:\d{1,5})?(/[\w./-]*)?$", max_length=256)
+]
+"""An address that the internet has for this server; vendors use no other scheme."""
 
 
 class Settings(BaseSettings):
@@ -33,6 +50,13 @@ class Settings(BaseSettings):
             everybody who reaches this server may, a session's own caller too.
         content_days: What was said and passed about is deleted after so many days; 0: never. The journal is
             kept, with references that lead nowhere then.
+        openai_webhook_secret: With what OpenAI signs the webhooks that tell of phone calls; without one they
+            are refused. `local_webhook_secret` does so for a provider on this machine.
+        phone_targets: Which session answers a phone call, by the number called; `*` answers all others.
+        public_url: Where phone vendors reach this server, such as `https://voice.example.com`: their requests
+            are signed for addresses below it.
+        twilio_auth_token: With what Twilio signs (`TWILIO_AUTH_TOKEN`); without it, its calls are refused.
+        telnyx_public_key: By what Telnyx' signatures are checked (`TELNYX_PUBLIC_KEY`).
         ice_urls: STUN and TURN servers for calls over WebRTC, such as `stun:host:3478`, `turns:host:5349` or
             `turn:host:3478?transport=udp`. None by default: not even a public one is asked for our address.
         turn_secret: What a TURN server shares with us, to take the credentials we give out for a short while.
@@ -63,6 +87,12 @@ class Settings(BaseSettings):
     checkpoint_every_s: float = Field(default=60.0, ge=0)
     approver_key: SecretStr | None = None
     content_days: int = Field(default=30, ge=0)
+    openai_webhook_secret: WebhookKey | None = Field(default=None, validation_alias="OPENAI_WEBHOOK_SECRET")
+    local_webhook_secret: WebhookKey | None = None
+    phone_targets: dict[str, str] = Field(default_factory=dict[str, str])
+    public_url: PublicUrl | None = None
+    twilio_auth_token: SecretStr | None = Field(default=None, validation_alias="TWILIO_AUTH_TOKEN")
+    telnyx_public_key: SecretStr | None = Field(default=None, validation_alias="TELNYX_PUBLIC_KEY")
     ice_urls: tuple[IceUrl, ...] = ()
     turn_secret: SecretStr | None = None
     ice_relay_only: bool = False
@@ -81,5 +111,6 @@ class Settings(BaseSettings):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """`hosts` and the address listened on, as a Host header writes them."""
-        return (*self.hosts, f"[{self.host}]" if ":" in self.host else self.host)
+        """`hosts`, the address listened on and the public one, as a Host header writes them."""
+        public = (urlsplit(self.public_url).hostname or "",) if self.public_url is not None else ()
+        return (*self.hosts, f"[{self.host}]" if ":" in self.host else self.host, *public)

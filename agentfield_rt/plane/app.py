@@ -23,10 +23,18 @@ from agentfield_rt.errors import (
     SessionClosed,
     UnsupportedTransport,
 )
-from agentfield_rt.plane import approvals, http_executions, http_offers, http_recordings, http_sessions
+from agentfield_rt.plane import (
+    approvals,
+    http_executions,
+    http_offers,
+    http_phone,
+    http_recordings,
+    http_sessions,
+)
 from agentfield_rt.plane.control_plane import open_control_plane
 from agentfield_rt.plane.errors import PlaneError
 from agentfield_rt.plane.guards import BodyLimit, OwnNames, SameOrigin, SecurityHeaders
+from agentfield_rt.plane.telephony import telephony_router
 from agentfield_rt.sdp import BadOffer
 
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
@@ -65,6 +73,8 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
     app.add_exception_handler(Exception, _admit)
     app.include_router(http_sessions.router, prefix="/api/v1")
     app.include_router(http_offers.router, prefix="/api/v1")
+    app.include_router(http_phone.router, prefix="/api/v1")
+    app.include_router(telephony_router(settings), prefix="/api/v1")
     app.include_router(http_executions.router, prefix="/api/v1")
     app.include_router(http_recordings.router, prefix="/api/v1")
     app.include_router(approvals.router, prefix="/api/v1")

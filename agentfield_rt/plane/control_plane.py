@@ -23,6 +23,7 @@ from agentfield_rt.plane.executions import Executions
 from agentfield_rt.plane.left_erasures import finish_left_erasures
 from agentfield_rt.plane.left_runs import end_left_runs
 from agentfield_rt.plane.nodes import Nodes
+from agentfield_rt.plane.phone import Phones
 from agentfield_rt.plane.providers import Providers
 from agentfield_rt.plane.runs import Runs
 from agentfield_rt.plane.sessions import Sessions
@@ -40,6 +41,7 @@ class ControlPlane:
     executions: Executions
     sessions: Sessions
     providers: Providers
+    phones: Phones
     webrtc_calls: WebRtcCalls
 
 
@@ -95,6 +97,8 @@ async def open_control_plane(
         webrtc_calls = WebRtcCalls(settings)
         stack.push_async_callback(webrtc_calls.close)
         stack.push_async_callback(sessions.close)
+        phones = Phones(sessions, providers, settings.phone_targets)
+        stack.push_async_callback(phones.close)
         for agent in nodes:
             agent.bind(executions)
         if any(definition.provider == "local" for agent in nodes for definition in agent.sessions.values()):
@@ -107,5 +111,6 @@ async def open_control_plane(
             executions=executions,
             sessions=sessions,
             providers=providers,
+            phones=phones,
             webrtc_calls=webrtc_calls,
         )

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -86,6 +86,15 @@ class LocalProvider:
         more = {} if event_type is None else {"type": event_type}
         return [entry["event"] for entry in self.log(what="received", **more, **wanted) if "event" in entry]
 
+    def dial(self, to: str, *, caller: str, webhook_url: str, webhook_secret: str) -> LocalPhone:
+        """Let a phone call come in, and tell of it; returns when the webhook was answered.
+
+        Raises:
+            AdminRefused: It cannot be dialled; the secret is none, for instance.
+        """
+        body = {"to": to, "caller": caller, "webhook_url": webhook_url, "webhook_secret": webhook_secret}
+        return LocalPhone(self._ask, self._ask("POST", "/admin/phone-calls", json.dumps(body)))
+
     def reset(self) -> None:
         """Break nothing, play the synthetic default, forget the log."""
         self.set_scenario(SYNTHETIC)
@@ -108,6 +117,37 @@ class LocalProvider:
                 message = json.loads(error.read())["error"]["message"]
             raise AdminRefused(message) from None
         return json.loads(data) if data else None
+
+
+class LocalPhone:
+    """A caller's telephone.
+
+    Attributes:
+        call_id: As the webhook named it.
+        webhook_status: With what the webhook was answered; None when it was not.
+    """
+
+    def __init__(self, ask: Callable[..., Any], dialled: dict[str, Any]) -> None:
+        self._ask = ask
+        self.call_id = str(dialled["call_id"])
+        self.webhook_status: int | None = dialled["webhook_status"]
+
+    def state(self) -> dict[str, Any]:
+        """Return what became of the call: `state` (ringing, answered, refused, referred, ended) and more."""
+        told: dict[str, Any] = self._ask("GET", f"/admin/phone-calls/{self.call_id}")
+        return told
+
+    def say(self, text: str) -> None:
+        """Say something, once the call is answered.
+
+        Raises:
+            AdminRefused: It is not, or not any more.
+        """
+        self._ask("POST", f"/admin/phone-calls/{self.call_id}/speech", json.dumps({"text": text}))
+
+    def hang_up(self) -> None:
+        """Put the receiver down, also while it still rings."""
+        self._ask("DELETE", f"/admin/phone-calls/{self.call_id}")
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -24,6 +25,14 @@ CALLS_MAX = 100
 CONNECT_S_MAX = 30.0
 
 
+class Media(Protocol):
+    """What carries a call's sound: a peer connection, or a telephone line."""
+
+    async def close(self) -> None:
+        """Hang up."""
+        ...
+
+
 class Sideband(EventListener, Protocol):
     """A websocket that shares a call's session."""
 
@@ -38,13 +47,15 @@ class Call:
 
     Attributes:
         setup: What it runs with; its sidebands too, unless their address says otherwise.
+        on_end: Called when it has ended.
         sidebands: The websockets that share its session.
     """
 
     call_id: str
     conversation: Conversation
-    peer: Peer
+    media: Media
     setup: Setup
+    on_end: Callable[[], None] = lambda: None
     sidebands: list[Sideband] = field(default_factory=list)
     watch: asyncio.Task[None] | None = None
 
@@ -83,9 +94,7 @@ class Calls:
             raise Refusal("too_many_calls", f"At most {CALLS_MAX} calls go on at a time: hang one up.")
         playback = CallPlayback()
         new = self._provider.new_session(_model(patch), playback, setup)
-        peer = Peer(
-            new.conversation, playback, pacer=self._pacer, on_gone=lambda: self._gone(new.call_id)
-        )
+        peer = Peer(new.conversation, playback, pacer=self._pacer, on_gone=lambda: self.gone(new.call_id))
         try:
             await new.conversation.open(patch)
             answer = await peer.answer(offer)
@@ -94,9 +103,14 @@ class Calls:
             await new.conversation.close()
             raise
         call = Call(new.call_id, new.conversation, peer, setup)
-        self._calls[call.call_id] = call
-        call.watch = asyncio.create_task(self._expect_connection(call), name=f"connect {call.call_id}")
+        self.put_through(call)
+        connecting = self._expect_connection(call.call_id, peer.connected)
+        call.watch = asyncio.create_task(connecting, name=f"connect {call.call_id}")
         return call.call_id, answer
+
+    def put_through(self, call: Call) -> None:
+        """Let a call go on whose media is there."""
+        self._calls[call.call_id] = call
 
     def get(self, call_id: str) -> Call | None:
         """Return a call that is going on."""
@@ -112,7 +126,8 @@ class Calls:
         for sideband in tuple(call.sidebands):
             sideband.end()
         await call.conversation.close()
-        await call.peer.close()
+        await call.media.close()
+        call.on_end()
         return True
 
     async def end_all(self) -> None:
@@ -120,7 +135,8 @@ class Calls:
         await asyncio.gather(*(self.end(call_id) for call_id in tuple(self._calls)))
         await asyncio.gather(*self._ending)
 
-    def _gone(self, call_id: str) -> None:
+    def gone(self, call_id: str) -> None:
+        """The other side has left: end the call, if there is one."""
         if call_id in self._calls:
             task = asyncio.create_task(self._end_quietly(call_id), name=f"end {call_id}")
             self._ending.add(task)
@@ -129,13 +145,13 @@ class Calls:
     async def _end_quietly(self, call_id: str) -> None:
         await self.end(call_id)
 
-    async def _expect_connection(self, call: Call) -> None:
+    async def _expect_connection(self, call_id: str, connected: asyncio.Event) -> None:
         try:
             async with asyncio.timeout(CONNECT_S_MAX):
-                await call.peer.connected.wait()
+                await connected.wait()
         except TimeoutError:
             _log.info("a call did not connect within %.0f s", CONNECT_S_MAX)
-            await self.end(call.call_id)
+            await self.end(call_id)
 
 
 def _model(patch: SessionPatch | None) -> str:

@@ -40,8 +40,8 @@ class Admin:
         self._log = log
         self._on_faults = on_faults
 
-    def routes(self) -> Sequence[Route]:
-        """Return the routes."""
+    def routes(self, *more: tuple[str, str, Answering]) -> Sequence[Route]:
+        """Return the routes, and `more` behind the same guard: method, path, who answers."""
         routes: list[tuple[str, str, Answering]] = [
             ("GET", "/admin/log", self.log),
             ("DELETE", "/admin/log", self.clear_log),
@@ -50,6 +50,7 @@ class Admin:
             ("DELETE", "/admin/faults", self.clear_faults),
             ("PUT", "/admin/scenario", self.set_scenario),
             ("PUT", "/admin/scenarios/{name}", self.add_scenario),
+            *more,
         ]
         return [Route(path, self._guarded(answer), methods=[method]) for method, path, answer in routes]
 
