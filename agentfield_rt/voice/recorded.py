@@ -7,7 +7,7 @@ from agentfield_rt.core.records import Record
 from agentfield_rt.errors import RecordingUnavailable
 from agentfield_rt.frames import AudioFrame, PlaybackStarted, PlaybackStopped
 from agentfield_rt.recording import Recording
-from agentfield_rt.voice.player import Caller
+from agentfield_rt.voice.player import Caller, ConfirmingCaller
 from agentfield_rt.voice.spec import SessionServices, SessionSpec
 
 Report = Callable[[PlaybackStarted | PlaybackStopped], None]
@@ -40,6 +40,8 @@ class Recorded(Unrecorded):
             report(event)
 
         self._recording.begin()
+        if isinstance(caller, ConfirmingCaller):
+            return _ConfirmingEar(caller, self._recording), reported
         return (None if caller is None else _Ear(caller, self._recording)), reported
 
     def spoke(self, frame: AudioFrame) -> None:
@@ -63,6 +65,21 @@ class _Ear:
     async def clear(self) -> None:
         self._recording.cleared()
         await self._caller.clear()
+
+
+class _ConfirmingEar(_Ear):
+    """One whose caller's side says what it has played."""
+
+    def __init__(self, caller: ConfirmingCaller, recording: Recording) -> None:
+        super().__init__(caller, recording)
+        self._confirming = caller
+
+    @property
+    def heard_ms(self) -> int:
+        return self._confirming.heard_ms
+
+    async def confirmed(self) -> None:
+        await self._confirming.confirmed()
 
 
 def recording_for(

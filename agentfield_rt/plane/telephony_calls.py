@@ -1,0 +1,164 @@
+"""Carries one phone call: from the first message of its vendor's stream until one side hangs up."""
+
+import asyncio
+import contextlib
+import logging
+
+from fastapi import WebSocket, WebSocketDisconnect
+
+from agentfield_journal import JournalError
+from agentfield_rt.core.records import CallerFault
+from agentfield_rt.errors import CloseReason, ProviderError, RealtimeError
+from agentfield_rt.frames import FRAME_MS
+from agentfield_rt.plane.telephony_caller import TelephonyCaller
+from agentfield_rt.telephony import (
+    BadMessage,
+    CallAudio,
+    CallDigit,
+    CallEvent,
+    CallStarted,
+    CallStopped,
+    MarkReached,
+    PhoneStream,
+)
+from agentfield_rt.voice.session import VoiceSession
+
+log = logging.getLogger(__name__)
+
+START_WITHIN_S = 10.0
+"""How long a stream may take to say which call it carries."""
+
+MESSAGES_BEFORE_START_MAX = 4
+
+SILENT_MAX_S = 30.0
+"""A vendor sends fifty messages a second, also of a caller who says nothing; one that sends none has gone."""
+
+AHEAD_MAX_MS = 10_000
+"""How much more audio may come than time has passed."""
+
+CALLERS_FAULT = 4400
+SERVERS_FAULT = 4500
+
+
+class CallGone(Exception):
+    """The socket is closed, or nothing comes through it any more."""
+
+
+async def started(socket: WebSocket, stream: PhoneStream) -> CallStarted:
+    """The call that a new stream carries.
+
+    Raises:
+        CallGone: it says none in time, or leaves.
+        BadMessage: it says something else first.
+    """
+    try:
+        async with asyncio.timeout(START_WITHIN_S):
+            for _ in range(MESSAGES_BEFORE_START_MAX):
+                for event in stream.take(await _message(socket)):
+                    if isinstance(event, CallStarted):
+                        return event
+    except TimeoutError:
+        pass
+    raise CallGone
+
+
+async def refuse(socket: WebSocket, error: RealtimeError) -> None:
+    """Close a stream that will not be served; its vendor is told whose fault that is."""
+    code = SERVERS_FAULT if isinstance(error, ProviderError) else CALLERS_FAULT
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+        await socket.close(code, str(error)[:120])  # a close reason has 123 bytes at most
+
+
+class PhoneCall:
+    """One call and its session, which is not connected yet."""
+
+    def __init__(self, session: VoiceSession, socket: WebSocket, stream: PhoneStream) -> None:
+        self._session = session
+        self._socket = socket
+        self._stream = stream
+        self._caller = TelephonyCaller(socket, stream)
+        self._heard_ms = 0
+        self._began_at_s = asyncio.get_running_loop().time()
+
+    async def carry(self) -> None:
+        """Connect the session and carry the call until one side hangs up; then the other is."""
+        try:
+            await self._session.connect(caller=self._caller)
+        except RealtimeError as error:
+            await refuse(self._socket, error)
+            await self._session.close(CloseReason.CALLER_GONE)
+            return
+        ending = asyncio.create_task(self._hang_up_with_session(), name=f"call {self._session.session_id}")
+        try:
+            while await self._take(await _message(self._socket)):
+                pass
+        except CallGone:
+            pass
+        finally:
+            await self._session.close(CloseReason.CALLER_GONE)
+            await ending
+
+    async def _hang_up_with_session(self) -> None:
+        await self._session.ended()
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # the vendor hung up first
+            await self._socket.close()
+
+    async def _take(self, message: str) -> bool:
+        """Take one message; returns whether the call goes on."""
+        try:
+            events = self._stream.take(message)
+            for event in events:
+                await self._happened(event)
+        except BadMessage as bad:
+            if self._session.caller_faults.note(bad.fault):
+                await self._socket.close(CALLERS_FAULT, "too many messages that are not the protocol's")
+                return False
+            return True
+        is_over = any(isinstance(event, CallStopped) for event in events)
+        return not (is_over or self._session.is_over or self._caller.is_stuck)
+
+    async def _happened(self, event: CallEvent) -> None:
+        match event:
+            case CallAudio(pcm):
+                self._require_time_for_it()
+                await self._hear(pcm)
+            case MarkReached(name):
+                self._caller.reached(name)
+            case CallDigit(digit):
+                self._dialled(digit)
+            case CallStarted() | CallStopped():
+                pass
+
+    def _require_time_for_it(self) -> None:
+        passed_ms = (asyncio.get_running_loop().time() - self._began_at_s) * 1000
+        if self._heard_ms + FRAME_MS > passed_ms + AHEAD_MAX_MS:
+            raise BadMessage("more audio comes than time passes", CallerFault.TOO_FAST)
+        self._heard_ms += FRAME_MS
+
+    async def _hear(self, pcm: bytes) -> None:
+        try:
+            await self._session.hear_audio(pcm)
+        except RealtimeError:
+            log.info("a frame of session %s was not sent", self._session.session_id)
+
+    def _dialled(self, digit: str) -> None:
+        try:
+            self._session.digits.hear(digit)
+        except (RealtimeError, JournalError) as error:
+            log.info("a digit of session %s was lost: %s", self._session.session_id, type(error).__name__)
+
+
+async def _message(socket: WebSocket) -> str:
+    """The next message; one of bytes is none that can be read.
+
+    Raises:
+        CallGone: there is none any more, or nothing came for long.
+    """
+    try:
+        async with asyncio.timeout(SILENT_MAX_S):
+            message = await socket.receive()
+    except TimeoutError:
+        raise CallGone from None
+    if message["type"] == "websocket.disconnect":
+        raise CallGone
+    return message.get("text") or ""
