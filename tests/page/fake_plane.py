@@ -51,6 +51,8 @@ class FakePlane:
         self.ends_on_close = True
         self.chain_is_broken = False
         self.tone_hz = 440
+        self.takes_media_offers = False
+        self.ice: dict[str, Any] = {}
         self.targets = [
             self._target("voice", "webrtc"),
             self._target("voice-websocket", "websocket"),
@@ -100,6 +102,7 @@ class FakePlane:
             Route("/api/v1/session-targets", self._list_targets),
             Route("/api/v1/session-targets/{target}/start", self._start, methods=["POST"]),
             Route(f"{instance}/realtime-offer", self._offer, methods=["POST"]),
+            Route(f"{instance}/media-offer", self._offer, methods=["POST"]),
             Route(f"{instance}/input", self._input, methods=["POST"]),
             Route(f"{instance}/interrupt", self._interrupt, methods=["POST"]),
             Route(f"{instance}/close", self._close, methods=["POST"]),
@@ -130,8 +133,10 @@ class FakePlane:
             "session_id": session.session_id, "run_id": f"run_{len(self.sessions)}",
             "target": target["target"], "provider": "local", "transport": target["transport"],
             "offer_url": f"{base}/realtime-offer", "events_url": f"{base}/events",
-            "media_url": f"{base}/media",
+            "media_url": f"{base}/media", **self.ice,
         }  # fmt: skip
+        if self.takes_media_offers and target["transport"] == "websocket":
+            answer["media_offer_url"] = f"{base}/media-offer"
         await session.record("session_started", target=target["target"], provider="local")
         return JSONResponse(answer, 201)
 

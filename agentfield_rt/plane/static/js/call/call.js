@@ -132,12 +132,30 @@ export class Call {
     this.model.setTarget(target);
     line.session = await this.#startSession(line, target);
     line.events = this.#follow(line);
+    await this.#connectMedia(line, path);
+  }
+
+  /** Media that end at the plane take WebRTC too where it can be had, and one websocket where it cannot. */
+  async #connectMedia(line, path) {
+    const { session, signal } = line;
     const lost = (failure) => this.#lost(line, failure);
-    line.path =
-      target.transport === "webrtc"
-        ? new WebRtcPath(line.graph, this.speaker, lost)
-        : new WebSocketPath(line.graph, lost);
-    await line.path.connect(line.session, line.microphone, { boundMs: CONNECT_MS, signal: line.signal });
+    const limits = { boundMs: CONNECT_MS, signal };
+    const endsAtProvider = session.transport === "webrtc";
+    if (endsAtProvider || (session.media_offer_url && path !== "websocket")) {
+      line.path = new WebRtcPath(line.graph, this.speaker, lost);
+      this.model.update({ path: "webrtc" });
+      try {
+        await line.path.connect(session, line.microphone, limits);
+        return;
+      } catch (error) {
+        if (endsAtProvider || line.path.hasCalled || !(error instanceof CallFailure)) throw error;
+        console.info("WebRTC is not to be had, so a websocket carries the call:", error.detail);
+        line.path.close();
+      }
+    }
+    line.path = new WebSocketPath(line.graph, lost);
+    this.model.update({ path: "websocket" });
+    await line.path.connect(session, line.microphone, limits);
   }
 
   async #startSession(line, target) {
@@ -146,7 +164,7 @@ export class Call {
     if (line.signal.aborted) await plane.closeSession(session.session_id);
     line.signal.throwIfAborted();
     const { session_id, run_id, provider } = session;
-    this.model.update({ session_id, run_id, provider, target: target.target, path: target.transport });
+    this.model.update({ session_id, run_id, provider, target: target.target });
     return session;
   }
 

@@ -1,4 +1,5 @@
-// Carries the call over WebRTC: the offer goes through the plane, the media straight to the provider.
+// Carries the call over WebRTC: the offer goes through the plane, the media to the provider, or to the plane where
+// that carries them on.
 
 import { exchangeOffer } from "../api.js";
 import { CallFailure } from "./failures.js";
@@ -27,6 +28,8 @@ function reached(target, event, predicate, { boundMs, signal }) {
 }
 
 export class WebRtcPath {
+  /** Whether the session may have a caller by now: until then it can still be called on another path. */
+  hasCalled = false;
   #connection = null;
   #recovery = null;
 
@@ -49,10 +52,14 @@ export class WebRtcPath {
    */
   async connect(session, microphone, { boundMs, signal }) {
     if (!window.RTCPeerConnection) throw new CallFailure("webrtc_failed", "This browser has no WebRTC.");
-    const connection = new RTCPeerConnection({ iceServers: [] });
+    const connection = new RTCPeerConnection({
+      iceServers: session.ice_servers ?? [],
+      iceTransportPolicy: session.ice_transport_policy ?? "all",
+    });
     this.#connection = connection;
     this.#listen(connection);
-    connection.createDataChannel("oai-events");
+    const endsAtProvider = session.transport === "webrtc";
+    if (endsAtProvider) connection.createDataChannel("oai-events");
     const [track] = microphone?.getAudioTracks() ?? [];
     if (track) connection.addTrack(track, microphone);
     else connection.addTransceiver("audio", { direction: "recvonly" });
@@ -61,7 +68,11 @@ export class WebRtcPath {
     const gathered = () => connection.iceGatheringState === "complete";
     // Without it the candidates found so far have to do.
     await reached(connection, "icegatheringstatechange", gathered, { boundMs: GATHERING_MS, signal });
-    await this.#answer(session, signal);
+    // A machine on no network has no address to offer; its own websocket still works.
+    if (!connection.localDescription.sdp.includes("\na=candidate:")) {
+      throw new CallFailure("webrtc_failed", "This browser has no address to be reached at.");
+    }
+    await this.#answer(endsAtProvider ? session.offer_url : session.media_offer_url, signal);
 
     const settled = () => ["connected", "failed", "closed"].includes(connection.connectionState);
     const inTime = await reached(connection, "connectionstatechange", settled, { boundMs, signal });
@@ -77,16 +88,18 @@ export class WebRtcPath {
     this.speaker.srcObject = null;
   }
 
-  async #answer(session, signal) {
+  async #answer(offerUrl, signal) {
     const connection = this.#connection;
+    this.hasCalled = true;
     try {
-      const sdp = await exchangeOffer(session.offer_url, connection.localDescription.sdp, signal);
+      const sdp = await exchangeOffer(offerUrl, connection.localDescription.sdp, signal);
       await connection.setRemoteDescription({ type: "answer", sdp });
     } catch (error) {
       signal.throwIfAborted();
       // A server that is gone or full is no better on the other path; a refused offer may be.
       if (error.code === "server_gone" || error.code === "busy") throw error;
       if (error.code === "server_slow") throw new CallFailure("webrtc_timeout");
+      if (error.code === "refused") this.hasCalled = false;
       throw new CallFailure("webrtc_failed", error.message);
     }
   }
