@@ -99,6 +99,15 @@ class ChatPeer:
         assert exchange.path == path, exchange.path
         return exchange
 
+    async def next_answer(self) -> Exchange:
+        """The next request for an answer; those for the words of a turn are refused meanwhile."""
+        while True:
+            async with asyncio.timeout(WAIT_S):
+                exchange = await self._requests.get()
+            if exchange.path.endswith("completions"):
+                return exchange
+            await exchange.answer(404)
+
     @property
     def is_asked_nothing(self) -> bool:
         return self._requests.empty()

@@ -264,7 +264,7 @@ async def test_comments_keep_no_answer_alive(line: Line, monkeypatch: pytest.Mon
     await commenting
 
 
-async def test_a_chunk_that_cannot_be_read_is_skipped_and_many_end_the_answer(line: Line) -> None:
+async def test_a_chunk_that_cannot_be_read_is_skipped_and_ten_in_a_minute_end_the_session(line: Line) -> None:
     _, exchange = await line.asked()
     await exchange.begin()
     await exchange.give(b"data: {canary\n\n", *spoken("One", MS), b"data: \xff\xfe\n\n")
@@ -273,10 +273,18 @@ async def test_a_chunk_that_cannot_be_read_is_skipped_and_many_end_the_answer(li
     assert line.notices() == [("chat.completion.chunk", "malformed")] * 2
     _, exchange = await line.asked(SpeechFrame("f2", "u2"))
     await exchange.begin()
-    await exchange.give(*[b"data: nonsense\n\n"] * 11)
+    await exchange.give(*[b"data: nonsense\n\n"] * 4)
+    await exchange.done()
+    await line.ended()
+    _, exchange = await line.asked(SpeechFrame("f3", "u3"))
+    await exchange.begin()
+    await exchange.give(b"data: " + b"[" * 100_000 + b"\n\n", *[b"data: nonsense\n\n"] * 3)
     assert (await line.ended()).status is ResponseStatus.FAILED
     assert line.notices()[-1] == ("error", Reason.PROTOCOL.value)
-    await exchange.end()
+    with pytest.raises(ConnectionLost) as raised:
+        await line.adapter.receive(demand=1)
+    assert (raised.value.reason, raised.value.retryable) == (Reason.PROTOCOL, False)
+    exchange.reset()
 
 
 async def test_an_event_without_end_is_not_kept(line: Line) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
+from agentfield_adapters.lenient import NOTHING, UNREADABLE
+
 _NAME = re.compile(r"[a-z0-9_.]{1,96}")
-_NULL = msgspec.Raw(b"null")
-"""What is read by `reports`, if at all: what a report looks like must not cost the event it comes with."""
 
 
 class ServerEvent(msgspec.Struct, frozen=True, gc=False, tag_field="type"):
@@ -66,7 +66,7 @@ class TranscriptionCompleted(
 
     item_id: str
     transcript: str
-    usage: msgspec.Raw = _NULL
+    usage: msgspec.Raw = NOTHING
 
 
 class TranscriptionFailed(
@@ -113,8 +113,8 @@ class ResponseInfo(msgspec.Struct, frozen=True, gc=False):
     id: str
     status: str | None = None
     metadata: dict[str, Any] | None = None
-    status_details: msgspec.Raw = _NULL
-    usage: msgspec.Raw = _NULL
+    status_details: msgspec.Raw = NOTHING
+    usage: msgspec.Raw = NOTHING
 
     def tag(self, name: str) -> str | None:
         """A string from the metadata that this adapter, or someone else, put there."""
@@ -219,7 +219,7 @@ class ItemDeleted(ServerEvent, frozen=True, gc=False, tag="conversation.item.del
 class RateLimitsUpdated(ServerEvent, frozen=True, gc=False, tag="rate_limits.updated"):
     """How near this account is to its limits. Comes after most responses."""
 
-    rate_limits: msgspec.Raw = _NULL
+    rate_limits: msgspec.Raw = NOTHING
 
 
 class Unread(msgspec.Struct, frozen=True, gc=False):
@@ -267,8 +267,6 @@ class _Header(msgspec.Struct, frozen=True, gc=False):
 
 _TAGS = frozenset(str(member.__struct_config__.tag) for member in ReadEvent.__args__)
 _events: msgspec.json.Decoder[ReadEvent] = msgspec.json.Decoder(ReadEvent)
-UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What decoding raises for bytes that are no JSON, or not of the shape, or nested without end."""
 _headers = msgspec.json.Decoder(_Header)
 
 

@@ -20,14 +20,16 @@ from agentfield_adapters.openrouter.turns import Turns
 from agentfield_rt.errors import CloseReason, ConnectionLost, ProviderError, Reason
 from agentfield_rt.frames import (
     AudioFrame,
+    ImageFrame,
     InputFrame,
     Notice,
     ProviderEvent,
     SpeechFrame,
     TextFrame,
     ToolResultFrame,
+    TurnEndFrame,
 )
-from agentfield_rt.ports import Connection, ConnectRequest, ProviderSettings, SessionConfig
+from agentfield_rt.ports import AudioFormat, Connection, ConnectRequest, ProviderSettings, SessionConfig
 
 EVENTS_MAX = 4096
 CLOSE_S = 2.0
@@ -45,6 +47,11 @@ class _Live:
         """Hear and answer nothing more; every response that was started has ended when this returns."""
         self.listener.retire()
         self.turns.retire(loss)
+
+    def end_turn(self) -> None:
+        """The user says that a turn is over."""
+        if self.listener.commit():
+            self._answer()
 
     async def close(self) -> None:
         """Let go of every connection."""
@@ -64,7 +71,8 @@ class AudioTurnsAdapter:
     """One session at a server that speaks chat completions with audio. Implements `ProviderAdapter`.
 
     A turn of the user ends when the voice activity detector says so; in a session without `turn_detection`,
-    or where no detector is installed, when the next text is typed or the next answer is asked for.
+    or where no detector is installed, when somebody says so (`TurnEndFrame`), when the next text is typed or
+    when the next answer is asked for.
 
     Args:
         settings: Where the server is and the key; checked by `connect`.
@@ -120,6 +128,12 @@ class AudioTurnsAdapter:
                 if frame.text is None:
                     live.listener.commit()
                 await live.turns.ask(Wanted.by(frame))
+            case TurnEndFrame():
+                live.end_turn()
+            case ImageFrame():
+                raise ProviderError(
+                    "models that speak look at no pictures here", reason=Reason.INVALID_REQUEST
+                )
             case ToolResultFrame():
                 live.turns.require_room()
                 if self._conversation.returned(frame):
@@ -152,6 +166,11 @@ class AudioTurnsAdapter:
         await self._shut(_closed())
 
     async def _open(self, request: ConnectRequest) -> Connection:
+        if {request.config.input_format, request.config.output_format} != {AudioFormat.PCM16}:
+            raise ProviderError(
+                "audio_turns speaks pcm16 only; audio formats are for transport=websocket",
+                reason=Reason.INVALID_REQUEST,
+            )
         self._opening = True
         self._buffer.reopen()
         try:

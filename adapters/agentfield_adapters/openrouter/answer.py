@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from agentfield_adapters.openrouter import chunks
+from agentfield_adapters.lenient import UNREADABLE
+from agentfield_adapters.openrouter import chunks, costs
 from agentfield_adapters.openrouter.conversation import Said
 from agentfield_adapters.openrouter.failures import TurnFailed, broken_off
 from agentfield_rt.errors import Reason
@@ -14,6 +15,7 @@ from agentfield_rt.frames import (
     ResponseEnded,
     ResponseStatus,
     ToolCalled,
+    UsageReported,
 )
 
 AUDIO_BYTES_MAX = 300_000 * 48
@@ -21,10 +23,10 @@ AUDIO_BYTES_MAX = 300_000 * 48
 TEXT_CHARACTERS_MAX = 100_000
 CALLS_MAX = 64
 ARGUMENTS_CHARACTERS_MAX = 256 * 1024
-MALFORMED_MAX = 10
 
 _FINISHES = {"length": ResponseStatus.INCOMPLETE, "content_filter": ResponseStatus.INCOMPLETE}
 _FAILED = "error"
+MALFORMED = Notice("chat.completion.chunk", "malformed")
 
 
 @dataclass(slots=True)
@@ -49,7 +51,6 @@ class Answer:
         self._odd_byte = b""
         self._text_characters = 0
         self._calls: dict[int, _Call] = {}
-        self._malformed = 0
 
     @property
     def has_output(self) -> bool:
@@ -66,16 +67,13 @@ class Answer:
             return self.finish()
         try:
             chunk = chunks.decode(data)
-        except chunks.UNREADABLE:
-            self._malformed += 1
-            if self._malformed > MALFORMED_MAX:
-                raise TurnFailed(
-                    "the provider's answer cannot be read", reason=Reason.PROTOCOL, not_done=False
-                ) from None
-            return [Notice("chat.completion.chunk", "malformed")]
+        except UNREADABLE:
+            return [MALFORMED]
         if chunk.error is not None:
             raise broken_off(chunk.error)
         events: list[ProviderEvent] = []
+        if (usage := costs.usage(chunk.usage)) is not None:
+            events.append(UsageReported(usage, self.said.response_id))
         for choice in (chunk.choices or ())[:1]:
             if choice.delta is not None:
                 events += self._output(choice.delta)

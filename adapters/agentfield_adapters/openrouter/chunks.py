@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 
+from agentfield_adapters.lenient import NOTHING
+
 
 class Audio(msgspec.Struct, frozen=True, gc=False):
     """Any part of it may be missing. `data` is a piece of 16-bit PCM, not necessarily of whole samples."""
@@ -43,12 +45,12 @@ class Choice(msgspec.Struct, frozen=True, gc=False):
 
 
 class Chunk(msgspec.Struct, frozen=True, gc=False):
-    """One event of the stream; `error` ends it."""
+    """One event of the stream; `error` ends it, and the last may bring `usage`."""
 
     choices: tuple[Choice, ...] | None = None
     error: Any = None
+    usage: msgspec.Raw = NOTHING
 
 
 DONE = b"[DONE]"
 decode = msgspec.json.Decoder(Chunk).decode
-UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError)

@@ -51,10 +51,12 @@ class Listener:
                     self._add(item_id, turn)
                     self._ended()
 
-    def commit(self) -> None:
-        """Somebody says that the user's turn is over, by asking for an answer or typing the next."""
-        if (pcm := self._ears.commit()) is not None:
-            self._add(self._conversation.new_id("item"), pcm)
+    def commit(self) -> bool:
+        """Somebody says that the user's turn is over; whether there was one that nobody had found."""
+        if (pcm := self._ears.commit()) is None:
+            return False
+        self._add(self._conversation.new_id("item"), pcm)
+        return True
 
     def retire(self) -> None:
         """Hear nothing more, and wait for no words."""

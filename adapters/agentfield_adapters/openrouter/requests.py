@@ -28,7 +28,11 @@ def request_body(wanted: Wanted, line: Line) -> dict[str, Any]:
     Words to be said verbatim are sent alone: nothing that was said before shall colour them.
     """
     config, dialect = line.config, line.dialect
-    body: dict[str, Any] = {"model": config.model or dialect.server.model, "stream": True}
+    body: dict[str, Any] = {
+        "model": config.model or dialect.server.model,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
     if "audio" in config.modalities:
         body["modalities"] = ["text", "audio"]
         body["audio"] = {"voice": config.voice or dialect.voice, "format": "pcm16"}

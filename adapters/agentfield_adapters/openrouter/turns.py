@@ -8,7 +8,8 @@ from collections import deque
 from dataclasses import dataclass
 
 from agentfield_adapters.event_buffer import fresh
-from agentfield_adapters.openrouter.answer import Answer
+from agentfield_adapters.malformed import Patience
+from agentfield_adapters.openrouter.answer import MALFORMED, Answer
 from agentfield_adapters.openrouter.event_source import EventSource
 from agentfield_adapters.openrouter.failures import TurnFailed
 from agentfield_adapters.openrouter.line import Line
@@ -58,6 +59,7 @@ class Turns:
         self._waiting: deque[_Turn] = deque()
         self._current: _Turn | None = None
         self._closing: set[asyncio.Task[None]] = set()
+        self._patience = Patience()
         self._not_before_s = 0.0
         self.loss: ConnectionLost | None = None
 
@@ -213,7 +215,10 @@ class Turns:
     async def _give(self, answer: Answer, events: list[bytes], watchdog: asyncio.Timeout) -> None:
         """Pass on what came, at the pace at which it is received."""
         for data in events:
-            self._append(answer.react(data))
+            meaning = answer.react(data)
+            self._append(meaning)
+            if MALFORMED in meaning and (loss := self._patience.wear(asyncio.get_running_loop().time())):
+                raise TurnFailed(str(loss), reason=loss.reason, not_done=False, is_fatal=True)
         now_s = asyncio.get_running_loop().time()
         left_s = (watchdog.when() or now_s) - now_s
         if events:
