@@ -22,9 +22,9 @@ from aiortc.jitterbuffer import JitterBuffer
 from aiortc.rtp import RtpPacket
 
 from agentfield_adapters.local.ear_rate import EAR_RATE_HZ
-from agentfield_adapters.media.webrtc.arrival import ArrivalBuffer
+from agentfield_adapters.media.webrtc.arrival import ArrivalBuffer, AudioPacket
 from agentfield_adapters.media.webrtc.hearing import Hearing
-from agentfield_adapters.media.webrtc.stack import take_packets
+from agentfield_adapters.media.webrtc.receiving import take_packets
 from tests.local_provider.caller_peer import SESSION, CallerPeer
 from tests.local_provider.provider_process import RunningProvider, running_provider
 
@@ -89,33 +89,48 @@ def cpu_s(provider: RunningProvider) -> float:
     return sum(int(each[11]) + int(each[12]) for each in fields) / os.sysconf("SC_CLK_TCK")
 
 
-def buffer_delay_packets(add: Callable[[RtpPacket], Any], seen: list[int], lost: set[int]) -> list[int]:
+def buffer_delay_packets(handed_on: Callable[[int], list[int]], lost: set[int]) -> list[int]:
     """Return by how many packets each packet that came out was behind the newest that went in."""
     delays: list[int] = []
     for sequence in range(2_000):
-        if sequence in lost:
-            continue
-        packet = RtpPacket(sequence_number=sequence, timestamp=sequence * 960)
-        packet.payload = packet._data = b"x"  # type: ignore[attr-defined]
-        _, frame = add(packet)
-        out = seen if frame is None else [frame.timestamp // 960]
-        delays += [sequence - one for one in out]
-        seen.clear()
+        if sequence not in lost:
+            delays += [sequence - one for one in handed_on(sequence)]
     return delays
+
+
+def our_buffer() -> Callable[[int], list[int]]:
+    """Return what tells which packets come out when one goes in."""
+    out: list[int] = []
+    buffer = ArrivalBuffer(lambda packet: out.append(packet.sequence_number))
+
+    def handed_on(sequence: int) -> list[int]:
+        out.clear()
+        buffer.add(AudioPacket(96, sequence, sequence * 960, b"x"))
+        return out
+
+    return handed_on
+
+
+def stock_buffer() -> Callable[[int], list[int]]:
+    """Return the same of aiortc's."""
+    buffer = JitterBuffer(capacity=16, prefetch=4)
+
+    def handed_on(sequence: int) -> list[int]:
+        packet: Any = RtpPacket(sequence_number=sequence, timestamp=sequence * 960)
+        packet._data = b"x"
+        _, frame = buffer.add(packet)
+        return [] if frame is None else [frame.timestamp // 960]
+
+    return handed_on
 
 
 def print_jitter(name: str, lost: set[int]) -> None:
     """Print the delay of both buffers, where a packet is 20 ms."""
-    seen: list[int] = []
-    ours = ArrivalBuffer(lambda packet: seen.append(packet.timestamp // 960))
-    stock = JitterBuffer(capacity=16, prefetch=4)
-    for which, delays in (
-        ("ours", buffer_delay_packets(ours.add, seen, lost)),
-        ("aiortc", buffer_delay_packets(stock.add, [], lost)),
-    ):
+    for which, handed_on in (("ours", our_buffer()), ("aiortc", stock_buffer())):
+        delays = buffer_delay_packets(handed_on, lost)
         middle, most = statistics.median(delays) * 20, max(delays) * 20
-        handed_on = f"{len(delays)} of {2_000 - len(lost)} packets handed on"
-        print(f"jitter, {name}, {which}: median {middle:.0f} ms, max {most} ms, {handed_on}")
+        share = f"{len(delays)} of {2_000 - len(lost)} packets handed on"
+        print(f"jitter, {name}, {which}: median {middle:.0f} ms, max {most} ms, {share}")
 
 
 async def main() -> None:

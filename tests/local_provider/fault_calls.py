@@ -12,7 +12,7 @@ from typing import Any
 from aiortc import RTCConfiguration, RTCPeerConnection
 
 from agentfield_adapters.local.running import LocalProvider
-from agentfield_adapters.media.webrtc.stack import take_packets
+from agentfield_adapters.media.webrtc.receiving import take_packets
 from agentfield_journal import open_journal
 from agentfield_rt import RealtimeSessionController, Run
 from agentfield_rt.audit import audit

@@ -5,12 +5,11 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from aiortc.rtp import RtpPacket
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentfield_adapters.media.libopus import Encoder
-from agentfield_adapters.media.webrtc.arrival import ArrivalBuffer
+from agentfield_adapters.media.webrtc.arrival import ArrivalBuffer, AudioPacket
 from agentfield_adapters.media.webrtc.hearing import SILENCE_MS_MAX, Hearing
 from agentfield_adapters.media.webrtc.telephone_event import DIGITS, DigitReader
 from agentfield_rt.frames import FRAME_BYTES, SAMPLE_RATE_HZ
@@ -28,13 +27,11 @@ def encoded(frames: int) -> list[bytes]:
     return [encoder.encoded(pcm) for pcm in vowel(frames)]
 
 
-def packets(frames: int) -> list[RtpPacket]:
-    made: list[RtpPacket] = []
-    for number, payload in enumerate(encoded(frames)):
-        packet = RtpPacket(111, sequence_number=number, timestamp=(START + number * 960) & 0xFFFF_FFFF)
-        packet.payload = payload
-        made.append(packet)
-    return made
+def packets(frames: int) -> list[AudioPacket]:
+    return [
+        AudioPacket(111, number, (START + number * 960) & 0xFFFF_FFFF, payload)
+        for number, payload in enumerate(encoded(frames))
+    ]
 
 
 class Call:
@@ -122,8 +119,8 @@ async def test_a_caller_whose_packets_stop_falls_silent_in_real_time_and_not_for
 async def test_what_is_no_opus_is_left_out_and_its_time_made_up_for() -> None:
     call = Call()
     sent = packets(20)
-    sent[5].payload = b""
-    sent[7].payload = b"\xff" * 3
+    sent[5] = sent[5]._replace(payload=b"")
+    sent[7] = sent[7]._replace(payload=b"\xff" * 3)
     for packet in sent:
         call.hearing.take(packet)
     call.hearing.close()
@@ -134,10 +131,10 @@ async def test_what_is_no_opus_is_left_out_and_its_time_made_up_for() -> None:
 async def test_a_stream_that_begins_anew_is_heard_from_there() -> None:
     call = Call()
     sent = packets(20)
-    for packet in sent[10:]:
-        packet.timestamp = (packet.timestamp + 123_456_789) & 0xFFFF_FFFF
-    for packet in sent:
+    for packet in sent[:10]:
         call.hearing.take(packet)
+    for packet in sent[10:]:
+        call.hearing.take(packet._replace(timestamp=(packet.timestamp + 123_456_789) & 0xFFFF_FFFF))
     call.hearing.close()
     assert len(call.pieces) == 20
 

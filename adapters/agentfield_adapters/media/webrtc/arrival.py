@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-
-from aiortc.jitterbuffer import JitterFrame
-from aiortc.rtp import RtpPacket
+from typing import NamedTuple
 
 PATIENCE_PACKETS = 1
 PATIENCE_PACKETS_MAX = 5
@@ -23,6 +21,19 @@ _RESTART_PACKETS = 500  # a jump of ten seconds is a new stream, not a loss
 _SKIPPED_MAX = 64
 
 
+class AudioPacket(NamedTuple):
+    """What we use of an RTP packet (RFC 3550, section 5.1).
+
+    Attributes:
+        timestamp: In ticks of the format's clock.
+    """
+
+    payload_type: int
+    sequence_number: int
+    timestamp: int
+    payload: bytes
+
+
 class ArrivalBuffer:
     """Takes packets as they come and hands them on in order, each exactly once.
 
@@ -30,18 +41,18 @@ class ArrivalBuffer:
         on_packet: Called with each packet, none of which is older than the one before.
     """
 
-    def __init__(self, on_packet: Callable[[RtpPacket], None]) -> None:
+    def __init__(self, on_packet: Callable[[AudioPacket], None]) -> None:
         self._on_packet = on_packet
         self._next: int | None = None
         self._newest = 0
-        self._held: dict[int, RtpPacket] = {}
+        self._held: dict[int, AudioPacket] = {}
         self._skipped: deque[int] = deque(maxlen=_SKIPPED_MAX)
         self._calm_packets = 0
         self.patience_packets = PATIENCE_PACKETS
         self.skipped_packets = 0
 
-    def add(self, packet: RtpPacket) -> tuple[bool, JitterFrame | None]:
-        """Take a packet (aiortc's `JitterBuffer.add`); nothing is ever given to aiortc's own decoder."""
+    def add(self, packet: AudioPacket) -> None:
+        """Take a packet."""
         sequence = packet.sequence_number
         ahead = 0 if self._next is None else (sequence - self._next) & 0xFFFF
         if self._next is None or _RESTART_PACKETS < ahead < _HALF:
@@ -52,11 +63,10 @@ class ArrivalBuffer:
             if sequence in self._skipped:
                 self._skipped.remove(sequence)
                 self._learn(sequence)
-            return False, None
+            return
         self._learn(sequence)
         self._held[sequence] = packet
         self._hand_on()
-        return False, None
 
     def _learn(self, sequence: int) -> None:
         """Wait as long as the latest that came behind newer ones, and after a calm time less again."""

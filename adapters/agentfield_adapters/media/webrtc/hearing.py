@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 
-from aiortc.rtp import RtpPacket
-
 from agentfield_adapters.media.libopus import Decoder, OpusError
+from agentfield_adapters.media.webrtc.arrival import AudioPacket
 from agentfield_adapters.media.webrtc.telephone_event import DigitReader
 
 RTP_RATE_HZ = 48_000
@@ -50,7 +49,7 @@ class Hearing:
         """Say which payload types carry keys of a telephone; all others are Opus."""
         self._event_types = payload_types
 
-    def take(self, packet: RtpPacket) -> None:
+    def take(self, packet: AudioPacket) -> None:
         """Hear the next packet in order; one that is not what it should be is left out."""
         if packet.payload_type in self._event_types:
             digits = self._digits.event(packet.timestamp, packet.payload)

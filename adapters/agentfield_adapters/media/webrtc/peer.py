@@ -11,8 +11,9 @@ from aiortc import RTCPeerConnection, RTCSessionDescription
 
 from agentfield_adapters.media.webrtc.hearing import Hearing
 from agentfield_adapters.media.webrtc.pacing import Pacer
+from agentfield_adapters.media.webrtc.receiving import take_packets
 from agentfield_adapters.media.webrtc.sending import Source, send_from
-from agentfield_adapters.media.webrtc.stack import agree_on, configuration, take_packets
+from agentfield_adapters.media.webrtc.stack import agree_on, configuration
 from agentfield_rt.caller_media import IceSettings
 from agentfield_rt.errors import UnsupportedTransport
 from agentfield_rt.sdp import BadOffer, Offer, write_offer

@@ -114,7 +114,7 @@ class OpusStream:
 
     def _report(self, payload_bytes: int) -> None:
         """Keep what aiortc's next sender report says: when this packet left, and how much has by now."""
-        fields = vars(self._sender)
+        fields: dict[str, int] = vars(self._sender)
         fields[NTP_TIME] = ((time.time_ns() + _NTP_OF_UNIX_S * 10**9) << 32) // 10**9
         fields[RTP_TIME] = self._ticks
         fields[PACKETS] += 1

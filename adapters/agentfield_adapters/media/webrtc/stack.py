@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import aioice.ice
-from aiortc import RTCConfiguration, RTCIceServer, RTCRtpReceiver, RTCRtpTransceiver
+from aiortc import RTCConfiguration, RTCIceServer, RTCRtpTransceiver
 from aiortc.rtcconfiguration import RTCIceTransportPolicy
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
-from aiortc.rtp import RtpPacket
 
-from agentfield_adapters.media.webrtc.arrival import ArrivalBuffer
 from agentfield_rt.caller_media import IceSettings
 from agentfield_rt.sdp import Codec
 
-BUFFER_ATTRIBUTE = "_RTCRtpReceiver__jitter_buffer"
 CODECS_ATTRIBUTE = "_codecs"
 # A peer that is gone without a word is noticed after three unanswered checks of half a second,
 # where aioice's own six of five seconds leave a call open for half a minute.
@@ -32,18 +29,6 @@ def configuration(ice: IceSettings) -> RTCConfiguration:
         ],
         iceTransportPolicy=RTCIceTransportPolicy.RELAY if ice.relay_only else RTCIceTransportPolicy.ALL,
     )
-
-
-def take_packets(receiver: RTCRtpReceiver, on_packet: Callable[[RtpPacket], None]) -> ArrivalBuffer:
-    """Have a receiver's packets handed to `on_packet` as they arrive, ahead of its decoder thread.
-
-    Raises:
-        RuntimeError: This aiortc has no such buffer: install the version that pyproject.toml asks for.
-    """
-    _require(receiver, BUFFER_ATTRIBUTE)
-    buffer = ArrivalBuffer(on_packet)
-    setattr(receiver, BUFFER_ATTRIBUTE, buffer)
-    return buffer
 
 
 def agree_on(transceiver: RTCRtpTransceiver, codecs: Sequence[Codec]) -> None:
