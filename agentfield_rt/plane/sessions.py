@@ -237,6 +237,8 @@ class Sessions:
             self._runs.fail(session.run_id, Reason.UNAVAILABLE)
         elif session.close_reason is CloseReason.HANDLER_FAILURE:
             self._runs.fail(session.run_id, Reason.HANDLER_ERROR)
+        elif session.close_reason is CloseReason.TAMPERED:
+            self._runs.fail(session.run_id, Reason.TAMPERED)
         elif session.close_reason is CloseReason.CANCEL:
             self._runs.cancel(session.run_id)
         await self._release(session.run_id)

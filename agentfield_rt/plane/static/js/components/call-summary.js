@@ -52,6 +52,7 @@ const REASONS = {
   handler_failure: "the agent’s handler failed",
   policy_denial: "it asked for something it may not do",
   shutdown: "the server shut down",
+  tampered: "somebody at this end kept changing what only the server may decide",
 };
 
 function facts({ started_at_ms: from, ended_at_ms: to, ended_reason: reason }, turns) {

@@ -2,8 +2,8 @@
 
 const OPENERS = new Set([
   "realtime_connect_requested", "realtime_input_send_requested", "realtime_output_receive_requested",
-  "realtime_interrupt_requested", "realtime_restart_started", "realtime_close_requested",
-  "turn_started", "utterance_requested", "tool_intent_recorded", "execution_queued",
+  "realtime_interrupt_requested", "realtime_refer_requested", "realtime_restart_started",
+  "realtime_close_requested", "turn_started", "utterance_requested", "tool_intent_recorded", "execution_queued",
   "approval_dispatch_intent", "output_dispatch_requested", "stream_intervention_requested",
 ]);
 const LANES = { conversation: 4, boundary: 3 };
