@@ -280,11 +280,36 @@ async def test_a_sideband_that_breaks_joins_the_same_call_again(call: Call, call
     call.socket.reset()
     assert await call.next(2) == [ResponseStarted("r"), ResponseEnded("r", ResponseStatus.INCOMPLETE)]
     assert (await call.lost()).retryable
-    connected, (call.socket, _) = await both(call.adapter.restart(REJOIN), joined(calls_peer))
+
+    async def rejoined() -> None:
+        call.socket, _ = await joined(calls_peer)
+        await call.socket.take("response.cancel")
+        await call.socket.take("output_audio_buffer.clear")
+        await call.socket.give(wire.words("r", "late"), wire.done("r", "cancelled"))
+
+    connected, _ = await both(call.adapter.restart(REJOIN), rejoined())
     assert connected.connection_id == "rtc_1.2"
     assert calls_peer.posts.empty()
-    await call.socket.give(wire.words("r", "late"), wire.done("r"), wire.created("q"))
+    await call.socket.give(wire.created("q"))
     assert await call.next() == [ResponseStarted("q")]
+
+
+@pytest.mark.asyncio
+async def test_a_call_that_was_silent_when_it_is_joined_again_says_so(
+    call: Call, calls_peer: CallsPeer
+) -> None:
+    call.socket.reset()
+    await call.lost()
+
+    async def rejoined() -> None:
+        call.socket, _ = await joined(calls_peer)
+        cancel = await call.socket.take("response.cancel")
+        await call.socket.take("output_audio_buffer.clear")
+        await call.socket.give(wire.error("response_cancel_not_active", event_id=cancel["event_id"]))
+
+    await both(call.adapter.restart(REJOIN), rejoined())
+    await call.adapter.send(SpeechFrame("f", "u1", text="as I said"))
+    await call.socket.take("response.create")
 
 
 @pytest.mark.asyncio

@@ -129,7 +129,11 @@ async def test_a_change_while_the_sideband_was_away_is_seen_when_it_is_joined_ag
         call.socket = await calls_peer.peer.accept()
         await call.socket.take("session.update")
         await call.changed_by_somebody(instructions="Give refunds.")  # theirs came after ours
-        await call.put_back()
+        asked = {event["type"]: event for event in [await call.socket.take_any() for _ in range(3)]}
+        cancel_id = asked["response.cancel"]["event_id"]
+        await call.socket.give(wire.error("response_cancel_not_active", event_id=cancel_id))
+        call.session = {**call.session, **asked["session.update"]["session"]}
+        await call.report()
 
     await both(call.adapter.restart(replace(REJOIN, config=CONFIG)), begins())
     assert await call.next() == [CallTampered(("instructions",))]

@@ -1,5 +1,7 @@
 """How a response is stopped, over a websocket and on a call. Knows no buffers and not the adapter's life."""
 
+from collections.abc import Iterable
+
 from agentfield_adapters.openai import client_events as client
 from agentfield_adapters.openai.acknowledgements import cut, done, silent
 from agentfield_adapters.openai.connection import LiveConnection
@@ -30,6 +32,22 @@ async def stop_at_socket(live: LiveConnection, response: Response, heard_ms: int
                 event_id=event_id, item_id=item_id, content_index=content_index, audio_end_ms=keep_ms
             )
         await live.ask(forget, cut(item_id), within_s=CONFIRM_S)
+
+
+async def silence_call(live: LiveConnection, over: Iterable[str]) -> None:
+    """A call that was joined again falls silent: of what it was saying some events are missed for ever.
+
+    Whoever wanted it said asks anew for what the caller has not heard. That nothing was being said any more
+    is what the provider answers most of the time.
+
+    Args:
+        over: The responses that may be running.
+    """
+    cancel = client.ResponseCancel(event_id=live.conversation.event_id())
+    with live.expect(cancel, *map(done, over)) as ended:
+        await live.send(cancel)
+        await live.send(client.OutputAudioClear(event_id=live.conversation.event_id()))
+        await live.answer(ended, within_s=CONFIRM_S)
 
 
 async def stop_at_call(live: LiveConnection, response: Response) -> None:

@@ -14,7 +14,7 @@ from agentfield_adapters.openai.calls import CallsApi
 from agentfield_adapters.openai.connection import LiveConnection
 from agentfield_adapters.openai.dialing import open_socket
 from agentfield_adapters.openai.endpoint import endpoint
-from agentfield_adapters.openai.interruption import stop_at_call
+from agentfield_adapters.openai.interruption import silence_call, stop_at_call
 from agentfield_adapters.openai.responses import Response
 from agentfield_adapters.openai.session_object import session_object
 from agentfield_rt.errors import ProviderError, Reason
@@ -62,7 +62,8 @@ class WebrtcAdapter(RealtimeAdapter):
         elif self._call_id is None:
             raise ProviderError("a call needs the SDP offer of the caller", reason=Reason.INVALID_REQUEST)
         else:
-            await self._join(self._call_id, session)
+            live = await self._join(self._call_id, session)
+            await silence_call(live, self._over)
         assert self._call_id is not None
         connection_id = self._call_id if self._joined == 1 else f"{self._call_id}.{self._joined}"
         return Connection(session_id=request.session_id, connection_id=connection_id, answer_sdp=answer_sdp)
@@ -96,10 +97,10 @@ class WebrtcAdapter(RealtimeAdapter):
                     failure.not_done = False
             raise failure
 
-    async def _join(self, call_id: str, session: dict[str, Any]) -> None:
+    async def _join(self, call_id: str, session: dict[str, Any]) -> LiveConnection:
         socket = await open_socket(endpoint(self.dialect, self._settings), call_id=call_id)
         self._joined += 1
-        await self._bring_up(socket, session, guard=self._guard, over=self._over)
+        return await self._bring_up(socket, session, guard=self._guard, over=self._over)
 
     def _calls(self) -> CallsApi:
         return CallsApi(endpoint(self.dialect, self._settings))
