@@ -39,7 +39,11 @@ class Settings(BaseSettings):
     Attributes:
         data: Where the journal and the content store are.
         local_url: A local provider that runs already; without it one is started when it is needed.
+        openai_dialect: How the server at `OPENAI_BASE_URL` differs from OpenAI's: `azure`, `compatible` or
+            `compatible_beta`.
         openrouter_base_url: Any server that speaks chat completions with audio.
+        strict_events: A provider's event that its protocol does not have counts as malformed, ten of which in
+            a minute end a session. Otherwise it is passed over.
         hosts: Names this server answers to. Others are refused, which keeps web pages of other
             origins from reaching it by a name of their own.
         sessions_max: Live sessions at once.
@@ -80,8 +84,10 @@ class Settings(BaseSettings):
     local_url: str | None = None
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
     openai_base_url: str | None = Field(default=None, validation_alias="OPENAI_BASE_URL")
+    openai_dialect: str | None = None
     openrouter_api_key: SecretStr | None = Field(default=None, validation_alias="OPENROUTER_API_KEY")
     openrouter_base_url: str | None = Field(default=None, validation_alias="OPENROUTER_BASE_URL")
+    strict_events: bool = False
     sessions_max: int = Field(default=200, ge=1)
     checkpoints: Path | None = None
     checkpoint_every_s: float = Field(default=60.0, ge=0)

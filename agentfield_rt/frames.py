@@ -55,6 +55,9 @@ class TextFrame:
 ImageType = Literal["image/png", "image/jpeg"]
 """What providers look at (OpenAI Realtime: `input_image`)."""
 
+ImageDetail = Literal["auto", "low", "high"]
+"""How closely they look."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImageFrame:
@@ -69,7 +72,7 @@ class ImageFrame:
     frame_id: str
     data: bytes
     media_type: ImageType
-    detail: Literal["auto", "low", "high"] | None = None
+    detail: ImageDetail | None = None
 
     media = Media.IMAGE
 

@@ -52,13 +52,20 @@ class Providers:
 
     async def _provider_settings(self, provider: str, transport: str) -> ProviderSettings:
         if provider == "local":
-            return ProviderSettings(base_url=f"{await self.start_local()}/v1", api_key="local")
+            url = await self.start_local()
+            return ProviderSettings(base_url=f"{url}/v1", api_key="local", strict=self.settings.strict_events)
         settings = self.settings
         if provider == "openrouter":
-            key, base_url = settings.openrouter_api_key, settings.openrouter_base_url
+            key, base_url, dialect = settings.openrouter_api_key, settings.openrouter_base_url, None
         else:
-            key, base_url = settings.openai_api_key, settings.openai_base_url
+            key, base_url, dialect = (
+                settings.openai_api_key,
+                settings.openai_base_url,
+                settings.openai_dialect,
+            )
         if key is None:
             name = f"{provider.upper()}_API_KEY"
             raise ProviderUnavailable(f"{name} is required for provider={provider} transport={transport}")
-        return ProviderSettings(base_url=base_url, api_key=key.get_secret_value())
+        return ProviderSettings(
+            base_url=base_url, api_key=key.get_secret_value(), dialect=dialect, strict=settings.strict_events
+        )

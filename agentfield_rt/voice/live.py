@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 LiveEvent = dict[str, Any]
@@ -28,7 +28,7 @@ class LiveFeed:
         for reader in self._readers:
             reader.wake.set()
 
-    async def subscribe(self) -> AsyncIterator[LiveEvent]:
+    async def subscribe(self) -> AsyncGenerator[LiveEvent]:
         """Every event from now on, until the feed closes."""
         reader = _Reader()
         self._readers.add(reader)

@@ -1,0 +1,79 @@
+"""Audio on the wire: cut into any pieces it is the same sound; and how much nonsense a session bears."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentfield_adapters.malformed import MALFORMED_MAX, WITHIN_S, Patience
+from agentfield_adapters.media.g711 import A_LAW, MU_LAW
+from agentfield_adapters.openai import wire_audio
+from agentfield_rt.errors import ProviderError, Reason
+from agentfield_rt.ports import AudioFormat
+
+CUTS = st.lists(st.integers(0, 400), max_size=8)
+G711 = [AudioFormat.G711_ULAW, AudioFormat.G711_ALAW]
+
+
+def in_pieces(data: bytes, cuts: list[int]) -> list[bytes]:
+    places = sorted({0, *(min(cut, len(data)) for cut in cuts), len(data)})
+    return [data[start:end] for start, end in pairwise(places)]
+
+
+def decoded(audio_format: AudioFormat, pieces: list[bytes]) -> list[bytes]:
+    decoder = wire_audio.decoder(audio_format)
+    return [*(decoder.decoded(piece) for piece in pieces), decoder.rest()]
+
+
+@given(st.binary(max_size=400), CUTS)
+def test_pcm_in_any_pieces_is_the_same_samples(data: bytes, cuts: list[int]) -> None:
+    pieces = decoded(AudioFormat.PCM16, in_pieces(data, cuts))
+    assert b"".join(pieces) == data[: len(data) & ~1]
+    assert not any(len(piece) % 2 for piece in pieces)
+
+
+@given(st.binary(min_size=40, max_size=400), CUTS, st.sampled_from(G711))
+def test_g711_in_any_pieces_is_the_same_sound_and_as_long(
+    data: bytes, cuts: list[int], audio_format: AudioFormat
+) -> None:
+    """Of 5 ms and more; the resampler makes nothing of less than its own filter is long."""
+    sound = b"".join(decoded(audio_format, in_pieces(data, cuts)))
+    assert sound == b"".join(decoded(audio_format, [data]))
+    assert len(sound) == len(data) * 6
+
+
+@pytest.mark.parametrize("audio_format", G711, ids=[audio_format.value for audio_format in G711])
+def test_what_is_sent_as_g711_is_what_was_said(audio_format: AudioFormat) -> None:
+    at = np.arange(24_000)
+    pcm = (np.sin(at * (2 * np.pi * 500 / 24_000)) * 9000).astype("<i2").tobytes()
+    encoder = wire_audio.encoder(audio_format)
+    assert encoder is not None
+    sent = b"".join(encoder.encoded(pcm[start : start + 960]) for start in range(0, len(pcm), 960))
+    law = MU_LAW if audio_format is AudioFormat.G711_ULAW else A_LAW
+    heard = law.decoded(sent).astype(float)[200:-200]
+    wanted = np.sin(np.arange(8_000) * (2 * np.pi * 500 / 8_000))[200 : 200 + len(heard)]
+    assert np.corrcoef(heard, wanted)[0, 1] > 0.99
+    assert wire_audio.bytes_per_ms(audio_format) == 8
+    assert wire_audio.encoder(AudioFormat.PCM16) is None
+
+
+def test_g711_without_its_codecs_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire_audio, "find_spec", lambda package: None)
+    for make in (wire_audio.encoder, wire_audio.decoder):
+        with pytest.raises(ProviderError, match="pip install") as raised:
+            make(AudioFormat.G711_ULAW)
+        assert raised.value.reason is Reason.INVALID_REQUEST
+
+
+@given(st.lists(st.floats(0, 30), max_size=40))
+def test_ten_malformed_events_within_a_minute_are_the_end_and_nine_are_not(gaps_s: list[float]) -> None:
+    patience, at_s, now_s = Patience(), list[float](), 0.0
+    for gap_s in gaps_s:
+        now_s += gap_s
+        at_s.append(now_s)
+        lately = [then_s for then_s in at_s[-MALFORMED_MAX:] if now_s - then_s < WITHIN_S]
+        loss = patience.wear(now_s)
+        assert (loss is not None) == (len(lately) == MALFORMED_MAX)
+        assert loss is None or (loss.reason, loss.retryable) == (Reason.PROTOCOL, False)
