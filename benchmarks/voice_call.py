@@ -22,7 +22,7 @@ from agentfield_rt.frames import (
     SpeechStopped,
 )
 from agentfield_rt.ports import Connection, ConnectRequest, ProviderAdapter, SessionConfig
-from agentfield_rt.voice.link import ExecutionRequest, SessionLink
+from agentfield_rt.voice.link import ExecutionRequest, Handler, SessionLink
 from agentfield_rt.voice.session import VoiceSession
 from agentfield_rt.voice.spec import SessionServices, SessionSpec
 
@@ -144,6 +144,7 @@ def voice_session(
     *,
     session_id: str = "sess_0123456789abcdef",
     shared: SessionServices | None = None,
+    handler: Handler = answer_turns,
 ) -> VoiceSession:
     """A session whose media we carry, with a handler that answers."""
     session = VoiceSession(
@@ -157,7 +158,7 @@ def voice_session(
         run,
         controller=RealtimeSessionController(adapter, run, session_id=session_id),
         services=shared or services(),
-        handler=answer_turns,
+        handler=handler,
     )
     session.start()
     return session

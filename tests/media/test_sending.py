@@ -58,10 +58,16 @@ def loudest_hz(frames: list[Any]) -> float:
     return float(np.argmax(spectrum)) * 48_000 / len(pcm)
 
 
+async def stats_of(one_end: Any, kind: str) -> Any:
+    """What aiortc tells of this kind; None if it knows nothing yet."""
+    stats = await one_end.getStats()
+    return next((one for one in stats.values() if one.type == kind), None)
+
+
 @pytest.mark.asyncio
 async def test_the_other_end_hears_what_the_source_gives() -> None:
     async with call(Tone()) as (_, theirs):
-        track = theirs.getReceivers()[0].track
+        track: Any = theirs.getReceivers()[0].track
         frames: list[Any] = [await track.recv() for _ in range(50)]
 
     assert [later.pts - earlier.pts for earlier, later in pairwise(frames)] == [960] * 49
@@ -72,15 +78,12 @@ async def test_the_other_end_hears_what_the_source_gives() -> None:
 async def test_reports_tell_the_other_end_what_was_sent_and_when() -> None:
     source = Tone()
     async with call(source) as (ours, theirs):
-        receiver = theirs.getReceivers()[0]
+        receiver: Any = theirs.getReceivers()[0]
         reported: Any = None
         while reported is None:
             await receiver.track.recv()
-            stats = await receiver.getStats()
-            reported = next((one for one in stats.values() if one.type == "remote-outbound-rtp"), None)
-        sent = next(
-            one for one in (await ours.getSenders()[0].getStats()).values() if one.type == "outbound-rtp"
-        )
+            reported = await stats_of(receiver, "remote-outbound-rtp")
+        sent = await stats_of(ours.getSenders()[0], "outbound-rtp")
 
     assert 0 < reported.packetsSent <= sent.packetsSent <= source.given
     assert 0 < reported.bytesSent <= sent.bytesSent
@@ -92,7 +95,8 @@ async def test_reports_tell_the_other_end_what_was_sent_and_when() -> None:
 async def test_a_call_that_is_hung_up_leaves_the_clock() -> None:
     source, before = Tone(), asyncio.all_tasks()
     async with call(source) as (_, theirs):
-        await theirs.getReceivers()[0].track.recv()
+        track: Any = theirs.getReceivers()[0].track
+        await track.recv()
 
     given = source.given
     for _ in range(5):

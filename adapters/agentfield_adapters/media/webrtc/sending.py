@@ -80,6 +80,7 @@ class OpusStream:
     def __init__(self, source: Source, sender: Any, *, payload_type: int) -> None:
         self._source = source
         self._sender = sender
+        self._report_fields: dict[str, int] = sender.__dict__
         self._encoder = Encoder(rate_hz=PCM_RATE_HZ)
         # Below half of its range, as aiortc's: a wrap soon after the start breaks SRTP in other stacks.
         self._sequence = secrets.randbits(15)
@@ -114,7 +115,7 @@ class OpusStream:
 
     def _report(self, payload_bytes: int) -> None:
         """Keep what aiortc's next sender report says: when this packet left, and how much has by now."""
-        fields: dict[str, int] = vars(self._sender)
+        fields = self._report_fields
         fields[NTP_TIME] = ((time.time_ns() + _NTP_OF_UNIX_S * 10**9) << 32) // 10**9
         fields[RTP_TIME] = self._ticks
         fields[PACKETS] += 1
