@@ -1,11 +1,14 @@
-"""A caller with a microphone that is silent: just enough of a browser to have a call."""
+"""Callers with a microphone: just enough of a browser to have a call."""
 
 import asyncio
 import json
 from typing import Any
 
-from aiortc import RTCPeerConnection, RTCSessionDescription
+import numpy as np
+from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack
+
+from tests.local_provider.caller_peer import RATE_HZ, Microphone
 
 
 class SilentCaller:
@@ -13,12 +16,13 @@ class SilentCaller:
 
     def __init__(self) -> None:
         self._peer = RTCPeerConnection()
+        self.microphone: MediaStreamTrack = AudioStreamTrack()
         self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._open = asyncio.Event()
 
     async def offer(self) -> str:
         """An SDP offer with audio and the data channel the protocol asks for."""
-        self._peer.addTrack(AudioStreamTrack())
+        self._peer.addTrack(self.microphone)
         self._channel = self._peer.createDataChannel("oai-events")
         self._channel.on("open", self._open.set)
         self._channel.on("message", lambda text: self._events.put_nowait(json.loads(text)))
@@ -43,3 +47,17 @@ class SilentCaller:
 
     async def hang_up(self) -> None:
         await self._peer.close()
+
+
+class SpeakingCaller(SilentCaller):
+    """One who makes a sound when told to; synthetic ears take any for a turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._mouth = Microphone()
+        self.microphone = self._mouth
+
+    def speak(self) -> None:
+        """Say something for half a second."""
+        at = np.arange(RATE_HZ // 2) / RATE_HZ
+        self._mouth.say((np.sin(2 * np.pi * 300 * at) * 8_000).astype(np.int16))
