@@ -12,7 +12,7 @@ BUILT_DOCS := $(VENV)/.installed-docs
 INSTALL     = $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check coverage bench judges torture docs clean chromium
+.PHONY: help setup demo test check coverage bench judges torture docs clean chromium coturn
 
 help:  ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -22,7 +22,7 @@ setup: $(BUILT_DEV)  ## Create .venv and install everything a developer needs
 demo: $(BUILT)  ## Take a voice call from your browser: no key, no account, no network
 	@$(BIN)/af demo $(DEMO)
 
-test: check chromium  ## Run the checks and every test
+test: check chromium coturn  ## Run the checks and every test
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(TESTS)
 
 check: $(BUILT_DEV)  ## Format, lint, types and import contracts
@@ -95,4 +95,12 @@ chromium:
 	else \
 	  echo "The tests of the web page need a browser. On Debian: sudo apt-get install chromium;" \
 	    "elsewhere put chromium or google-chrome on the PATH" >&2; exit 2; \
+	fi
+
+# The test of calls through a TURN server is skipped without one, and says so.
+coturn:
+	@command -v turnserver >/dev/null && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing coturn for the test of calls through a TURN server"; \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends coturn; \
 	fi

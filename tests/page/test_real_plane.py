@@ -1,0 +1,77 @@
+"""A real browser and a real plane that ends its media: keys arrive once, and its own figures add up."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
+
+from agentfield_rt import Agent, RealtimeSession
+from agentfield_rt.frames import AudioFrame
+from tests.page.pages import Pages, facts, press_call, until
+from tests.plane.serving import Served, served
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+KEEP_CONNECTION = """
+    const Original = RTCPeerConnection;
+    window.RTCPeerConnection = class extends Original {
+        constructor(configuration) { super(configuration); window.connection = this; }
+    };"""
+STATS = """async () => {
+    for (;;) {
+        const found = {};
+        for (const one of (await window.connection.getStats()).values()) found[one.type] = one;
+        const heard = found["remote-inbound-rtp"];
+        if (heard?.roundTripTime !== undefined && found["remote-outbound-rtp"]) return found;
+        await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+}"""
+"""Once each side has told the other what it received and sent (RFC 3550, section 6.4)."""
+
+DIGITS = "1234*#0"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def server(tmp_path: Path) -> AsyncIterator[tuple[Served, asyncio.Queue[str]]]:
+    """A plane whose agent listens to keys, and the keys."""
+    dialled: asyncio.Queue[str] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    app = Agent("keys")
+
+    @app.session("phone", provider="local", transport="websocket")
+    async def listens(session: RealtimeSession) -> None:
+        async for digit in session.digits():
+            loop.call_soon_threadsafe(dialled.put_nowait, digit)
+
+    with pytest.MonkeyPatch.context() as patch, served(tmp_path, patch, agents=[app]) as server:
+        yield server, dialled
+
+
+async def test_keys_pressed_in_a_browser_are_digits_and_its_statistics_are_sound(
+    browser: Browser, server: tuple[Served, asyncio.Queue[str]]
+) -> None:
+    plane, dialled = server
+    async with Pages(browser, plane.url) as pages:
+        page = await pages.open("?target=keys.phone", script=KEEP_CONNECTION)
+        await press_call(page)
+        await until(page, "state.call === 'in_call'")
+        assert await facts(page, "state.path") == "webrtc"
+        await page.evaluate(
+            "(keys) => window.connection.getSenders()[0].dtmf.insertDTMF(keys, 100, 70)", DIGITS
+        )
+        async with asyncio.timeout(15):
+            assert [await dialled.get() for _ in DIGITS] == list(DIGITS)
+        stats: dict[str, Any] = await page.evaluate(STATS)
+        await page.get_by_role("button", name="Hang up").click()
+        await until(page, "state.call === 'ended'")
+    assert stats["inbound-rtp"]["packetsLost"] == 0
+    assert stats["inbound-rtp"]["packetsReceived"] > 50
+    assert stats["remote-outbound-rtp"]["packetsSent"] >= stats["inbound-rtp"]["packetsReceived"] - 120
+    assert stats["remote-inbound-rtp"]["packetsLost"] == 0
+    assert stats["remote-inbound-rtp"]["roundTripTime"] < 1
+    assert sum(isinstance(frame, AudioFrame) for frame in plane.adapters[-1].sent) > 50
+    assert dialled.empty()
