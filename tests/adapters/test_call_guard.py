@@ -1,4 +1,4 @@
-"""The guard of a call: what somebody else changes is seen and put back once; the second time ends the call."""
+"""The guard of a call: what somebody else changes is seen and put back once; next time the call ends."""
 
 from copy import deepcopy
 from typing import Any
