@@ -10,6 +10,7 @@ from agentfield_adapters.openai import adapter as adapter_module
 from agentfield_adapters.openai import (
     dialing,
 )
+from agentfield_adapters.openai.failures import CODES, Severity
 from agentfield_rt.errors import CloseReason, ConnectionLost, Reason
 from agentfield_rt.frames import (
     AudioFrame,
@@ -118,26 +119,47 @@ async def test_a_broken_connection_is_lost(line: Line) -> None:
     assert (await line.lost()).reason is Reason.CONNECTION_LOST
 
 
+ENDS = {code: known for code, known in CODES.items() if known[0] in (Severity.PLANNED, Severity.FATAL)}
+GOES_ON = CODES.keys() - ENDS.keys()
+
+
 @pytest.mark.asyncio
-@pytest.mark.parametrize(
-    ("code", "reason", "retryable"),
-    [
-        ("session_expired", Reason.SESSION_EXPIRED, True),
-        ("invalid_api_key", Reason.UNAUTHORIZED, False),
-        ("insufficient_quota", Reason.NOT_ALLOWED, False),
-    ],
-)
-async def test_a_fatal_error_ends_the_connection_even_if_the_socket_stays(
-    line: Line, code: str, reason: Reason, retryable: bool
-) -> None:
+@pytest.mark.parametrize("code", ENDS)
+async def test_an_error_that_ends_a_session_does_so_even_if_the_socket_stays(line: Line, code: str) -> None:
     await line.socket.give(wire.error(code))
     loss = await line.lost()
-    assert (loss.reason, loss.retryable) == (reason, retryable)
+    severity, reason = CODES[code]
+    assert (loss.reason, loss.retryable) == (reason, severity is Severity.PLANNED)
     await line.socket.gone()
 
 
 @pytest.mark.asyncio
-async def test_any_other_error_is_a_notice(line: Line) -> None:
+@pytest.mark.parametrize("code", sorted(GOES_ON))
+async def test_any_other_error_is_told_and_the_session_goes_on(line: Line, code: str) -> None:
+    await line.socket.give(wire.error(code))
+    notices: list[ProviderEvent] = []
+    while Notice("error", code) not in notices:
+        notices += await line.adapter.receive(demand=10)
+    await line.adapter.send(TextFrame("f", "still here"))
+    await line.socket.take("conversation.item.create")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("code", sorted(code for code in GOES_ON if CODES[code][0] is Severity.RETRY))
+async def test_an_answer_that_may_be_asked_for_again_says_so(line: Line, code: str) -> None:
+    reason = CODES[code][1]
+    await line.adapter.send(SpeechFrame("f1", "u1", text="one"))
+    asked = await line.socket.take("response.create")
+    await line.socket.give(wire.error(code, event_id=asked["event_id"]))
+    assert (await line.next(2))[1] == ResponseEnded(asked["event_id"], ResponseStatus.FAILED, reason)
+    done = wire.done("r", "failed")
+    done["response"]["status_details"] = {"type": "failed", "error": {"code": code}}
+    await line.socket.give(wire.created("r"), done)
+    assert (await line.next(2))[1] == ResponseEnded("r", ResponseStatus.FAILED, reason)
+
+
+@pytest.mark.asyncio
+async def test_an_error_nobody_knows_is_a_notice(line: Line) -> None:
     await line.socket.give(wire.error("input_audio_buffer_commit_empty"), wire.error(None))
     notices: list[ProviderEvent] = []
     while len(notices) < 2:

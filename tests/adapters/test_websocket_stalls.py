@@ -70,7 +70,10 @@ async def test_a_request_that_was_never_heard_of_has_failed(line: Line) -> None:
     await line.socket.give(wire.error(NOT_ACTIVE, event_id=cancel["event_id"]))
     seen = await seen_until(line, ResponseEnded)
     request_id = asked["event_id"]
-    assert seen[-2:] == [ResponseStarted(request_id, "u1"), ResponseEnded(request_id, ResponseStatus.FAILED)]
+    assert seen[-2:] == [
+        ResponseStarted(request_id, "u1"),
+        ResponseEnded(request_id, ResponseStatus.FAILED, Reason.TIMEOUT),
+    ]
 
 
 @pytest.mark.asyncio

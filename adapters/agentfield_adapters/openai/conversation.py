@@ -10,7 +10,7 @@ from agentfield_adapters.openai import client_events as client
 from agentfield_adapters.openai import reports, requests, user_events
 from agentfield_adapters.openai import server_events as server
 from agentfield_adapters.openai.dialect import OPENAI, Dialect
-from agentfield_adapters.openai.failures import error_code
+from agentfield_adapters.openai.failures import error_code, reason_of
 from agentfield_adapters.openai.response_slot import ResponseSlot
 from agentfield_adapters.openai.responses import Response, Responses
 from agentfield_rt.errors import ProviderError, Reason
@@ -147,7 +147,7 @@ class Conversation:
             response.goes_on = True  # it ended there, so the tools that it called are owed an answer
             self._go_on(response)
             return [ResponseEnded(response.response_id, ResponseStatus.INCOMPLETE)]
-        return _never_begun(asked) if asked is not None else []
+        return _never_begun(asked, Reason.TIMEOUT) if asked is not None else []
 
     def end(self) -> Sequence[ProviderEvent]:
         """The connection is gone: the ends of those responses that nobody else will end."""
@@ -288,13 +288,13 @@ class Conversation:
         code = error_code(error)
         events: list[ProviderEvent] = [Notice("error", code)]
         refused = self._slot.refused(error.event_id, code)
-        return events if refused is None else [*events, *_never_begun(refused)]
+        return events if refused is None else [*events, *_never_begun(refused, reason_of(code))]
 
 
-def _never_begun(asked: client.ResponseCreate) -> list[ProviderEvent]:
+def _never_begun(asked: client.ResponseCreate, reason: Reason | None) -> list[ProviderEvent]:
     """Whoever asked learns of it as of any other response; the id is the request's, there is no other."""
     utterance_id = asked.response.metadata.get(requests.UTTERANCE_TAG)
     return [
         ResponseStarted(asked.event_id, utterance_id),
-        ResponseEnded(asked.event_id, ResponseStatus.FAILED),
+        ResponseEnded(asked.event_id, ResponseStatus.FAILED, reason),
     ]

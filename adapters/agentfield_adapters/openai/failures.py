@@ -3,17 +3,47 @@
 The one place where close codes, HTTP statuses and error codes are classified. The provider's text ends here.
 """
 
+from enum import StrEnum
+
 from agentfield_adapters.openai.server_events import ErrorBody, plain
 from agentfield_rt.errors import ConnectionLost, ProviderError, Reason
 
-_FATAL_CODES = {
-    "invalid_api_key": Reason.UNAUTHORIZED,
-    "account_deactivated": Reason.UNAUTHORIZED,
-    "insufficient_quota": Reason.NOT_ALLOWED,
-    "billing_hard_limit_reached": Reason.NOT_ALLOWED,
-    "beta_api_shape_disabled": Reason.INVALID_REQUEST,
+
+class Severity(StrEnum):
+    """What an error means for the session.
+
+    `benign`: it goes on; what was refused was so already, or is told to whoever asked. `retry`: the same, and
+    the same request may succeed later. `planned`: the connection has had its time, and a new one goes on.
+    `fatal`: no connection will do better.
+    """
+
+    BENIGN = "benign"
+    RETRY = "retry"
+    PLANNED = "planned"
+    FATAL = "fatal"
+
+
+CODES: dict[str, tuple[Severity, Reason]] = {
+    "conversation_already_has_active_response": (Severity.BENIGN, Reason.INVALID_REQUEST),
+    "response_cancel_not_active": (Severity.BENIGN, Reason.INVALID_REQUEST),
+    "input_audio_buffer_commit_empty": (Severity.BENIGN, Reason.INVALID_REQUEST),
+    "item_already_shorter": (Severity.BENIGN, Reason.INVALID_REQUEST),
+    "unsupported_content_type": (Severity.BENIGN, Reason.INVALID_REQUEST),
+    "item_truncate_invalid_item_id": (Severity.BENIGN, Reason.NOT_FOUND),
+    "item_delete_invalid_item_id": (Severity.BENIGN, Reason.NOT_FOUND),
+    "inference_rate_limit_exceeded": (Severity.RETRY, Reason.RATE_LIMITED),
+    "rate_limit_exceeded": (Severity.RETRY, Reason.RATE_LIMITED),
+    "server_error": (Severity.RETRY, Reason.UNAVAILABLE),
+    "session_expired": (Severity.PLANNED, Reason.SESSION_EXPIRED),
+    "invalid_api_key": (Severity.FATAL, Reason.UNAUTHORIZED),
+    "account_deactivated": (Severity.FATAL, Reason.UNAUTHORIZED),
+    "insufficient_quota": (Severity.FATAL, Reason.NOT_ALLOWED),
+    "billing_hard_limit_reached": (Severity.FATAL, Reason.NOT_ALLOWED),
+    "beta_api_shape_disabled": (Severity.FATAL, Reason.INVALID_REQUEST),
 }
-_EXPIRED = "session_expired"
+"""Errors whose meaning is known (OpenAI Realtime: `error.code`). Any other is benign: most are, and a session
+that ends for one of them cannot be had back."""
+
 _UNNAMED_ERRORS = {"already shorter than": "item_already_shorter"}
 
 _STATUS_REASONS = {
@@ -51,14 +81,24 @@ def error_code(error: ErrorBody) -> str:
 
 
 def fatal(code: str) -> ConnectionLost | None:
-    """What an error event ends, if it is one of the few that end the session; None for all others."""
-    if code == _EXPIRED:
-        return ConnectionLost("the provider's session reached its maximum age", reason=Reason.SESSION_EXPIRED)
-    if code in _FATAL_CODES:
-        return ConnectionLost(
-            f"the provider ended the session: {code}", reason=_FATAL_CODES[code], retryable=False
-        )
-    return None
+    """What an error event ends, if it is one of the few that end the connection; None for all others."""
+    match CODES.get(code):
+        case (Severity.PLANNED, _):
+            return _expired()
+        case (Severity.FATAL, reason):
+            return ConnectionLost(f"the provider ended the session: {code}", reason=reason, retryable=False)
+        case _:
+            return None
+
+
+def reason_of(code: str | None) -> Reason | None:
+    """Why something came to nothing, in our words; None for a code that is not known."""
+    known = CODES.get(code or "")
+    return None if known is None else known[1]
+
+
+def _expired() -> ConnectionLost:
+    return ConnectionLost("the provider's session reached its maximum age", reason=Reason.SESSION_EXPIRED)
 
 
 def closed(code: int | None, reason: str) -> ConnectionLost:
@@ -66,7 +106,7 @@ def closed(code: int | None, reason: str) -> ConnectionLost:
     if code is None:
         return ConnectionLost("the provider's connection broke without a close frame")
     if code == 1001 and "60 min" in reason.lower():
-        return ConnectionLost("the provider's session reached its maximum age", reason=Reason.SESSION_EXPIRED)
+        return _expired()
     if code == _REFUSED_AFTER_UPGRADE:
         # The reason is the error's type and code with a dot between them.
         return fatal(reason.rpartition(".")[2]) or ConnectionLost(

@@ -5,19 +5,13 @@ from typing import Any
 import msgspec
 
 from agentfield_adapters.lenient import as_object, count, scaled, told
+from agentfield_adapters.openai.failures import reason_of
 from agentfield_adapters.openai.server_events import plain
 from agentfield_rt.errors import Reason
 from agentfield_rt.frames import RateLimit, Usage
 
 LIMITS_MAX = 16
 
-# Why a response came to nothing, or not to its end (OpenAI Realtime: `response.status_details`).
-_FAILURES = {
-    "inference_rate_limit_exceeded": Reason.RATE_LIMITED,
-    "rate_limit_exceeded": Reason.RATE_LIMITED,
-    "insufficient_quota": Reason.NOT_ALLOWED,
-    "billing_hard_limit_reached": Reason.NOT_ALLOWED,
-}
 _ENDS = {"content_filter": Reason.NOT_ALLOWED, "max_output_tokens": Reason.OVERFLOW}
 
 
@@ -48,10 +42,10 @@ def rate_limits(raw: msgspec.Raw) -> tuple[RateLimit, ...]:
 
 
 def failure(raw: msgspec.Raw) -> Reason | None:
-    """Why a response is not whole; None where the provider does not say it in words that are known."""
+    """Why a response is not whole (OpenAI Realtime: `status_details`); None where it does not say."""
     details = as_object(told(raw))
     if error := as_object(details.get("error")):
-        return _FAILURES.get(str(error.get("code")), Reason.UNAVAILABLE)
+        return reason_of(str(error.get("code"))) or Reason.UNAVAILABLE
     return _ENDS.get(str(details.get("reason")))
 
 
