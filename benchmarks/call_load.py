@@ -131,7 +131,7 @@ class Callers:
         began_s, arrived, late = time.perf_counter(), self._arrived(), self._late()
         self._sleep = sleep_blindly
         result = await during
-        self._sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+        self._sleep = asyncio.sleep
         arrived = self._arrived() - arrived
         return result, Heard(
             frames=arrived / (time.perf_counter() - began_s),

@@ -167,9 +167,8 @@ async def main() -> None:
     if options.capacity:
         most = {name: await capacity(name, options.peers) for name in names}
         for name in names:
-            print(
-                f"{name:8} {most[name]:4} calls on time; ours {most[OURS] / max(most[name], 1):.1f} times that"
-            )
+            times = most[OURS] / max(most[name], 1)
+            print(f"{name:8} {most[name]:4} calls on time; ours {times:.1f} times that")
 
 
 if __name__ == "__main__":
