@@ -39,12 +39,20 @@ coverage: $(BUILT_DEV)  ## Fail unless every branch of the session core, control
 	$(BIN)/coverage run -m pytest -q -k "not machine and not planted and not load" $(COVERED:%=tests/%)
 	$(BIN)/coverage report
 
+# The vendor's client for browsers, from npm.
+PAGE_SDK := 0.20.0
+
 # The SDK wants an older `websockets`, so this also runs the adapters at the other end of what they take.
-judges: $(VENV)/pyvenv.cfg  ## Let the vendor's agents SDK judge the local provider, in an environment of its own
+judges: $(VENV)/pyvenv.cfg chromium  ## Let the vendor's agents SDKs judge, in an environment of their own
 	@test -x $(JUDGES)/bin/python || $(BIN)/python -m venv $(JUDGES)
 	$(JUDGES)/bin/python -m pip install --disable-pip-version-check --quiet -e '.[dev,judges]'
+	@if command -v npm >/dev/null; then \
+	  cd $(JUDGES) && npm pack --silent @openai/agents-realtime@$(PAGE_SDK) | xargs tar xzf; \
+	else \
+	  echo "No npm: the vendor's browser client is not asked. On Debian: sudo apt-get install npm" >&2; \
+	fi
 	$(JUDGES)/bin/python -m pytest tests/local_provider/test_agents_sdk.py tests/local_provider/test_vendor_client.py \
-	  tests/adapters
+	  tests/adapters tests/e2e/test_vendor_page.py
 
 bench: $(BUILT_DEV)  ## Measure reply time, barge-in, the frame path and CPU per call (BENCH=name: one)
 	@set -e; for bench in $$(grep -l __main__ benchmarks/$(or $(BENCH),*).py); do \
