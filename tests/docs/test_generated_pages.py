@@ -10,3 +10,9 @@ def test_the_lifecycle_page_is_what_the_table_says() -> None:
     generator = runpy.run_path(str(DOCS / "generate_lifecycle.py"))
     committed = (DOCS / "reference" / "lifecycle.md").read_text()
     assert committed == generator["page"](), "run: python docs/generate_lifecycle.py"
+
+
+def test_the_providers_page_is_what_the_adapters_say() -> None:
+    generator = runpy.run_path(str(DOCS / "generate_providers.py"))
+    committed = (DOCS / "reference" / "providers.md").read_text()
+    assert committed == generator["page"](), "run: python docs/generate_providers.py"
