@@ -15,6 +15,7 @@ from agentfield_rt.core.records.approval import (
     ApprovalSubject,
     Decider,
 )
+from agentfield_rt.core.records.caller import CallerFault, CallerMessageRefused
 from agentfield_rt.core.records.conversation import (
     CallerDigitReceived,
     DigitSource,
@@ -129,7 +130,7 @@ RECORD_TYPES: dict[str, type[Record]] = {
         BackpressureApplied, BackpressureReleased, InputDropped,
         ConnectionLost, SessionFailed, Reconciled,
         SessionStarted, SessionEnded, RunCompleted, RunFailed, RunCancelled,
-        TurnStarted, TurnCompleted, TurnFailed, CallerDigitReceived,
+        TurnStarted, TurnCompleted, TurnFailed, CallerDigitReceived, CallerMessageRefused,
         UtteranceRequested, UtteranceStarted, UtterancePlayed, UtteranceInterrupted, UtteranceFailed,
         UtteranceSkipped,
         ToolIntentRecorded, ToolResultRecorded, PolicyDenied, ImageReceived, UsageRecorded,
@@ -158,6 +159,8 @@ __all__ = [
     "BackpressureApplied",
     "BackpressureReleased",
     "CallerDigitReceived",
+    "CallerFault",
+    "CallerMessageRefused",
     "CloseFailed",
     "CloseRequested",
     "CloseUnknown",
