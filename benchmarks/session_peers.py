@@ -87,7 +87,7 @@ class SocketlessAdapter(RealtimeAdapter):
 
     async def _open(self, request: ConnectRequest) -> Connection:
         self.socket = Socket()
-        self.live = await self._bring_up(self.socket, {}, sideband=False)  # type: ignore[arg-type]  # a stand-in
+        self.live = await self._bring_up(self.socket, {})  # type: ignore[arg-type]  # a stand-in
         return Connection(session_id=request.session_id, connection_id="connection-1")
 
     async def _stop(self, live: LiveConnection, response: Response, heard_ms: int | None) -> None:
@@ -138,7 +138,7 @@ async def ours_s(events: int, *, over_socket: bool) -> float:
             if over_socket:
                 adapter.socket.give_bytes(AUDIO_EVENT)
             else:
-                await take(AUDIO_EVENT)
+                take(AUDIO_EVENT)
             await writer.has.wait()
 
         took_s = await each_s(event, events)

@@ -1,4 +1,4 @@
-"""The vendor's browser client, `@openai/agents-realtime`, makes its WebRTC call through our plane, in Chromium.
+"""The vendor's browser client, `@openai/agents-realtime`, makes its WebRTC call through our plane.
 
 `make judges` fetches it from npm; without it these tests are skipped.
 """
