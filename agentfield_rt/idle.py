@@ -4,6 +4,7 @@ A deque takes 760 bytes when it is empty, and an `asyncio.Event` contains one.
 """
 
 import asyncio
+from types import TracebackType
 
 
 class Signal:
@@ -38,6 +39,52 @@ class Signal:
             await waiter
         finally:
             self._waiters.remove(waiter)
+
+
+class Lock:
+    """An `asyncio.Lock` for `async with`, in a fraction of the memory, and cheap to take while it is free.
+
+    It goes to whoever waits longest and is never free in between, so nobody who comes later is faster.
+    """
+
+    __slots__ = ("_is_held", "_waiters")
+
+    def __init__(self) -> None:
+        self._is_held = False
+        self._waiters: list[asyncio.Future[None]] | None = None
+
+    def locked(self) -> bool:
+        return self._is_held
+
+    async def __aenter__(self) -> None:
+        if not self._is_held:
+            self._is_held = True
+            return
+        if self._waiters is None:
+            self._waiters = []
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        except BaseException:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+            elif not waiter.cancelled():  # it was given to us, and we do not want it any more
+                self._pass_on()
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        while self._waiters:
+            waiter = self._waiters.pop(0)
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        self._is_held = False
 
 
 class Recent:

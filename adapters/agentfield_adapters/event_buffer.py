@@ -1,11 +1,29 @@
 """Events between a provider and the runtime: bounded, in order, one producer, one consumer. Knows no wire."""
 
-import asyncio
-from collections import deque
 from collections.abc import Callable
 
 from agentfield_rt.errors import ConnectionLost
-from agentfield_rt.frames import ProviderEvent
+from agentfield_rt.frames import (
+    InputRejected,
+    InputTranscript,
+    OutputAudio,
+    OutputTranscript,
+    PlaybackStarted,
+    ProviderEvent,
+    ResponseEnded,
+    ResponseStarted,
+    SpeechStarted,
+    SpeechStopped,
+    ToolCalled,
+)
+from agentfield_rt.handover import Handover
+from agentfield_rt.idle import Signal
+
+_HAPPENED = (
+    SpeechStarted, SpeechStopped, InputTranscript, InputRejected, ResponseStarted, OutputAudio,
+    OutputTranscript, PlaybackStarted, ToolCalled,
+)  # fmt: skip
+"""What begins or says something: told of by the conversation's next connection, if at all."""
 
 
 class EventBuffer:
@@ -19,11 +37,11 @@ class EventBuffer:
     """
 
     def __init__(self, *, events_max: int) -> None:
-        self._events: deque[ProviderEvent] = deque()
+        self._events: list[ProviderEvent] = []
         self._events_max = events_max
         self._loss: ConnectionLost | None = None
-        self._readers: list[asyncio.Future[None]] = []
-        self._writable = asyncio.Event()
+        self._readers: list[Handover] = []
+        self._writable = Signal()
         self._writable.set()
 
     def __len__(self) -> int:
@@ -40,10 +58,25 @@ class EventBuffer:
         return not self._writable.is_set()
 
     def append(self, event: ProviderEvent) -> None:
-        self._events.append(event)
+        """Keep an event; whoever waits takes it in a later turn of the event loop."""
+        self.keep(event)
         self._wake_readers()
+
+    def keep(self, event: ProviderEvent) -> None:
+        """Keep an event for `hand_over`, which must follow."""
+        self._events.append(event)
         if len(self._events) >= self._events_max:
             self._signal()
+
+    def hand_over(self) -> None:
+        """Let whoever waits take what is kept: they go on now, and this returns at their next wait.
+
+        Meanwhile they may do anything, also end or replace the connection that the events come from.
+        """
+        if self._events:
+            for reader in tuple(self._readers):
+                if not reader.done():
+                    reader.give()
 
     async def room(self) -> None:
         """Wait until fewer than `events_max` events are kept."""
@@ -51,7 +84,7 @@ class EventBuffer:
 
     def discard(self, unwanted: Callable[[ProviderEvent], bool]) -> None:
         """Forget the kept events that are `unwanted`."""
-        self._events = deque(event for event in self._events if not unwanted(event))
+        self._events = [event for event in self._events if not unwanted(event)]
         self._signal()
 
     def end(self, loss: ConnectionLost) -> None:
@@ -63,6 +96,14 @@ class EventBuffer:
         """A new connection feeds this buffer; what the old one left is still handed out first."""
         self._loss = None
         self._signal()
+
+    def forget(self) -> None:
+        """What nobody received of a connection that is replaced did not happen, but for what it ended."""
+        unheard = {event.response_id for event in self._events if isinstance(event, ResponseStarted)}
+        self.discard(
+            lambda event: isinstance(event, _HAPPENED)
+            or (isinstance(event, ResponseEnded) and event.response_id in unheard)
+        )
 
     async def take(self, demand: int) -> tuple[ProviderEvent, ...]:
         """Wait for one event, then return at most `demand` in order. Cancelling it loses none.
@@ -76,23 +117,18 @@ class EventBuffer:
         while not self._events:
             if self._loss is not None:
                 raise fresh(self._loss)
-            await self._wait()
+            reader = Handover()
+            self._readers.append(reader)
+            try:
+                await reader
+            finally:
+                self._readers.remove(reader)
         # Nothing is awaited from here on, so a cancelled call has removed no event.
-        if len(self._events) == 1:
-            taken: tuple[ProviderEvent, ...] = (self._events.popleft(),)
-        else:
-            taken = tuple(self._events.popleft() for _ in range(min(demand, len(self._events))))
+        taken = tuple(self._events[:demand])
+        del self._events[:demand]
         if not self._writable.is_set():
             self._signal()
         return taken
-
-    async def _wait(self) -> None:
-        reader: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._readers.append(reader)
-        try:
-            await reader
-        finally:
-            self._readers.remove(reader)
 
     def _wake_readers(self) -> None:
         for reader in self._readers:

@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import chain
 from typing import TypeVar
 
 import msgspec
 
 from agentfield_journal import codec
+from agentfield_journal.claims import Claims
 from agentfield_journal.codec import Seen
 from agentfield_journal.envelope import Envelope
 from agentfield_journal.errors import (
@@ -26,7 +28,7 @@ from agentfield_journal.errors import (
 from agentfield_journal.group import GroupCommit
 from agentfield_journal.pipelined import PipelinedCommit
 from agentfield_journal.ports import RunHead
-from agentfield_journal.stores.port import Batch, PipelinedStore, Store, StoredRow
+from agentfield_journal.stores.port import Batch, Claim, ClaimsTogether, PipelinedStore, Store, StoredRow
 from agentfield_journal.tails import Tails
 from agentfield_journal.writer import StoreRunWriter
 
@@ -75,7 +77,7 @@ class StoreJournal:
         self.batch_bytes_max = min(store.batch_bytes_max, limits.queued_bytes_max)
         self._closed = False
         self._closing: asyncio.Task[None] | None = None
-        self._writers: dict[tuple[str, int], StoreRunWriter] = {}
+        self._writers: dict[str, tuple[StoreRunWriter, ...]] = {}  # of a run more than one only for a moment
         self._opening = Counter[str]()
         self._tails = Tails(self._changes if store.shared else None, poll_s=limits.poll_s)
         self._readers = ThreadPoolExecutor(1, "journal-reader") if store.blocking else None
@@ -84,6 +86,7 @@ class StoreJournal:
             self._group = GroupCommit[Batch](store, self, deadline_s=limits.deadline_s)
         else:
             self._group = PipelinedCommit[Batch](store, self, line, deadline_s=limits.deadline_s)
+        self._claims = Claims(store, self.on_writer) if isinstance(store, ClaimsTogether) else None
 
     async def open_run(self, run_id: str) -> StoreRunWriter:
         """Become the one writer of `run_id`; see `Journal.open_run`.
@@ -94,23 +97,28 @@ class StoreJournal:
         self._require_sound()
         self._opening[run_id] += 1
         try:
-            claim = await self._group.run(lambda: self.store.claim(run_id))
+            claim = await self._claim(run_id)
             self._retire_writers(run_id, below=claim.epoch)
             seen: dict[str, Seen] = {}
             after = 0
             while after < claim.seq:
                 after = await self._reading(partial(self._index, run_id, after, seen))
             writer = StoreRunWriter(run_id, claim, seen=seen, submit=self._submit, forget=self._forget)
-            self._writers[run_id, claim.epoch] = writer
+            self._writers[run_id] = (*self._writers.get(run_id, ()), writer)
             return writer
         finally:
             self._opening[run_id] -= 1
             if not self._opening[run_id]:
                 del self._opening[run_id]
 
+    async def _claim(self, run_id: str) -> Claim:
+        if self._claims is not None:
+            return await self._claims.claim(run_id)
+        return await self._group.run(lambda: self.store.claim(run_id))
+
     def _retire_writers(self, run_id: str, *, below: int) -> None:
-        for (writer_run, epoch), writer in list(self._writers.items()):
-            if writer_run == run_id and epoch < below:
+        for writer in self._writers.get(run_id, ()):
+            if writer.epoch < below:
                 writer.fail(
                     JournalConflict(f"run {run_id} has a newer writer; this one can store nothing more")
                 )
@@ -156,7 +164,7 @@ class StoreJournal:
         for batch in group:
             self._queued -= len(batch.rows)
             self._queued_bytes -= batch.size_bytes
-            writer = self._writers.get((batch.run_id, batch.epoch))
+            writer = self._writer(batch.run_id, batch.epoch)
             if refused and batch in refused:
                 if writer is not None:
                     writer.fail(
@@ -172,7 +180,7 @@ class StoreJournal:
     def failed(self, failure: JournalError) -> None:
         """Called by the group commit: no writer can store anything more."""
         self._queued = self._queued_bytes = 0
-        for writer in list(self._writers.values()):
+        for writer in list(chain.from_iterable(self._writers.values())):
             writer.fail(failure)
 
     def late(self) -> None:
@@ -181,11 +189,19 @@ class StoreJournal:
             f"the store has not answered for {self._limits.deadline_s} s;"
             " whether the records are stored is unknown"
         )
-        for writer in self._writers.values():
+        for writer in chain.from_iterable(self._writers.values()):
             writer.wake_waiters(error)
 
+    def _writer(self, run_id: str, epoch: int) -> StoreRunWriter | None:
+        for writer in self._writers.get(run_id, ()):
+            if writer.epoch == epoch:
+                return writer
+        return None
+
     def _forget(self, writer: StoreRunWriter) -> None:
-        self._writers.pop((writer.run_id, writer.epoch), None)
+        others = tuple(other for other in self._writers.pop(writer.run_id, ()) if other is not writer)
+        if others:
+            self._writers[writer.run_id] = others
 
     async def read(self, run_id: str, *, after: int = 0, limit: int | None = None) -> list[Envelope]:
         records: list[Envelope] = []
@@ -277,7 +293,7 @@ class StoreJournal:
 
     def has_writer(self, run_id: str) -> bool:
         """Whether this process has the run open for writing, opens it, or has records of it in flight."""
-        return run_id in self._opening or any(name == run_id for name, _ in self._writers)
+        return run_id in self._opening or run_id in self._writers
 
     async def integrity_problems(self) -> list[str]:
         """What the store itself finds wrong below the level of records; takes as long as it is large."""

@@ -58,3 +58,11 @@ class ContentGone(JournalError):
     def __init__(self, message: str, *, reason: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+def another(error: JournalError) -> JournalError:
+    """`error` as a fresh exception, for each of those who get it: so they do not share one traceback."""
+    kind = JournalConflict if isinstance(error, JournalConflict) else JournalUnavailable
+    copy = kind(str(error))
+    copy.__cause__ = error
+    return copy

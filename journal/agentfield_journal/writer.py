@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from agentfield_journal import codec
 from agentfield_journal.codec import Seen
 from agentfield_journal.envelope import Cursor, Draft
-from agentfield_journal.errors import JournalConflict, JournalError, JournalUnavailable
+from agentfield_journal.errors import JournalConflict, JournalError, JournalUnavailable, another
 from agentfield_journal.stores.port import ROW_BYTES, Batch, Claim, Row
 
 
@@ -156,18 +156,10 @@ class StoreRunWriter:
         waiters, self._waiters = self._waiters, []
         for _, waiter in waiters:
             if not waiter.done():
-                waiter.set_exception(_another(error))
+                waiter.set_exception(another(error))
 
     def _require_usable(self) -> None:
         if self._failure is not None:
-            raise _another(self._failure) from self._failure
+            raise another(self._failure) from self._failure
         if self._released:
             raise JournalUnavailable(f"the writer of run {self._run_id} was released; open the run again")
-
-
-def _another(error: JournalError) -> JournalError:
-    """A fresh exception for each waiter, so that they do not share one traceback."""
-    kind = JournalConflict if isinstance(error, JournalConflict) else JournalUnavailable
-    copy = kind(str(error))
-    copy.__cause__ = error
-    return copy

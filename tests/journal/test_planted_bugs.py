@@ -5,7 +5,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -69,15 +69,15 @@ def try_a_failed_commit_again(patch: pytest.MonkeyPatch) -> None:
 
 
 def accept_a_stale_epoch(patch: pytest.MonkeyPatch) -> None:
-    claim = SqliteStore.claim
+    claim_all = SqliteStore.claim_all
 
-    def forgetful(self: SqliteStore, run_id: str) -> object:
-        before = self._open_runs.get(run_id)
-        found = claim(self, run_id)
-        self._open_runs[run_id] = before or self._open_runs[run_id]
+    def forgetful(self: SqliteStore, run_ids: Sequence[str]) -> object:
+        before = dict(self._open_runs)
+        found = claim_all(self, run_ids)
+        self._open_runs |= before
         return found
 
-    patch.setattr(SqliteStore, "claim", forgetful)
+    patch.setattr(SqliteStore, "claim_all", forgetful)
 
 
 def reuse_a_sequence(patch: pytest.MonkeyPatch) -> None:

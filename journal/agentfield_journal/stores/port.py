@@ -154,6 +154,19 @@ class PipelinedStore(Store, Protocol):
 
 
 @runtime_checkable
+class ClaimsTogether(Store, Protocol):
+    """A store that makes many claims durable at the cost of one."""
+
+    def claim_all(self, run_ids: Sequence[str], /) -> list[Claim]:
+        """As `claim` of each, in order, but all or none.
+
+        Raises:
+            JournalConflict: one of them cannot be had, so nothing was claimed.
+        """
+        ...
+
+
+@runtime_checkable
 class EpochStore(Store, Protocol):
     """A store that keeps the epoch of each run's newest writer apart from the records."""
 

@@ -111,20 +111,28 @@ class SqliteStore:
         return self.file.read_only
 
     def claim(self, run_id: str) -> Claim:
+        return self.claim_all([run_id])[0]
+
+    def claim_all(self, run_ids: Sequence[str], /) -> list[Claim]:
         with self.file.transaction() as db:
-            self._archives.require_here(db, run_id)
-            db.execute(
-                "INSERT INTO runs (run_id, epoch) VALUES (?, 1)"
-                " ON CONFLICT (run_id) DO UPDATE SET epoch = epoch + 1",
-                (run_id,),
-            )
-            found = db.execute("SELECT run, epoch FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-            run, epoch = cast(tuple[int, int], found)
-            last = cast(StoredRow | None, db.execute(_LAST, (run_id,)).fetchone())
+            claims = [self._claim(db, run_id) for run_id in run_ids]
+        for run_id, claim in zip(run_ids, claims, strict=True):
+            known = self._open_runs.get(run_id)
+            block = known.last_block if known else 0
+            self._open_runs[run_id] = _OpenRun(epoch=claim.epoch, next_seq=claim.seq + 1, last_block=block)
+        return claims
+
+    def _claim(self, db: Database, run_id: str) -> Claim:
+        self._archives.require_here(db, run_id)
+        db.execute(
+            "INSERT INTO runs (run_id, epoch) VALUES (?, 1)"
+            " ON CONFLICT (run_id) DO UPDATE SET epoch = epoch + 1",
+            (run_id,),
+        )
+        found = db.execute("SELECT run, epoch FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+        run, epoch = cast(tuple[int, int], found)
+        last = cast(StoredRow | None, db.execute(_LAST, (run_id,)).fetchone())
         seq, digest = (last[0], last[2]) if last else (0, genesis(run_id))
-        known = self._open_runs.get(run_id)
-        block = known.last_block if known else 0
-        self._open_runs[run_id] = _OpenRun(epoch=epoch, next_seq=seq + 1, last_block=block)
         return Claim(run=run, epoch=epoch, seq=seq, hash=digest)
 
     def commit(self, batches: list[Batch], /) -> list[Batch]:
