@@ -24,7 +24,7 @@ class Handover(asyncio.Future[None]):
 
     def __init__(self) -> None:
         super().__init__(loop=asyncio.get_running_loop())
-        self._waiter: tuple[Callable[["Handover"], object], Context] | None = None
+        self._waiter: tuple[Callable[[Handover], object], Context] | None = None
 
     def add_done_callback(
         self, fn: Callable[["Handover"], object], /, *, context: Context | None = None
