@@ -134,6 +134,7 @@ _NUMBERS = (
     b"",
 )
 _BYTES = bytes(range(256))
+_PRINTABLE = bytes(range(32, 127))
 
 
 def _leave_out(chance: random.Random, lines: list[bytes]) -> list[bytes]:
@@ -156,7 +157,7 @@ def _swap(chance: random.Random, lines: list[bytes]) -> list[bytes]:
 def _flip(chance: random.Random, lines: list[bytes]) -> list[bytes]:
     at = chance.randrange(len(lines))
     line = bytearray(lines[at] or b"x")
-    line[chance.randrange(len(line))] = chance.choice(_BYTES)
+    line[chance.randrange(len(line))] = chance.choice(chance.choice((_BYTES, _PRINTABLE)))
     return [*lines[:at], bytes(line), *lines[at + 1 :]]
 
 

@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -77,7 +78,7 @@ def until_it_answers(address: str, port: int) -> None:
 
 @pytest.mark.asyncio
 async def test_both_sides_meet_at_a_relay_and_nowhere_else(tmp_path: Path, turn_url: str) -> None:
-    settings = {
+    settings: dict[str, Any] = {
         "ice_urls": (turn_url,),
         "turn_secret": SecretStr(SECRET),
         "ice_relay_only": True,
