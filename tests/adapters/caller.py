@@ -25,9 +25,12 @@ class SilentCaller:
         self._peer.addTrack(self.microphone)
         self._channel = self._peer.createDataChannel("oai-events")
         self._channel.on("open", self._open.set)
-        self._channel.on("message", lambda text: self._events.put_nowait(json.loads(text)))
+        self._channel.on("message", self._hear)
         await self._peer.setLocalDescription(await self._peer.createOffer())
         return self._peer.localDescription.sdp
+
+    def _hear(self, text: str) -> None:
+        self._events.put_nowait(json.loads(text))
 
     async def accept(self, answer_sdp: str) -> None:
         await self._peer.setRemoteDescription(RTCSessionDescription(sdp=answer_sdp, type="answer"))

@@ -15,7 +15,7 @@ from agentfield_adapters.local.running import LocalProvider
 from agentfield_adapters.openai import call_guard, connection
 from agentfield_journal import open_journal
 from agentfield_rt.errors import CloseReason, Reason
-from agentfield_rt.frames import CallTampered, SpeechFrame, ToolResultFrame
+from agentfield_rt.frames import CallTampered, ResponseStarted, SpeechFrame, ToolResultFrame
 from agentfield_rt.ports import ToolSpec
 from agentfield_rt.voice.tools import ToolGate
 from tests.adapters import peer as wire
@@ -24,6 +24,7 @@ from tests.adapters.calls_peer import CallsPeer
 from tests.adapters.peer import Json, both
 from tests.adapters.test_sessions_in_the_plane import plane
 from tests.adapters.test_webrtc_adapter import REJOIN, REQUEST, Call, adapter_for
+from tests.controller.planting import always
 from tests.plane.serving import Served
 
 __all__ = ["af_provider", "af_provider_process"]  # also in an environment older than the plugin
@@ -159,7 +160,7 @@ async def test_an_answer_somebody_else_asked_for_is_none_of_our_utterances(call:
     await call.adapter.send(SpeechFrame("f", "u1", text="hello"))
     ours = (await call.socket.take("response.create"))["response"]["metadata"]
     await call.socket.give(wire.created("theirs"), wire.done("theirs"), wire.created("ours", ours))
-    started = [event for event in await call.next(3) if hasattr(event, "utterance_id")]
+    started = [event for event in await call.next(3) if isinstance(event, ResponseStarted)]
     assert [event.utterance_id for event in started] == [None, "u1"]
 
 
@@ -290,7 +291,7 @@ async def test_they_notice_a_guard_that_puts_back_for_ever(
 async def test_they_notice_an_executor_that_runs_what_a_page_asks_for(
     af_provider: LocalProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ToolGate, "target", lambda self, name: "shop.look_up")
+    monkeypatch.setattr(ToolGate, "target", always("shop.look_up"))
     with pytest.raises(AssertionError):
         await test_a_tool_that_a_page_asks_for_is_not_run_unless_it_is_on_the_list(
             af_provider, tmp_path, monkeypatch

@@ -20,6 +20,7 @@ from agentfield_rt import Agent, IllegalCommand, ProviderError, RealtimeSession,
 from agentfield_rt.plane import providers
 from agentfield_rt.registry import adapter_factory
 from agentfield_rt.webhooks import WebhookSecret
+from tests.controller.planting import always
 from tests.plane.serving import Served, served
 
 __all__ = ["af_provider", "af_provider_process"]  # also in an environment older than the plugin
@@ -402,7 +403,7 @@ def test_a_provider_without_a_secret_tells_nothing_here(
 def test_these_tests_notice_a_server_that_answers_unsigned_calls(
     af_provider: LocalProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(WebhookSecret, "verified", lambda *_, **__: "wh_1")
+    monkeypatch.setattr(WebhookSecret, "verified", always("wh_1"))
     with pytest.raises(AssertionError):
         test_a_webhook_is_believed_by_its_signature_alone_and_starts_nothing_otherwise(
             af_provider, tmp_path, monkeypatch

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -15,6 +16,8 @@ from agentfield_adapters.local.access import is_welcome
 from agentfield_adapters.local.call.calls import Call, Calls
 from agentfield_adapters.local.chat.kit import Kit
 from agentfield_adapters.local.chat.routes import ChatRoutes
+from agentfield_adapters.local.conversation.conversation import Conversation
+from agentfield_adapters.local.faults.acts import EXPIRED_CODE, EXPIRED_REASON
 from agentfield_adapters.local.faults.admission import struck_request, struck_upgrade
 from agentfield_adapters.local.faults.fault import Where
 from agentfield_adapters.local.faults.line import Line
@@ -24,7 +27,10 @@ from agentfield_adapters.local.instrument.admin import Admin
 from agentfield_adapters.local.instrument.desk import Desk
 from agentfield_adapters.local.instrument.log import Log
 from agentfield_adapters.local.instrument.setups import Setup, Setups
+from agentfield_adapters.local.phone.exchange import Exchange
+from agentfield_adapters.local.phone.routes import PhoneAdmin, PhoneRoutes
 from agentfield_adapters.local.problems import problem, refused, unauthorised, unknown_call
+from agentfield_adapters.local.protocol.server_events import ErrorDetail, ServerError
 from agentfield_adapters.local.protocol.session import MODEL_DEFAULT
 from agentfield_adapters.local.protocol.validation import Refusal
 from agentfield_adapters.local.provider import Provider, socket_playback, times_real_time
@@ -55,6 +61,7 @@ class Routes:
         self._provider = provider
         self._setups = setups
         self._calls = Calls(provider)
+        self._exchange = Exchange(provider, self._calls)
         self._api_key = api_key
         self._log = log if log is not None or admin_token is None else Log()
         self._desk = Desk(setups, self._log)
@@ -66,7 +73,7 @@ class Routes:
         routes.append(Mount("/with/{setup:str}", routes=self._spoken()))
         if self._admin_token is not None and self._log is not None:
             admin = Admin(self._admin_token, self._setups, self._log, on_faults=self._desk.rearm)
-            routes += admin.routes()
+            routes += admin.routes(*PhoneAdmin(self._exchange, self._setups).routes())
         return Starlette(routes=routes, lifespan=self._lifespan)
 
     def _spoken(self) -> Sequence[BaseRoute]:
@@ -77,6 +84,7 @@ class Routes:
             WebSocketRoute("/v1/realtime", self.realtime),
             Route("/v1/realtime/calls", self.begin_call, methods=["POST"]),
             Route("/v1/realtime/calls/{call_id}/hangup", self.hang_up, methods=["POST"]),
+            *PhoneRoutes(self._exchange, self._setups, self._desk, api_key=self._api_key).routes(),
         ]
 
     def _kit(self, setup: Setup) -> Kit:
@@ -191,9 +199,29 @@ class Routes:
                 await conversation.open()
                 conversation.stream.join(client)
                 conversation.greet(client)
-                await client.converse(conversation)
+                with _expiring(conversation, client, setup.scenario.lifetime_s):
+                    await client.converse(conversation)
             finally:
                 await conversation.close()
 
     def _client(self, websocket: WebSocket, line: Line) -> WebSocketClient:
         return WebSocketClient(websocket, line, on_faults=lambda texts: self._desk.ask(line, texts))
+
+
+@contextlib.contextmanager
+def _expiring(conversation: Conversation, client: WebSocketClient, lifetime_s: int) -> Generator[None]:
+    """End the session when it has lived as long as a session may."""
+
+    def expire() -> None:
+        conversation.stream.emit(
+            ServerError(
+                ErrorDetail(type="invalid_request_error", code="session_expired", message=EXPIRED_REASON)
+            )
+        )
+        client.end(EXPIRED_CODE, EXPIRED_REASON)
+
+    timer = asyncio.get_running_loop().call_later(lifetime_s, expire)
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -40,11 +40,25 @@ class _Speech(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     text: str
 
 
+class _AskedInput(msgspec.Struct, frozen=True):
+    turn_detection: dict[str, Any] | None = None
+
+
+class _AskedAudio(msgspec.Struct, frozen=True):
+    input: _AskedInput = _AskedInput()
+
+
+class _AskedSession(msgspec.Struct, frozen=True):
+    """A session as it was asked for: what was left out is not filled in."""
+
+    audio: _AskedAudio = _AskedAudio()
+
+
 _rejects = msgspec.json.Decoder(_Reject)
 _refers = msgspec.json.Decoder(_Refer)
 _dialled = msgspec.json.Decoder(Dialled)
 _speeches = msgspec.json.Decoder(_Speech)
-_anything = msgspec.json.Decoder(dict[str, Any])
+_asked = msgspec.json.Decoder(_AskedSession)
 
 
 class PhoneRoutes:
@@ -203,10 +217,9 @@ def _told(phone: PhoneCall) -> dict[str, str | int | None]:
 
 def _check_detection(body: bytes) -> None:
     """When a turn ends on the telephone is the vendor's to decide."""
-    session: Any = _anything.decode(body)
-    detection = ((session.get("audio") or {}).get("input") or {}).get("turn_detection") or {}
+    detection = _asked.decode(body).audio.input.turn_detection
     for name in _NOT_FOR_SIP:
-        if name in detection:
+        if name in (detection or {}):
             raise Refusal(
                 "unknown_parameter", f"Unknown parameter: '{_DETECTION}.{name}'.", f"{_DETECTION}.{name}"
             )
