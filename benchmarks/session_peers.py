@@ -52,6 +52,9 @@ class Socket:
         def abort(self) -> None:
             pass
 
+        def get_write_buffer_size(self) -> int:
+            return 0
+
     def __init__(self) -> None:
         self.transport = self._Transport()
         self._received: asyncio.Queue[bytes] = asyncio.Queue()
