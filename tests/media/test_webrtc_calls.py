@@ -120,6 +120,13 @@ async def test_a_caller_who_hangs_up_ends_the_session(server: Served) -> None:
     assert await close_reason(server, session_id) == "caller_gone"
 
 
+async def test_a_caller_who_vanishes_is_missed(server: Served) -> None:
+    async with web_caller() as caller:
+        session_id = await call(server, caller)
+        caller.vanish()
+        assert await close_reason(server, session_id) == "caller_gone"
+
+
 async def test_a_session_that_ends_hangs_up_on_its_caller(server: Served) -> None:
     async with web_caller() as caller:
         session_id = await call(server, caller)

@@ -95,6 +95,12 @@ class WebCaller:
             self._sequence += 1
         self._ticks += 5 * FRAME_TICKS
 
+    def vanish(self) -> None:
+        """Be gone without a word, as when a battery is empty: nothing is sent, nothing is answered."""
+        connection: Any = self._audio.sender.transport.transport._connection
+        for protocol in connection._protocols:
+            protocol.transport.abort()
+
     async def hang_up(self) -> None:
         await self.connection.close()
         if self._listening is not None:
