@@ -11,6 +11,7 @@ from fastapi import WebSocket, WebSocketDisconnect
 from agentfield_rt.errors import CloseReason, IllegalCommand, ProviderError, RealtimeError
 from agentfield_rt.frames import FRAME_BYTES, SAMPLE_RATE_HZ
 from agentfield_rt.plane.control_plane import ControlPlane
+from agentfield_rt.plane.dialled import Tones
 from agentfield_rt.plane.guards import is_same_origin
 from agentfield_rt.voice.session import VoiceSession
 
@@ -86,7 +87,7 @@ async def _hang_up_with(session: VoiceSession, socket: WebSocket) -> None:
 
 
 async def _carry(socket: WebSocket, session: VoiceSession) -> None:
-    upsampler = Upsampler()
+    upsampler, tones = Upsampler(), Tones(session)
     while not session.is_over:
         message = await socket.receive()
         if message["type"] == "websocket.disconnect":
@@ -96,6 +97,7 @@ async def _carry(socket: WebSocket, session: VoiceSession) -> None:
             await socket.close(CALLERS_FAULT, f"a message is at most {MESSAGE_BYTES_MAX} bytes of audio")
             return
         for frame in upsampler.push(pcm):
+            tones.heard(frame)
             try:
                 await session.hear_audio(frame)
             except RealtimeError:

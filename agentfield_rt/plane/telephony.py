@@ -155,14 +155,14 @@ class Switchboard:
 
 def _metadata(line: Line, call: CallStarted) -> dict[str, Any]:
     """What the handler learns of a call, under `phone`."""
-    parameters = {name: value for name, value in call.parameters.items() if name != TICKET}
+    ours = ("from", "to", TICKET)
     return {
         "phone": {
             "vendor": line.vendor_name,
             "call_id": call.call_id,
-            "from": call.caller or parameters.pop("from", None),
-            "to": call.called or parameters.pop("to", None),
-            "parameters": parameters,
+            "from": call.caller or call.parameters.get("from"),
+            "to": call.called or call.parameters.get("to"),
+            "parameters": {name: value for name, value in call.parameters.items() if name not in ours},
         }
     }
 

@@ -57,12 +57,12 @@ class TelephonyCaller:
         await self._send(message)
 
     async def confirmed(self) -> None:
-        for message in self._stream.rest():
+        rest = self._stream.rest()
+        for message in rest:
             await self._send(message)
-        if self._marked_ms < self._played_ms:
+        if rest or self._marked_ms < self._played_ms:
             await self._mark()
-        until_ms = self._played_ms
-        while self._heard_ms < until_ms:
+        while self._marks:
             self._news.clear()
             await self._news.wait()
 

@@ -6,10 +6,10 @@ import logging
 
 from fastapi import WebSocket, WebSocketDisconnect
 
-from agentfield_journal import JournalError
 from agentfield_rt.core.records import CallerFault
 from agentfield_rt.errors import CloseReason, ProviderError, RealtimeError
 from agentfield_rt.frames import FRAME_MS
+from agentfield_rt.plane.dialled import dialled
 from agentfield_rt.plane.telephony_caller import TelephonyCaller
 from agentfield_rt.telephony import (
     BadMessage,
@@ -125,7 +125,7 @@ class PhoneCall:
             case MarkReached(name):
                 self._caller.reached(name)
             case CallDigit(digit):
-                self._dialled(digit)
+                dialled(self._session, digit)
             case CallStarted() | CallStopped():
                 pass
 
@@ -140,12 +140,6 @@ class PhoneCall:
             await self._session.hear_audio(pcm)
         except RealtimeError:
             log.info("a frame of session %s was not sent", self._session.session_id)
-
-    def _dialled(self, digit: str) -> None:
-        try:
-            self._session.digits.hear(digit)
-        except (RealtimeError, JournalError) as error:
-            log.info("a digit of session %s was lost: %s", self._session.session_id, type(error).__name__)
 
 
 async def _message(socket: WebSocket) -> str:

@@ -8,6 +8,7 @@ from agentfield_rt.caller_media import CallerEvents, CallerMediaFactory, IceSett
 from agentfield_rt.config import Settings
 from agentfield_rt.errors import CloseReason, RealtimeError
 from agentfield_rt.frames import FRAME_BYTES, FRAME_MS
+from agentfield_rt.plane.dialled import Tones, dialled
 from agentfield_rt.plane.ice import ice_settings
 from agentfield_rt.sdp import BadOffer, read_offer
 from agentfield_rt.voice.session import VoiceSession
@@ -42,6 +43,8 @@ class WebRtcCalls:
         if self._callers is None:
             self._callers = webrtc_media()
         call = _Call(session, self._callers, ice_settings(self._settings, user=_OUR_SIDE))
+        if not any(codec.name == "telephone-event" for codec in offer.codecs):
+            call.listen_for_tones()
         try:
             answer = await call.media.answer(offer)
             await session.connect(caller=call.media)
@@ -65,7 +68,12 @@ class _Call:
         self._session = session
         self._heard: asyncio.Queue[bytes | None] = asyncio.Queue(WAITING_MS_MAX // FRAME_MS)
         self._rest = b""
+        self._tones: Tones | None = None
         self.media = callers(CallerEvents(heard=self._hear, digit=self._press, gone=self._end), ice)
+
+    def listen_for_tones(self) -> None:
+        """The caller has no other way to send digits."""
+        self._tones = Tones(self._session)
 
     async def carry(self) -> None:
         """Carry audio until the caller is gone or the session is over; then hang up on the other."""
@@ -95,6 +103,8 @@ class _Call:
 
     def _hear(self, pcm: bytes) -> None:
         """Take any number of samples; the session gets them in frames."""
+        if self._tones is not None:
+            self._tones.heard(pcm)
         data = self._rest + pcm
         whole = len(data) // FRAME_BYTES * FRAME_BYTES
         self._rest = data[whole:]
@@ -107,12 +117,7 @@ class _Call:
         self._heard.put_nowait(frame)
 
     def _press(self, digit: str) -> None:
-        try:
-            self._session.digits.hear(digit)
-        except (RealtimeError, JournalError) as error:
-            log.info(
-                "a digit of session %s was not taken: %s", self._session.session_id, type(error).__name__
-            )
+        dialled(self._session, digit)
 
     def _end(self) -> None:
         self._put(None)

@@ -11,6 +11,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
 from agentfield_rt.frames import AudioFrame
+from tests.media.tones import tone
 from tests.plane.serving import OFFER, Served
 
 PIECE_20_MS = bytes(640)
@@ -58,6 +59,20 @@ def test_audio_goes_up_resampled_in_whole_frames_and_the_answer_comes_down(serve
     adapter = server.adapters[-1]
     sizes = {len(frame.pcm) for frame in adapter.sent if isinstance(frame, AudioFrame)}
     assert sizes == {960}
+
+
+def test_digits_that_are_dialled_as_tones_are_heard_once_each(server: Served) -> None:
+    session_id = server.start()
+    with media(server, session_id) as socket:
+        ready(socket)
+        for digit in "42#":
+            socket.send(tone(digit, duration_ms=80, rate_hz=16_000).tobytes())
+            socket.send(bytes(2 * 16_000 // 10))
+        with server.events(session_id) as events:
+            for _ in "42#":
+                assert events.kinds(until="caller_digit_received")[-1][1] == "caller_digit_received"
+    with server.events(session_id) as events:
+        assert [kind for _, kind in events.kinds()].count("caller_digit_received") == len("42#")
 
 
 def test_closing_the_socket_ends_the_session(server: Served) -> None:
