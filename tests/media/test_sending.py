@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,14 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender
 
 from agentfield_adapters.media.webrtc.pacing import Pacer
-from agentfield_adapters.media.webrtc.sending import NAMES, PCM_RATE_HZ, OpusStream, send_from
+from agentfield_adapters.media.webrtc.sending import (
+    CALM_LOOKS,
+    LOSS_LOOK_FRAMES,
+    NAMES,
+    PCM_RATE_HZ,
+    OpusStream,
+    send_from,
+)
 
 WAIT_S = 20
 TONE_HZ = 440
@@ -125,11 +133,16 @@ class Sender:
     def __init__(self, transport: Wire) -> None:
         self.transport = transport
         self._ssrc = 0x1234_5678
+        self.lost_percent = 0
         for name in NAMES:
             vars(self).setdefault(name, 0)
         real: Any = RTCRtpSender("audio", _Idle())  # type: ignore[arg-type]
         for name in ("_RTCRtpSender__rtp_header_extensions_map", "_RTCRtpSender__mid"):
             vars(self)[name] = vars(real)[name]
+
+    async def getStats(self) -> dict[str, Any]:
+        report = SimpleNamespace(type="remote-inbound-rtp", fractionLost=round(self.lost_percent * 2.56))
+        return {"transport": SimpleNamespace(type="transport"), "report": report}
 
 
 class _Idle:
@@ -188,6 +201,31 @@ async def test_numbers_and_times_wrap() -> None:
 
     assert [read(packet)[2] for packet in wire.sent] == [0xFFFF, 0]
     assert read(wire.sent[1])[3] == 960 - 101
+
+
+def is_low_delay(packet: bytes) -> bool:
+    """RFC 6716, section 3.1: the configurations from 16 on are CELT, which carries no copies."""
+    return packet[20] >> 3 >= 16 if packet[0] & 0x10 else packet[12] >> 3 >= 16
+
+
+@pytest.mark.asyncio
+async def test_packets_carry_copies_while_the_other_side_reports_loss_and_a_minute_longer() -> None:
+    wire = Wire()
+    sending, sender = stream(wire)
+
+    async def looks(count: int, lost_percent: int) -> bool:
+        """Whether, after so many looks at such a loss, packets can carry no copies."""
+        sender.lost_percent = lost_percent
+        for _ in range(count * LOSS_LOOK_FRAMES):
+            await sending.send_next(0)
+        return is_low_delay(wire.sent[-1])
+
+    assert await looks(2, 0)
+    assert not await looks(1, 5)
+    assert not await looks(CALM_LOOKS - 1, 0)
+    assert not await looks(1, 1)
+    assert not await looks(CALM_LOOKS - 1, 0)
+    assert await looks(1, 0)
 
 
 def test_another_aiortc_is_refused_before_a_call_is_made() -> None:

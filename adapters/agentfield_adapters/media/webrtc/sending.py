@@ -22,6 +22,12 @@ from agentfield_adapters.media.webrtc.pacing import Pacer
 RTP_RATE_HZ = 48_000  # whatever rate Opus is made from (RFC 7587, section 4.1)
 PCM_RATE_HZ = 24_000
 FRAME_TICKS = RTP_RATE_HZ // 50
+LOSS_LOOK_FRAMES = 250
+"""How often it is asked whether packets get lost: as often as browsers report it."""
+
+CALM_LOOKS = 12
+"""After a minute without loss packets carry no copies any more."""
+
 _HEADER = struct.Struct("!BBHLL")
 _MARKER = 0x80
 _NTP_OF_UNIX_S = 2_208_988_800
@@ -86,6 +92,8 @@ class OpusStream:
         self._sequence = secrets.randbits(15)
         self._ticks = secrets.randbits(32)
         self._is_first = True
+        self._frames_to_look = LOSS_LOOK_FRAMES
+        self._calm_looks = 0
         pattern = RtpPacket(payload_type=payload_type, ssrc=sender._ssrc)
         pattern.extensions.mid = getattr(sender, MID)
         header = pattern.serialize(getattr(sender, EXTENSIONS))
@@ -94,6 +102,10 @@ class OpusStream:
 
     async def send_next(self, skipped_frames: int) -> None:
         """Encode and send 20 ms; after a stall its RTP time is later by as much, so that no delay stays."""
+        self._frames_to_look -= 1
+        if not self._frames_to_look:
+            self._frames_to_look = LOSS_LOOK_FRAMES
+            await self._mind_loss()
         payload = self._encoder.encoded(self._source.next_frame())
         begins = self._is_first or skipped_frames > 0
         self._is_first = False
@@ -112,6 +124,18 @@ class OpusStream:
         self._report(len(payload))
         self._sequence = (self._sequence + 1) & 0xFFFF
         self._ticks = (self._ticks + FRAME_TICKS) & 0xFFFFFFFF
+
+    async def _mind_loss(self) -> None:
+        """Have packets carry copies while the other side reports that some get lost (RFC 3550, 6.4.1)."""
+        stats: dict[str, Any] = await self._sender.getStats()
+        lost = [one.fractionLost for one in stats.values() if one.type == "remote-inbound-rtp"]
+        if percent := max(lost, default=0) * 100 // 256:
+            self._calm_looks = 0
+            self._encoder.expect_loss(percent)
+        else:
+            self._calm_looks += 1
+            if self._calm_looks == CALM_LOOKS:
+                self._encoder.expect_loss(0)
 
     def _report(self, payload_bytes: int) -> None:
         """Keep what aiortc's next sender report says: when this packet left, and how much has by now."""
