@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from itertools import pairwise
 
 import pytest
@@ -109,12 +110,14 @@ async def test_a_call_that_fails_is_asked_no_more_and_the_others_do_not_notice()
     await time_passes(2.0)
 
     assert len(broken.asked_at) == 10
-    assert [member.gaps_ms for member in others] == [{20}] * PHASES
+    for member in others:
+        assert len(member.asked_at) == pytest.approx(100, abs=1)
+        assert member.gaps_ms == {20}
 
 
 @given(st.lists(st.floats(0.0, 1.0), max_size=10))
 def test_after_a_stall_time_is_made_up_for_or_reported_as_skipped(stalls_s: list[float]) -> None:
-    """What is asked for and what is skipped together are as long as the time that passed."""
+    """What is asked for and what is skipped are together as long as what passed; nobody is rushed."""
 
     @in_virtual_time
     async def stalled() -> None:
@@ -126,7 +129,7 @@ def test_after_a_stall_time_is_made_up_for_or_reported_as_skipped(stalls_s: list
         await time_passes(1.0)
         frames = len(member.asked_at) + sum(member.skipped)
         assert abs(frames - asyncio.get_running_loop().time() / FRAME_S) <= 2
-        for skipped in filter(None, member.skipped):
-            assert skipped * FRAME_S > STALL_S_MAX - FRAME_S
+        at_once = Counter(round(asked_at, 4) for asked_at in member.asked_at)
+        assert max(at_once.values()) <= STALL_S_MAX / FRAME_S + 1
 
     stalled()
