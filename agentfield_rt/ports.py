@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from agentfield_rt.errors import CloseReason
 from agentfield_rt.frames import InputFrame, ProviderEvent
+from agentfield_rt.items import History
 from agentfield_rt.turn_detection import TurnDetection
 
 Clock = Callable[[], int]
@@ -67,22 +68,29 @@ class ConnectRequest:
     """Everything an adapter needs to open, or reopen, a session's connection.
 
     `offer_sdp` is the caller's SDP offer where media flows browser ↔ provider, already guarded;
-    `incoming_call_id` names a phone call that rings at the provider and is to be answered.
+    `incoming_call_id` names a phone call that rings at the provider and is to be answered. `history` is what
+    was said before, for a provider that does not know it any more; None: say nothing of what was.
     """
 
     session_id: str
     config: SessionConfig
     offer_sdp: str | None = None
     incoming_call_id: str | None = None
+    history: History | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
-    """A provider connection: never the same `connection_id` twice."""
+    """A provider connection: never the same `connection_id` twice.
+
+    `restored` counts the items of `ConnectRequest.history` that the provider knows now; None where it was not
+    told of any, because it still knows them all or cannot be told.
+    """
 
     session_id: str
     connection_id: str
     answer_sdp: str | None = None
+    restored: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +141,14 @@ class ProviderAdapter(Protocol):
         ...
 
     async def restart(self, request: ConnectRequest) -> Connection:
-        """Replace the connection by a new one for the same session; the old one is gone afterwards."""
+        """Replace the connection by a new one for the same session; the old one is gone afterwards.
+
+        Where the provider forgot what was said, it is told `request.history` before anything else is sent:
+        every item once, answering none of them; with `answer_owed` it is then asked for one answer. Of what
+        came over the old connection and was not received, no word, tool call or audio is handed out any more:
+        it did not happen. A `ToolResultFrame` may bring the output of a call in the history; a frame that the
+        history has already is taken without effect.
+        """
         ...
 
     async def close(self, reason: CloseReason) -> None:

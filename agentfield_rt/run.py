@@ -3,7 +3,7 @@
 One `Run` per run and process: it gives records their ids and links closers to their openers.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +75,7 @@ class Run:
         self._openers: dict[str, str] = {}
         self.intervened_once: dict[RepeatKey, None] = {}
         self._connected: set[str] = set()
+        self._followers: dict[str, Callable[[Record], None]] = {}
 
     @classmethod
     async def open(cls, journal: Journal, run_id: str, *, clock: Clock = system_clock) -> "Run":
@@ -126,6 +127,10 @@ class Run:
         """Whether a session of this id ever asked its provider for a connection."""
         return session_id in self._connected
 
+    def follow(self, session_id: str, follow: Callable[[Record], None]) -> None:
+        """Tell `follow` of each record of a session once it is taken. It must not raise, nor append."""
+        self._followers[session_id] = follow
+
     def append(self, records: Sequence[Record], context: Context) -> Cursor:
         """Queue `records` as one atomic batch; never blocks, never awaits.
 
@@ -145,6 +150,9 @@ class Run:
                 self._openers.pop(_op_id(record), None)
             elif type(record) is ConnectRequested and context.session_id is not None:
                 self._connected.add(context.session_id)
+        if (follow := self._followers.get(context.session_id or "")) is not None:
+            for record in records:
+                follow(record)
         return cursor
 
     async def durable(self, cursor: Cursor | None = None) -> None:

@@ -129,6 +129,7 @@ PHASES: dict[str, dict[str, str]] = {
     "realtime_restart_requested": _stays("open", "degraded"),
     "realtime_restart_started": _to("restarting", "open", "degraded"),
     "realtime_restart_completed": {"restarting": "open", "closing": "closing"},
+    "realtime_conversation_restored": _stays("open", "closing"),
     "realtime_restart_failed": {"restarting": "degraded", "closing": "closing"},
     "realtime_restart_unknown": {"restarting": "degraded", "closing": "closing"},
     "realtime_close_requested": _to("closing", *_CONNECTED),

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -10,19 +10,20 @@ from typing import Any, Self
 from agentfield_journal import JournalError
 from agentfield_rt.controller.backoff import Backoff
 from agentfield_rt.controller.calls import Call, Deadlines, observe
+from agentfield_rt.controller.connecting import Connecting
 from agentfield_rt.controller.incoming import Incoming
 from agentfield_rt.controller.operations import Operations
 from agentfield_rt.controller.outgoing import Outgoing
 from agentfield_rt.controller.tap import MediaTap
 from agentfield_rt.controller.window import Windows
 from agentfield_rt.core import commands
-from agentfield_rt.core.lifecycle import TERMINAL, OperationName, Phase
-from agentfield_rt.core.names import is_name
+from agentfield_rt.core.lifecycle import TERMINAL, Phase
 from agentfield_rt.core.records import Decision, Limits
 from agentfield_rt.core.records.realtime import DEFAULT_LIMITS
 from agentfield_rt.core.state import OpenOperation, State
 from agentfield_rt.errors import CloseReason, IllegalCommand, ProviderError, Reason, UnsupportedTransport
 from agentfield_rt.frames import InputFrame, ProviderEvent
+from agentfield_rt.items import History
 from agentfield_rt.ports import Connection, ConnectRequest, PhoneAdapter, ProviderAdapter, SessionConfig
 from agentfield_rt.run import Run
 
@@ -71,6 +72,13 @@ class RealtimeSessionController:
         self._operations = Operations(run, State(session_id=session_id), settings.deadlines)
         self._outgoing = Outgoing(adapter, self._operations, settings.windows)
         self._incoming = Incoming(adapter, self._operations, settings.windows)
+        self._connecting = Connecting(
+            adapter,
+            self._operations,
+            self._backoff,
+            release=self._outgoing.release,
+            reconcile=self.reconcile,
+        )
         self._closing: asyncio.Task[None] | None = None
         self._is_over = False
         self._was_hung_up = False
@@ -137,14 +145,7 @@ class RealtimeSessionController:
         if not self.state.operations_total and self.run.has_connected(session_id):
             raise IllegalCommand(f"run {self.run.run_id} has had a session {session_id}; its id is used once")
         request = self._connect_request(offer_sdp, incoming_call_id)
-        connection = await self._operations.operate(
-            commands.Connect(self._limits),
-            lambda _: self._checked(self._adapter.connect(request)),
-            lambda op_id, connection: commands.Connected(op_id, connection.connection_id),
-            deadline_s=self._operations.deadlines.connect_s,
-        )
-        self._backoff.connected(_now_s())
-        return connection
+        return await self._connecting.connect(request, self._limits)
 
     def send(self, frame: InputFrame) -> Coroutine[Any, Any, bool]:
         """Hand `frame` to the provider. True: it was sent. False: it waits for a restart to end.
@@ -205,47 +206,41 @@ class RealtimeSessionController:
             deadline_s=self._operations.deadlines.refer_s,
         )
 
-    async def restart(self, reason: Reason, *, offer_sdp: str | None = None) -> Connection:
+    async def restart(
+        self, reason: Reason, *, offer_sdp: str | None = None, history: Callable[[], History] | None = None
+    ) -> Connection:
         """Replace the provider connection. Frames sent meanwhile wait and follow in order afterwards.
+
+        Args:
+            history: Asked for what was said until the old connection is given up; the new one is told it.
 
         Raises:
             IllegalCommand: there is no connection to replace, or it is being replaced already.
             RestartBudgetSpent: it was replaced as often as `Limits.restarts_max` allows.
             ProviderError: no new connection; the session is degraded.
         """
-        request = self._connect_request(offer_sdp)
-        self._operations.cut_windows()
-        connection = await self._operations.operate(
-            commands.Restart(reason),
-            lambda call: self._replace(call, request),
-            lambda op_id, connection: commands.Connected(op_id, connection.connection_id),
-            deadline_s=self._operations.deadlines.connect_s,
-        )
-        self._backoff.connected(_now_s())
-        if (releasing := self._outgoing.release()) is not None:
-            await asyncio.shield(releasing)
-        return connection
+        return await self._connecting.restart(self._connect_request(offer_sdp), reason, history)
 
-    async def reconnect(self, reason: Reason, *, offer_sdp: str | None = None) -> Connection:
+    def proved(self) -> None:
+        """The caller heard an answer over this connection: once lost, it is replaced without delay."""
+        self._backoff.proved()
+
+    async def reconnect(
+        self, reason: Reason, *, offer_sdp: str | None = None, history: Callable[[], History] | None = None
+    ) -> Connection:
         """Restart with back-off until there is a connection, or nothing more may be tried.
 
         A restart whose outcome is unknown is given up: the next one replaces whatever it left.
+
+        Args:
+            history: As for `restart`; asked for at every try.
 
         Raises:
             RestartBudgetSpent: there is no connection, and there will be none.
             ProviderError: the provider refuses for good (`retryable` is false), or for too long.
             IllegalCommand: the session was closed meanwhile.
         """
-        give_up_at_s = _now_s() + self._backoff.give_up_s
-        while True:
-            await asyncio.sleep(self._backoff.delay_s(_now_s()))
-            try:
-                return await self.restart(reason, offer_sdp=offer_sdp)
-            except ProviderError as error:
-                self._abandon_restart()
-                is_final = error.not_done and not error.retryable
-                if is_final or _now_s() >= give_up_at_s:
-                    raise
+        return await self._connecting.reconnect(self._connect_request(offer_sdp), reason, history)
 
     async def close(self, reason: CloseReason = CloseReason.NORMAL) -> None:
         """Hang up. All callers wait for the same hang-up; afterwards the session is over.
@@ -310,31 +305,6 @@ class RealtimeSessionController:
             incoming_call_id=incoming_call_id,
         )
 
-    async def _replace(self, call: Call, request: ConnectRequest) -> Connection:
-        """What the old connection was busy with cannot succeed any more; do not wait for it."""
-        if not self.state.is_restarting:
-            raise ProviderError("the session is being closed", reason=Reason.SUPERSEDED)
-        self._operations.calls.supersede(but=call)
-        return await self._checked(self._adapter.restart(request))
-
-    async def _checked(self, connecting: Awaitable[Connection]) -> Connection:
-        """One of another session, one that we had before or one without a name is hung up and is none."""
-        connection = await connecting
-        is_ours = connection.session_id == self.state.session_id and is_name(connection.connection_id)
-        if is_ours and connection.connection_id not in self.state.connection_ids:
-            return connection
-        message = "the adapter gave a connection that is not this session's"
-        try:
-            await self._adapter.close(CloseReason.INTERNAL)
-        except ProviderError as refusal:  # there may be a connection that nobody holds
-            raise ProviderError(message, reason=Reason.PROTOCOL, not_done=False) from refusal
-        raise ProviderError(message, reason=Reason.PROTOCOL)
-
-    def _abandon_restart(self) -> None:
-        for op_id, operation in self.state.unknown.items():
-            if operation.name is OperationName.RESTART:
-                self.reconcile(op_id, Decision.ABANDONED)
-
     async def _close(self, reason: CloseReason) -> None:
         try:
             self._operations.pay()
@@ -390,7 +360,3 @@ class RealtimeSessionController:
         self._operations.calls.supersede()
         self._operations.owe(commands.EmergencyClosed(reason, told=self._was_hung_up))
         self._outgoing.clear()
-
-
-def _now_s() -> float:
-    return asyncio.get_running_loop().time()

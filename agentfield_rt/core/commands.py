@@ -95,11 +95,22 @@ class Reconcile(msgspec.Struct, frozen=True, gc=False):
     decision: Decision
 
 
+class Restored(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What a new connection was told of the conversation (`records.ConversationRestored`)."""
+
+    attempt: int
+    restored: int
+    left_out: int
+    answer_owed: bool
+    gap_ms: int
+
+
 class Connected(msgspec.Struct, frozen=True, gc=False):
-    """`connect` or `restart` succeeded."""
+    """`connect` or `restart` succeeded; a restart may have `restored` the conversation."""
 
     op_id: str
     connection_id: str
+    restored: Restored | None = None
 
 
 class Flowed(msgspec.Struct, frozen=True, gc=False):

@@ -109,6 +109,11 @@ def _restarted(state: State, record: records.RestartCompleted, changes: Changes)
     }
 
 
+def _restored(state: State, record: records.ConversationRestored, changes: Changes) -> None:
+    if record.connection_id != state.connection_id:
+        raise ReplayMismatch("a conversation is restored on a connection that is not the latest")
+
+
 def _sent(state: State, record: records.InputSent, changes: Changes) -> None:
     frames = 1 if record.window is None else record.window.frames
     if frames > state.open_operations[record.op_id].frames_max:
@@ -213,6 +218,7 @@ _EFFECTS: dict[type[Record], Callable[[State, Any, Changes], None]] = {
     records.Connected: _connected,
     records.RestartStarted: _restarting,
     records.RestartCompleted: _restarted,
+    records.ConversationRestored: _restored,
     records.InputSent: _sent,
     records.InputSendFailed: _sent_in_part,
     records.InputSendUnknown: _sent_in_part,

@@ -151,6 +151,7 @@ TRANSITIONS: dict[type[Record], dict[Phase, Phase]] = {
     records.RestartRequested: _stays(Phase.OPEN, Phase.DEGRADED),
     records.RestartStarted: _leads_to(Phase.RESTARTING, Phase.OPEN, Phase.DEGRADED),
     records.RestartCompleted: {Phase.RESTARTING: Phase.OPEN, Phase.CLOSING: Phase.CLOSING},
+    records.ConversationRestored: _stays(Phase.OPEN, Phase.CLOSING),
     records.RestartFailed: {Phase.RESTARTING: Phase.DEGRADED, Phase.CLOSING: Phase.CLOSING},
     records.RestartUnknown: {Phase.RESTARTING: Phase.DEGRADED, Phase.CLOSING: Phase.CLOSING},
     records.CloseRequested: _leads_to(Phase.CLOSING, *_CONNECTED),

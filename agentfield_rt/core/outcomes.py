@@ -57,8 +57,8 @@ def settle_done(state: State, command: Success) -> Records:
             decided = _settle_send(state, operation)
         case OperationName.CONNECT, commands.Connected(connection_id=connection_id):
             decided = (records.Connected(op_id=op_id, connection_id=connection_id),)
-        case OperationName.RESTART, commands.Connected(connection_id=connection_id):
-            decided = (records.RestartCompleted(op_id=op_id, connection_id=connection_id),)
+        case OperationName.RESTART, commands.Connected():
+            decided = _settle_restart(command)
         case OperationName.RECEIVE, commands.Received():
             decided = _settle_receive(state, command)
         case OperationName.SEND, commands.Flowed() if operation.media is Media.AUDIO:
@@ -72,6 +72,21 @@ def settle_done(state: State, command: Success) -> Records:
         case _:
             raise IllegalCommand(f"{type(command).__name__.lower()} is no outcome of {operation.name}")
     return decided
+
+
+def _settle_restart(command: commands.Connected) -> Records:
+    completed = records.RestartCompleted(op_id=command.op_id, connection_id=command.connection_id)
+    if (told := command.restored) is None:
+        return (completed,)
+    restored = records.ConversationRestored(
+        connection_id=command.connection_id,
+        attempt=told.attempt,
+        restored=told.restored,
+        gap_ms=told.gap_ms,
+        left_out=told.left_out,
+        answer_owed=told.answer_owed,
+    )
+    return (completed, restored)
 
 
 def _settle_window(state: State, operation: OpenOperation, command: commands.Flowed) -> Records:

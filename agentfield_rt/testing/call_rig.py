@@ -41,7 +41,7 @@ from agentfield_rt.testing.virtual_time import VirtualTimeLoop, time_passes
 from agentfield_rt.voice.link import SessionLink, Turn
 from agentfield_rt.voice.session import VoiceSession
 from agentfield_rt.voice.spec import SessionServices, SessionSpec
-from agentfield_rt.voice.utterances import Utterance
+from agentfield_rt.voice.utterance import Utterance
 
 SETTLED_TURNS = 100
 

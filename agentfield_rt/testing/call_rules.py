@@ -51,6 +51,8 @@ class CallStage(CallRig):
         self._closed: set[str] = set()
         self._turns: list[str] = []
         self._being_said: str | None = None
+        self._resumed: dict[str, list[str | None]] = {}
+        self._checked_parts: set[str] = set()
 
     def of_kind(self, *record_types: type[Record]) -> list[Any]:
         """Its records of these types; they can still be read when it is over."""
@@ -86,6 +88,10 @@ class CallStage(CallRig):
             case records.UtteranceStarted():
                 self.require(self._being_said is None, "two utterances are heard at once")
                 self._being_said = record.utterance_id
+            case records.UtteranceResumed():
+                self._resumed.setdefault(record.utterance_id, []).append(record.heard_ref)
+                if record.utterance_id == self._being_said:
+                    self._being_said = None
             case _ if isinstance(record, _ENDS_OF_SPEECH) and record.op_id == self._being_said:
                 self._being_said = None
             case _:
@@ -111,10 +117,28 @@ class CallStage(CallRig):
         repeated = self.adapter.effects.repeated()
         self.require(not [key for key in repeated if key[0] == "send"], f"sent twice: {repeated}")
         got = self.provider.got
-        said = _repeated(frame.utterance_id for frame in got if isinstance(frame, SpeechFrame))
-        self.require(not said, "an utterance was said twice")
+        self._check_parts([frame for frame in got if isinstance(frame, SpeechFrame)])
         answered = _repeated(frame.call_id for frame in got if isinstance(frame, ToolResultFrame))
         self.require(not answered, "a tool was answered twice")
+
+    def _check_parts(self, frames: list[SpeechFrame]) -> None:
+        """Every part of an utterance is asked for once, and begins where the caller stopped hearing it."""
+        self.require(not _repeated(frame.frame_id for frame in frames), "an utterance was said twice")
+        whole = {frame.utterance_id: frame.text for frame in frames[::-1]}
+        for frame in frames:
+            part = int(frame.frame_id.partition(".")[2] or 0)
+            if not part or frame.frame_id in self._checked_parts:
+                continue
+            heard_refs = self._resumed.get(frame.utterance_id, [])
+            self.require(part <= len(heard_refs), "an utterance was taken up again, and no record says so")
+            self._checked_parts.add(frame.frame_id)
+            ref, words = heard_refs[part - 1], whole[frame.utterance_id]
+            heard = "" if ref is None else self.run(self.content.get(ref)).decode()
+            if frame.text is not None and words is not None and not self.scene.rules:
+                again = f"{heard} {frame.text}".split()
+                self.require(
+                    words.split()[-len(again) :] == again, "the caller heard something twice, or never"
+                )
 
     def _check_error(self, what: str, error: BaseException | None) -> None:
         expected = (RealtimeError, *self.may_raise, *((JournalError,) if self.journal_broke else ()))

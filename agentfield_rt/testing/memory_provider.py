@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from agentfield_rt.errors import CloseReason, ConnectionLost, ProviderError, Reason
 from agentfield_rt.frames import (
+    CallEnded,
     InputFrame,
     OutputAudio,
     OutputTranscript,
@@ -18,6 +19,7 @@ from agentfield_rt.frames import (
     TextFrame,
     ToolResultFrame,
 )
+from agentfield_rt.items import History
 from agentfield_rt.ports import Connection, ConnectRequest
 
 Answer = Callable[[InputFrame, str], Iterable[ProviderEvent]]
@@ -53,11 +55,14 @@ class MemoryProvider:
     Attributes:
         got: The frames it took, in order.
         connections_total: How many connections were opened; the last is `conn_N`.
+        histories: What new connections were told of the conversation. It is not answered by itself.
     """
 
     def __init__(self, script: Iterable[ProviderEvent] = (), *, answer: Answer = echo) -> None:
         self.got: list[InputFrame] = []
         self.connections_total = 0
+        self.histories: list[History] = []
+        self._known: frozenset[str] = frozenset()
         self._script = tuple(script)
         self._answer = answer
         self._events: deque[ProviderEvent] = deque()
@@ -85,7 +90,7 @@ class MemoryProvider:
     def drop(self, loss: ConnectionLost | None = None) -> None:
         """Lose the connection: what was said is still received, then calls raise until a restart."""
         for response_id in list(self._generating):
-            self.say(ResponseEnded(response_id, ResponseStatus.INCOMPLETE))
+            self.say(ResponseEnded(response_id, ResponseStatus.INCOMPLETE, Reason.CONNECTION_LOST))
         self._connected = False
         self._items.clear()
         self._loss = loss or ConnectionLost("the connection in memory was dropped")
@@ -99,10 +104,19 @@ class MemoryProvider:
         self.connections_total += 1
         self.say(*self._script)
         self._script = ()
-        return Connection(session_id=request.session_id, connection_id=f"conn_{self.connections_total}")
+        history, connection_id = request.history, f"conn_{self.connections_total}"
+        if history is None:
+            return Connection(session_id=request.session_id, connection_id=connection_id)
+        self.histories.append(history)
+        self._known = frozenset(item.item_id for item in history.items)
+        return Connection(
+            session_id=request.session_id, connection_id=connection_id, restored=len(history.items)
+        )
 
     async def send(self, frame: InputFrame) -> None:
         self._require_connection()
+        if frame.frame_id in self._known:
+            return
         self.got.append(frame)
         self.say(*self._answer(frame, f"resp_{len(self.got)}"))
 
@@ -128,7 +142,19 @@ class MemoryProvider:
         if self._loss is not None and not self._loss.retryable:
             self._require_connection()
         self.drop()
+        if request.history is not None:
+            self._forget()
         return await self.connect(request)
+
+    def _forget(self) -> None:
+        """What nobody received did not happen, but for the ends of what had begun."""
+        unheard = {event.response_id for event in self._events if isinstance(event, ResponseStarted)}
+        self._events = deque(
+            event
+            for event in self._events
+            if isinstance(event, CallEnded)
+            or (isinstance(event, ResponseEnded) and event.response_id not in unheard)
+        )
 
     async def close(self, reason: CloseReason) -> None:
         self.drop(ConnectionLost("closed", retryable=False))

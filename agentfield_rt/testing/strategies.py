@@ -272,7 +272,9 @@ def _outcome(state: State, operation: OpenOperation, numbers: _Step) -> commands
         return commands.Unknown(op_id, reason)
     match operation.name:
         case OperationName.CONNECT | OperationName.RESTART:
-            return commands.Connected(op_id, f"conn-{number}")
+            told = commands.Restored(attempt=1, restored=0, left_out=0, answer_owed=False, gap_ms=second)
+            is_told = operation.name is OperationName.RESTART and second % 2
+            return commands.Connected(op_id, f"conn-{number}", told if is_told else None)
         case OperationName.RECEIVE:
             return _received(state, op_id, (number, second % 4))
         case OperationName.SEND if operation.media is Media.AUDIO:

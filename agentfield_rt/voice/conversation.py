@@ -24,12 +24,14 @@ from agentfield_rt.frames import (
     SpeechStopped,
 )
 from agentfield_rt.ports import Clock
+from agentfield_rt.turn_detection import interrupts
 from agentfield_rt.voice.link import Turn, UtteranceState
 from agentfield_rt.voice.live import LiveFeed
 from agentfield_rt.voice.player import Player
 from agentfield_rt.voice.spec import SessionSpec
 from agentfield_rt.voice.turns import Turns
-from agentfield_rt.voice.utterances import Utterance, Utterances
+from agentfield_rt.voice.utterance import Utterance
+from agentfield_rt.voice.utterances import Utterances
 
 BYTES_PER_MS = SAMPLE_RATE_HZ * 2 // 1000
 
@@ -41,10 +43,17 @@ class Conversation:
     """Folds provider events into turns and utterances."""
 
     def __init__(
-        self, *, turns: Turns, utterances: Utterances, live: LiveFeed, clock: Clock, spec: SessionSpec
+        self,
+        turns: Turns,
+        utterances: Utterances,
+        *,
+        live: LiveFeed,
+        clock: Clock,
+        spec: SessionSpec,
     ) -> None:
         self._turns = turns
         self._utterances = utterances
+        self._answers = utterances.answers
         self._live = live
         self._clock = clock
         self._spec = spec
@@ -54,13 +63,14 @@ class Conversation:
         self._agent = "idle"
         self._cut_in = False
         self._unwanted: list[str] = []
+        self._was_heard = False
 
     def handle(self, event: ProviderEvent, player: Player | None = None) -> None:
         """Take one provider event; `player` is there when we carry the agent's audio."""
         match event:
             case OutputAudio(response_id, _, pcm):  # first, because most events are
-                if (utterance := self._of(response_id)) is not None:
-                    utterance.audio_bytes += len(pcm)
+                if (spoken := self._of(response_id) or self._answers.get(response_id)) is not None:
+                    spoken.audio_bytes += len(pcm)
                 if player is not None:
                     player.give(response_id, pcm)
             case SpeechStarted() | SpeechStopped():
@@ -78,10 +88,25 @@ class Conversation:
                 self._playback_started(response_id)
             case PlaybackStopped(response_id, cleared):
                 self._playback_stopped(response_id, cleared=cleared)
-            case ResponseEnded(response_id, status):
-                self._response_ended(response_id, status, player)
+            case ResponseEnded():
+                self._response_ended(event, player)
             case _:
                 pass
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nobody speaks, and no words of the user nor of the agent are still to come."""
+        is_silent = self._user == "listening" and self._agent == "idle"
+        return is_silent and self._spoken_until_ns is None and self._utterances.is_idle
+
+    def turn_ended(self) -> None:
+        """The user has finished a turn by hand; its words follow."""
+        self._spoken_until_ns = self._clock()
+
+    @property
+    def provider_plays(self) -> bool:
+        """Whether the provider plays what it says, on a call that outlives our connection to it."""
+        return self._spec.provider_plays
 
     def take_cut_in(self) -> bool:
         """Whether the user began to speak over the agent since this was last asked."""
@@ -93,8 +118,14 @@ class Conversation:
         unwanted, self._unwanted = self._unwanted, []
         return unwanted
 
-    def connection_lost(self) -> None:
-        """What the user was saying is lost with it; nobody will report its end."""
+    def take_heard(self) -> bool:
+        """Whether the caller began to hear anything since this was last asked."""
+        was_heard, self._was_heard = self._was_heard, False
+        return was_heard
+
+    def connection_lost(self, player: Player | None) -> None:
+        """What is being said breaks off; nobody will report the end of what the user was saying."""
+        self.break_off_answers(player, lost=True)
         self._partial.clear()
         self._spoken_until_ns = None
         self._user = "listening"
@@ -121,7 +152,9 @@ class Conversation:
         if speaking:
             current = self._utterances.current
             # Where the provider plays, it stops by itself and reports it.
-            self._cut_in = player is not None and current is not None
+            talks = current is not None or self._answers.heard_now is not None
+            self._cut_in = player is not None and talks and interrupts(self._spec.config.turn_detection)
+            self._utterances.drop_rest()
         else:
             self._spoken_until_ns = self._clock() - self._spec.silence_ms * 1_000_000
         self._utterances.hold(while_user_speaks=speaking)
@@ -148,7 +181,8 @@ class Conversation:
     def _response_started(self, response_id: str, utterance_id: str | None, player: Player | None) -> None:
         utterance = self._utterances.current
         if utterance_id is None:
-            return  # the model answers by itself
+            self._answers.begin(response_id)
+            return
         if utterance is not None and utterance_id == utterance.utterance_id:
             utterance.response_id = response_id
             return
@@ -159,6 +193,7 @@ class Conversation:
     def _saying(self, response_id: str, text: str) -> None:
         utterance = self._of(response_id)
         if utterance is None:
+            self._answers.add_text(response_id, text)
             return
         audio_ms = utterance.audio_bytes // BYTES_PER_MS
         if not audio_ms and utterance.started_at is not None:
@@ -169,6 +204,8 @@ class Conversation:
         )
 
     def _playback_started(self, response_id: str) -> None:
+        self._was_heard = True
+        self._answers.start(response_id)
         if (utterance := self._of(response_id)) is not None:
             self._utterances.started(utterance, response_id, now_s=asyncio.get_running_loop().time())
             self.set_agent("speaking")
@@ -176,6 +213,9 @@ class Conversation:
     def _playback_stopped(self, response_id: str, *, cleared: bool) -> None:
         utterance = self._of(response_id)
         if utterance is None:
+            self._answers.over(
+                response_id, heard_ms=self._answers.elapsed_ms(response_id) if cleared else None
+            )
             return
         if cleared:
             heard_ms = utterance.heard_ms  # known where we play; the provider's playback is timed
@@ -186,13 +226,18 @@ class Conversation:
             self._utterances.played(utterance)
         self.set_agent("idle")
 
-    def _response_ended(self, response_id: str, status: ResponseStatus, player: Player | None) -> None:
+    def _response_ended(self, event: ResponseEnded, player: Player | None) -> None:
         """Generation is over; what is still playing ends by `PlaybackStopped`."""
+        if event.reason is Reason.CONNECTION_LOST:
+            return  # the loss itself follows, and decides what becomes of it
+        response_id, status = event.response_id, event.status
         if response_id in self._unwanted:
             self._unwanted.remove(response_id)
         if player is not None:
             player.finish(response_id)
         utterance = self._of(response_id)
+        if status is ResponseStatus.COMPLETED:
+            self._finish_text(response_id, utterance)
         if utterance is None or utterance.state is UtteranceState.PLAYING:
             return
         if status is ResponseStatus.FAILED:
@@ -204,6 +249,20 @@ class Conversation:
         elif self._has_nothing_to_play(utterance, player):
             self._utterances.played(utterance)
             self.set_agent("idle")
+
+    def _finish_text(self, response_id: str, utterance: Utterance | None) -> None:
+        """All words are here. Where nobody reports a playback, they count as heard."""
+        if utterance is not None:
+            utterance.transcript.finish(audio_ms=utterance.audio_bytes // BYTES_PER_MS)
+            return
+        self._answers.finish(response_id)
+        if not self._spec.provider_plays and self._answers.is_silent(response_id):
+            self._answers.over(response_id)
+
+    def break_off_answers(self, player: Player | None, *, lost: bool) -> None:
+        """What the model says by itself ends here; `lost`: with its connection."""
+        elapsed_ms = self._answers.elapsed_ms
+        self._answers.break_off(elapsed_ms if player is None else player.heard_ms, lost=lost)
 
     def _has_nothing_to_play(self, utterance: Utterance, player: Player | None) -> bool:
         """Whether nobody will report a playback: the model said nothing, or there is nobody to play it to."""

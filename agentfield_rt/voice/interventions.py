@@ -33,7 +33,8 @@ from agentfield_rt.frames import InputFrame, TextFrame, ToolResultFrame
 from agentfield_rt.run import Context, Run
 from agentfield_rt.voice.live import LiveFeed
 from agentfield_rt.voice.turns import Turns
-from agentfield_rt.voice.utterances import Utterance, Utterances
+from agentfield_rt.voice.utterance import Utterance
+from agentfield_rt.voice.utterances import Utterances
 
 log = logging.getLogger(__name__)
 

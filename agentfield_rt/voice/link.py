@@ -9,6 +9,7 @@ from agentfield_rt.core.records import TurnSource
 from agentfield_rt.deliveries import Deliveries
 from agentfield_rt.errors import CloseReason, Reason
 from agentfield_rt.voice.digits import Digits
+from agentfield_rt.voice.meter import Meter
 from agentfield_rt.voice.phone import PhoneCall
 
 
@@ -110,6 +111,11 @@ class SessionLink(Protocol):
     @property
     def digits(self) -> Digits:
         """What the caller dials."""
+        ...
+
+    @property
+    def meter(self) -> Meter:
+        """What it costs."""
         ...
 
     @property

@@ -2,6 +2,7 @@
 
 from agentfield_journal import ContentStore
 from agentfield_journal.envelope import Retention
+from agentfield_rt.conversation import SpokenSoFar
 from agentfield_rt.core.lifecycle import FEATURE_CLOSERS
 from agentfield_rt.core.records import Record
 from agentfield_rt.run import Context, Run
@@ -14,6 +15,8 @@ class Recorder:
         self._run = run
         self._session_id = session_id
         self._content = content
+        self.spoken = SpokenSoFar()
+        run.follow(session_id, self.spoken.follow)
         self._owed: list[tuple[Record, Context]] = []
 
     def record(self, record: Record, turn_id: str | None = None) -> None:
@@ -35,4 +38,10 @@ class Recorder:
 
     def keep(self, text: str) -> str:
         """Put `text` into the content store and return its reference."""
-        return self._content.put(text.encode(), subject=self._session_id, retention=Retention.SESSION)
+        ref = self.keep_file(text.encode())
+        self.spoken.keep(ref, text)
+        return ref
+
+    def keep_file(self, data: bytes) -> str:
+        """Put what is no text into the content store and return its reference."""
+        return self._content.put(data, subject=self._session_id, retention=Retention.SESSION)

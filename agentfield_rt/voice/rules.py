@@ -33,7 +33,7 @@ from agentfield_rt.idle import Recent
 from agentfield_rt.run import Run
 from agentfield_rt.voice.interventions import Reach, Site
 from agentfield_rt.voice.spec import SessionSpec
-from agentfield_rt.voice.utterances import Utterance
+from agentfield_rt.voice.utterance import Utterance
 from agentfield_rt.voice.watching import Watch
 
 LIVE_MAX = 64

@@ -14,6 +14,7 @@ from typing import Any
 from agentfield_journal import JournalUnavailable
 from agentfield_rt.approvals import Approvals
 from agentfield_rt.controller import RealtimeSessionController
+from agentfield_rt.core import records
 from agentfield_rt.core.lifecycle import Phase
 from agentfield_rt.core.records import TurnSource
 from agentfield_rt.deliveries import Deliveries
@@ -23,33 +24,39 @@ from agentfield_rt.errors import (
     IllegalCommand,
     ProviderError,
     Reason,
-    RepairNeeded,
     SessionClosed,
 )
-from agentfield_rt.frames import AudioFrame, CallEnded, InputFrame, ProviderEvent, SpeechFrame, TextFrame
+from agentfield_rt.frames import AudioFrame, CallEnded, InputFrame, ProviderEvent, TextFrame, ToolResultFrame
+from agentfield_rt.items import History
 from agentfield_rt.ports import Connection
 from agentfield_rt.run import Run
+from agentfield_rt.voice.caller_faults import CallerFaults
 from agentfield_rt.voice.conversation import Conversation
 from agentfield_rt.voice.digits import Digits
 from agentfield_rt.voice.ending import Ending, closes_as
 from agentfield_rt.voice.handling import run_handler
+from agentfield_rt.voice.inputs import Inputs
 from agentfield_rt.voice.interventions import Reach
 from agentfield_rt.voice.link import ExecutionRequest, Handler, Turn
 from agentfield_rt.voice.live import LiveFeed
+from agentfield_rt.voice.meter import Meter
 from agentfield_rt.voice.phone import PhoneCall
 from agentfield_rt.voice.player import Caller, Player
+from agentfield_rt.voice.reconnecting import Reconnecting
 from agentfield_rt.voice.recorded import recording_for
 from agentfield_rt.voice.recorder import Recorder
+from agentfield_rt.voice.rollover import RollOver
 from agentfield_rt.voice.rules import SessionRules
 from agentfield_rt.voice.spec import SessionServices, SessionSpec
+from agentfield_rt.voice.stopping import Stopping
 from agentfield_rt.voice.tools import ToolCalls, ToolGate
 from agentfield_rt.voice.turns import Turns
-from agentfield_rt.voice.utterances import Utterance, Utterances
+from agentfield_rt.voice.utterance import Utterance
+from agentfield_rt.voice.utterances import Utterances
 
 log = logging.getLogger(__name__)
 
 EVENTS_PER_RECEIVE_MAX = 64
-SILENCE_MAX_S = 2.0
 
 
 class VoiceSession:
@@ -74,13 +81,16 @@ class VoiceSession:
         self.live = LiveFeed()
         self._run = run
         recorder = Recorder(run, spec.session_id, services.content)
-        self._record, self._keep = recorder.record, recorder.keep
+        self._record, self._keep, self._spoken = recorder.record, recorder.keep, recorder.spoken
         self._controller = controller
         self._services = services
         self._handler = handler
         self._turns = Turns(self._record, self._keep, answer_within_s=spec.answer_within_s)
-        self._utterances = Utterances(self._speak, self._cut, self._record, self._keep)
+        self._utterances = Utterances(
+            self._speak, self._cut, self._record, self._keep, outlives_connections=spec.provider_plays
+        )
         self.digits = Digits(self._record, self._keep)
+        self.caller_faults = CallerFaults(self._record)
         self.approvals = Approvals(run, services.content, session_id=spec.session_id, history=spec.history)
         self.deliveries = Deliveries(run, services.content, session_id=spec.session_id, history=spec.history)
         self._recording = recording_for(spec, services, controller, self._record)
@@ -103,7 +113,21 @@ class VoiceSession:
         self._tools = ToolCalls(gate, self.rules.answer_tool, self._run_tool, self._record, self._keep)
         self._player: Player | None = None
         self._conversation = Conversation(
-            turns=self._turns, utterances=self._utterances, live=self.live, clock=services.clock, spec=spec
+            self._turns,
+            self._utterances,
+            live=self.live,
+            clock=services.clock,
+            spec=spec,
+        )
+        turn_ended = self._conversation.turn_ended
+        self.inputs = Inputs(self._record, recorder.keep_file, self._send, spoken=turn_ended)
+        self.meter = Meter(self._record, spec.history)
+        self._rollover = RollOver(
+            self._conversation, controller, self.live, recover=self._recover, spawn=self._tasks.spawn
+        )
+        self._stopping = Stopping(controller, self._conversation, self._utterances)
+        self._reconnecting = Reconnecting(
+            controller, self._conversation, self._utterances, ending=self._ending, history=self._history
         )
 
     @property
@@ -154,6 +178,7 @@ class VoiceSession:
         """
         if self._controller.state.phase is not Phase.OPEN:
             raise SessionClosed(f"session {self.session_id} is {self.phase}; only an open one goes on")
+        await self._spoken.go_on(self.spec.history, self._services.content)
         await self.rules.go_on(self.spec.history, self._services.content)
         await self.approvals.recover()
         await self.deliveries.recover()
@@ -192,7 +217,7 @@ class VoiceSession:
     async def _begin(self, caller: Caller | None) -> None:
         caller, report = self._recording.begin(caller, self._conversation.handle)
         if caller is not None:
-            self._player = Player(caller, report, self._tasks.spawn)
+            self._player = self._stopping.player = Player(caller, report, self._tasks.spawn)
         self._tasks.spawn(self._listen(), "listen")
         self._tasks.spawn(self._utterances.run(), "utterances")
         if self._handler is not None:
@@ -223,10 +248,16 @@ class VoiceSession:
         turn_id = f"turn_{secrets.token_hex(8)}"
         turn = Turn(turn_id, await self.rules.typed(turn_id, text), source=TurnSource.TEXT)
         await self._send(TextFrame(turn.id, turn.text))
-        await self.interrupt()
         if self.is_over:
             raise SessionClosed(f"session {self.session_id} ended before the turn was taken")
-        self._turns.commit(turn, spoken_until_ns=None)
+        # The provider has it: a connection that is replaced from here on is told of it.
+        self._turns.record(turn, spoken_until_ns=None)
+        try:
+            await self.interrupt()
+        finally:
+            self._turns.hand_out(turn)
+        if self.is_over:
+            raise SessionClosed(f"session {self.session_id} ended before the turn was taken")
         await self._run.durable()
         return turn.id
 
@@ -259,17 +290,7 @@ class VoiceSession:
         return await self.call(target, arguments)
 
     async def interrupt(self) -> None:
-        self._utterances.skip_queued(Reason.SUPERSEDED)
-        utterance = self._utterances.current
-        if utterance is None:
-            return
-        await self._cut(utterance)
-        # The provider says when it has stopped; silence is not waited for without end.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SILENCE_MAX_S):
-                await utterance.wait()
-        if utterance.response_id is not None:
-            self._utterances.interrupted(utterance, self._conversation.heard_ms(utterance, None))
+        await self._stopping.interrupt()
 
     async def close(self, reason: CloseReason = CloseReason.NORMAL) -> None:
         """End the session; all callers wait for the same end. The record is sealed last.
@@ -312,36 +333,30 @@ class VoiceSession:
         cut_in = self._conversation.take_cut_in()
         if (utterance := self._utterances.current) is not None and (cut_in or utterance.unwanted):
             await self._cut(utterance)
+        if cut_in:
+            await self._stopping.cut_answer()
         if self._player is not None:
             self._player.go_on()
         for response_id in self._conversation.take_unwanted():
-            await self._stop(response_id, None if self._player is None else 0)
+            await self._stopping.stop(response_id, None if self._player is None else 0)
 
     def _deliver(self, event: ProviderEvent) -> None:
         self._conversation.handle(event, self._player)
         self._tools.handle(event)
         self.phone.handle(event)
+        self.meter.handle(event)
+        if self.spec.carries_audio:  # only a browser could replace its own call
+            self._rollover.handle(event)
 
     async def _recover(self, lost: ConnectionLost) -> None:
-        """Where media flows browser ↔ provider, only the browser could make a new connection."""
-        if lost.retryable and self.spec.carries_audio:
-            await self._reconnect(lost.reason)
-        else:
+        """Where media flows caller ↔ provider, the call itself may still go on: then it is joined again."""
+        if not lost.retryable or not await self._reconnecting.reconnect(lost.reason, self._player):
             await self.close(closes_as(lost))
 
-    async def _reconnect(self, reason: Reason) -> None:
-        """What was being said is lost; what the user says meanwhile waits behind the gate."""
-        if (utterance := self._utterances.current) is not None:
-            self._utterances.failed(utterance, Reason.CONNECTION_LOST)
-        self._conversation.connection_lost()
-        if self._player is not None:
-            await self._player.clear()
-        self._ending.abandon_unknown()
-        try:
-            await self._controller.reconnect(reason)
-        except (IllegalCommand, ProviderError):
-            await self.close(CloseReason.PROVIDER_FAILURE)
-        self._ending.abandon_unknown()
+    def _history(self) -> History:
+        return self._spoken.history(
+            pending=self._tools.pending, answers_turns=self.spec.config.create_response
+        )
 
     async def _end_conversation(self) -> None:
         """Each part ends, also when the journal takes nothing of another; the last error is raised."""
@@ -354,47 +369,29 @@ class VoiceSession:
 
     def _end_speech(self) -> None:
         utterance = self._utterances.current
+        self._conversation.break_off_answers(self._player, lost=False)
         self._utterances.end(self._conversation.heard_ms(utterance, self._player) if utterance else 0)
 
     def _require_all_closed(self) -> None:
         if self.approvals.state.pending or self.deliveries.ledger.open:
             raise JournalUnavailable(f"the journal took not all of the end of session {self.session_id}")
 
+    async def _cut(self, utterance: Utterance) -> None:
+        await self._stopping.cut(utterance)
+
     async def _speak(self, utterance: Utterance) -> None:
-        frame_id = f"say_{utterance.utterance_id.removeprefix('utt_')}"
-        frame = SpeechFrame(frame_id, utterance.utterance_id, utterance.text, utterance.instructions)
         self._conversation.set_agent("thinking")
-        await self._send(frame)
+        await self._send(utterance.frame)
 
     async def _send(self, frame: InputFrame) -> None:
         """What may have arrived is not sent again: saying it twice would be worse than not at all."""
         self._ending.abandon_unknown()  # of a frame that waited for a restart nobody else hears
+        if isinstance(frame, ToolResultFrame):
+            output_ref = self._keep(frame.output)
+            self._record(records.ToolCallAnswered(call_id=frame.call_id, output_ref=output_ref))
         try:
             await self._controller.send(frame)
-        except ProviderError as error:
-            if not error.not_done:
+        except (ProviderError, asyncio.CancelledError) as error:
+            if not (isinstance(error, ProviderError) and error.not_done):
                 self._ending.abandon_unknown()
             raise
-
-    async def _cut(self, utterance: Utterance) -> None:
-        """Stop an utterance; one whose answer has not begun is stopped when it does."""
-        utterance.unwanted = True
-        response_id = utterance.response_id
-        if response_id is None:
-            return
-        utterance.unwanted = False
-        heard_ms = None
-        if self._player is not None:
-            heard_ms = utterance.heard_ms = self._player.heard_ms(response_id)
-            self._player.refuse(response_id)
-            await self._player.clear()
-        await self._stop(response_id, heard_ms)
-        if heard_ms is not None:
-            self._utterances.interrupted(utterance, heard_ms)
-
-    async def _stop(self, response_id: str, heard_ms: int | None) -> None:
-        try:
-            await self._controller.interrupt(response_id, heard_ms=heard_ms)
-        except (IllegalCommand, RepairNeeded, ProviderError):
-            # It ended by itself in between, or the provider did not answer: we play nothing more of it.
-            log.info("a response of session %s could not be interrupted", self.session_id)

@@ -4,6 +4,7 @@ One that needs an approval runs when somebody has approved just this call, or it
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -12,11 +13,13 @@ import msgspec
 
 from agentfield_journal import JournalError
 from agentfield_rt.approvals import Approval, ApprovalRule, Approvals, ApprovalSubject
+from agentfield_rt.conversation import call_content
 from agentfield_rt.core import records
 from agentfield_rt.core.records import Record
 from agentfield_rt.errors import ExecutionFailed, RealtimeError, Reason
 from agentfield_rt.frames import ProviderEvent, ToolCalled, ToolResultFrame
 from agentfield_rt.idle import Recent
+from agentfield_rt.items import output_item_id
 from agentfield_rt.voice.tasks import is_cancelled
 
 log = logging.getLogger(__name__)
@@ -87,7 +90,7 @@ class ToolCalls:
         self._record = record
         self._keep = keep
         self._seen = Recent(SEEN_MAX)
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], str] = {}
         self._open: set[str] = set()
 
     def handle(self, event: ProviderEvent) -> None:
@@ -95,6 +98,9 @@ class ToolCalls:
         if not isinstance(event, ToolCalled) or event.call_id in self._seen:
             return
         self._seen.add(event.call_id)
+        with contextlib.suppress(JournalError):  # then its intent is not taken either, and says so
+            call_ref = self._keep(call_content(event.name, event.arguments))
+            self._record(records.ToolCallReceived(call_id=event.call_id, call_ref=call_ref))
         target, is_busy = self._gate.target(event.name), len(self._running) >= CALLS_AT_ONCE_MAX
         if target is None:
             work = self._deny(event)
@@ -103,8 +109,13 @@ class ToolCalls:
         else:
             work = self._run(event, target, is_busy=is_busy)
         task = asyncio.create_task(work, name=f"tool {event.call_id}")
-        self._running.add(task)
+        self._running[task] = event.call_id
         task.add_done_callback(self._ended)
+
+    @property
+    def pending(self) -> frozenset[str]:
+        """Calls whose output is still to come."""
+        return frozenset(self._running.values())
 
     async def close(self) -> None:
         """Nobody waits for the results any more."""
@@ -117,7 +128,7 @@ class ToolCalls:
             self._finish(call_id, Reason.CANCELLED)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+        self._running.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("%s broke off: %s", task.get_name(), type(error).__name__)
 
@@ -179,7 +190,7 @@ class ToolCalls:
 
     async def _answer_with(self, call: ToolCalled, text: str) -> None:
         try:
-            await self._answer(ToolResultFrame(f"tool_{call.call_id}", call.call_id, text))
+            await self._answer(ToolResultFrame(output_item_id(call.call_id), call.call_id, text))
         except RealtimeError as error:
             log.info("the model did not get the result of a tool: %s", type(error).__name__)
 

@@ -35,6 +35,7 @@ class Turns:
         self._record = record
         self._keep = keep
         self._answer_within_s = answer_within_s
+        self._recorded: list[Turn] = []
         self._waiting: list[Turn] = []
         self._current: Turn | None = None
         self._is_answered = False
@@ -60,7 +61,12 @@ class Turns:
         return self._ended
 
     def commit(self, turn: Turn, *, spoken_until_ns: int | None) -> None:
-        """The user has finished saying `turn`."""
+        """The user has finished saying `turn`: write it down, and hand it out."""
+        self.record(turn, spoken_until_ns=spoken_until_ns)
+        self.hand_out(turn)
+
+    def record(self, turn: Turn, *, spoken_until_ns: int | None) -> None:
+        """Write down what the user said; `hand_out` must follow, or the session end."""
         self._record(
             records.TurnStarted(
                 op_id=turn.id,
@@ -71,6 +77,13 @@ class Turns:
             ),
             turn.id,
         )
+        self._recorded.append(turn)
+
+    def hand_out(self, turn: Turn) -> None:
+        """Let the handler have a turn that was recorded, unless the session ended first."""
+        if turn not in self._recorded:
+            return
+        self._recorded.remove(turn)
         self._waiting.append(turn)
         self._wake.set()
         if len(self._waiting) > WAITING_MAX:
@@ -130,9 +143,10 @@ class Turns:
         if self._is_answered:
             self.complete()
         self.fail(Reason.CANCELLED)
-        while self._waiting:
-            turn = self._waiting.pop(0)
-            self._record(records.TurnFailed(op_id=turn.id, reason=Reason.CANCELLED), turn.id)
+        for unanswered in (self._waiting, self._recorded):
+            while unanswered:
+                turn = unanswered.pop(0)
+                self._record(records.TurnFailed(op_id=turn.id, reason=Reason.CANCELLED), turn.id)
 
     def _take_current(self) -> Turn | None:
         turn, self._current = self._current, None

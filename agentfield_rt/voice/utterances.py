@@ -6,48 +6,24 @@ Decides nothing about the provider: `send` hands an utterance over, the session 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 
 from agentfield_journal import JournalError
 from agentfield_rt.core import records
 from agentfield_rt.core.records import Record
-from agentfield_rt.errors import ProviderError, RealtimeError, Reason
+from agentfield_rt.errors import ConnectionLost, ProviderError, RealtimeError, Reason
 from agentfield_rt.idle import Signal
-from agentfield_rt.voice.heard import HeardText
+from agentfield_rt.voice.answers import OwnAnswers
 from agentfield_rt.voice.link import FINAL_STATES, UtteranceState
+from agentfield_rt.voice.tasks import is_cancelled
+from agentfield_rt.voice.utterance import Utterance
 
 QUEUED_MAX = 64
 BEGIN_MAX_S = 15.0
 PLAY_MAX_S = 300.0
+STOP_MAX_S = 1.0
 
-
-@dataclass(slots=True, eq=False)
-class Utterance:
-    """Something to be said. Satisfies `UtteranceTicket`."""
-
-    utterance_id: str
-    text: str | None
-    instructions: str | None
-    turn_id: str | None
-    state: UtteranceState = UtteranceState.PLANNED
-    response_id: str | None = None
-    reason: Reason | None = None
-    transcript: HeardText = field(default_factory=HeardText)
-    started_at: float | None = None
-    heard_ms: int | None = None
-    audio_bytes: int = 0
-    unwanted: bool = False
-    begun: asyncio.Event = field(default_factory=asyncio.Event)
-    final: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def heard(self) -> str:
-        if self.state is UtteranceState.INTERRUPTED:
-            return self.transcript.until(self.heard_ms or 0)
-        return self.transcript.whole
-
-    async def wait(self) -> None:
-        await self.final.wait()
+IN_VAIN_MAX = 3
+"""Connections in a row that may be lost under an utterance of which nothing was heard; then it fails."""
 
 
 class Utterances:
@@ -58,6 +34,10 @@ class Utterances:
         stop: Asks it to be silent, where an utterance took too long.
         record: Writes records for an utterance's turn.
         keep: Puts text into the content store and returns its reference.
+        outlives_connections: What was asked over a connection that is lost may be said all the same.
+
+    Attributes:
+        answers: What the model says by itself, beside the queue.
     """
 
     def __init__(
@@ -66,6 +46,8 @@ class Utterances:
         stop: Callable[[Utterance], Awaitable[None]],
         record: Callable[[Record, str | None], None],
         keep: Callable[[str], str],
+        *,
+        outlives_connections: bool = False,
     ) -> None:
         self._send = send
         self._stop = stop
@@ -75,6 +57,15 @@ class Utterances:
         self._current: Utterance | None = None
         self._wake = Signal()
         self._hold = False
+        self._is_paused = False
+        self._sending: asyncio.Future[None] | None = None
+        self._outlives_connections = outlives_connections
+        self.answers = OwnAnswers(record, keep)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is being said, and nothing waits to be."""
+        return self._current is None and not self._queue and not self.answers.is_open
 
     @property
     def current(self) -> Utterance | None:
@@ -104,25 +95,52 @@ class Utterances:
         self._hold = while_user_speaks
         self._wake.set()
 
+    def pause(self) -> None:
+        """There is no connection: begin nothing until `go_on`."""
+        self._is_paused = True
+
+    async def unsent(self) -> None:
+        """Return once nothing more is handed to the connection that is gone."""
+        if self._sending is not None and not self._sending.done():
+            await asyncio.wait([self._sending], timeout=STOP_MAX_S)
+
+    def go_on(self) -> None:
+        """There is a connection again."""
+        self._is_paused = False
+        self._wake.set()
+
     async def run(self) -> None:
         """Say one after the other until cancelled."""
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._queue and not self._hold:
+            while self._queue and not (self._hold or self._is_paused):
                 await self._say(self._queue.pop(0))
 
     async def _say(self, utterance: Utterance) -> None:
         self._current = utterance
         utterance.state = UtteranceState.SYNTHESISING
+        utterance.begun.clear()
+        utterance.part_over.clear()
+        part = utterance.part
         try:
-            await self._send(utterance)
+            self._sending = asyncio.ensure_future(self._send(utterance))
+            await self._sending
             async with asyncio.timeout(BEGIN_MAX_S):
                 await utterance.begun.wait()
             async with asyncio.timeout(PLAY_MAX_S):
-                await utterance.final.wait()
+                await utterance.part_over.wait()
+        except asyncio.CancelledError:
+            if utterance.part == part or is_cancelled():
+                raise
         except ProviderError as error:
-            self.failed(utterance, error.reason)
+            if utterance.part != part:
+                return  # the connection is gone, and somebody knew before us
+            is_lost = isinstance(error, ConnectionLost) or error.reason is Reason.SUPERSEDED
+            if is_lost and not self._outlives_connections:
+                self.take_up(0)
+            else:
+                self.failed(utterance, error.reason)
         except RealtimeError:  # the session is closing, or more waits for the connection than may
             self.failed(utterance, Reason.UNAVAILABLE)
         except TimeoutError:
@@ -153,13 +171,59 @@ class Utterances:
         self._finish(utterance, UtteranceState.INTERRUPTED)
         self.skip_queued(Reason.SUPERSEDED)
 
+    def take_up(self, heard_ms: int) -> None:
+        """The connection is lost, with the current one: what of it was not heard is said on the next.
+
+        The caller had begun to listen to it, and goes on listening; nothing is said to them twice. One that
+        somebody wanted to stop stops here.
+        """
+        utterance = self._current
+        if utterance is None:
+            return
+        if utterance.unwanted or utterance.heard_ms is not None:  # it is being cut
+            self.interrupted(utterance, heard_ms if utterance.heard_ms is None else utterance.heard_ms)
+            return
+        utterance.take_up(heard_ms)
+        if utterance.rest == "":
+            self.played(utterance)
+            return
+        if utterance.in_vain >= IN_VAIN_MAX:
+            self.failed(utterance, Reason.CONNECTION_LOST)
+            return
+        self._record(
+            records.UtteranceResumed(
+                utterance_id=utterance.utterance_id,
+                heard_ms=utterance.before_ms,
+                heard_ref=self._keep(utterance.before) if utterance.before else None,
+            ),
+            utterance.turn_id,
+        )
+        if self._sending is not None:
+            self._sending.cancel()  # it may not have reached the old connection, and must not reach the new
+        self._current = None
+        utterance.state = UtteranceState.PLANNED
+        self._queue.insert(0, utterance)
+        self._wake.set()
+        utterance.begun.set()
+        utterance.part_over.set()
+
+    def drop_rest(self) -> None:
+        """The user speaks, so nobody waits for the rest of what a lost connection broke off."""
+        if self._queue and self._queue[0].before:
+            self.interrupted(self._queue[0], 0)
+
     def failed(self, utterance: Utterance, reason: Reason) -> None:
         self._finish(utterance, UtteranceState.FAILED, reason)
 
     def skip_queued(self, reason: Reason) -> None:
         """Say nothing of what waits."""
         while self._queue:
-            self._finish(self._queue.pop(0), UtteranceState.SKIPPED, reason)
+            utterance = self._queue.pop(0)
+            if utterance.before:
+                utterance.heard_ms = 0
+                self._finish(utterance, UtteranceState.INTERRUPTED)
+            else:
+                self._finish(utterance, UtteranceState.SKIPPED, reason)
 
     def end(self, heard_ms: int) -> None:
         """The session is over: whatever is being said stops here."""
@@ -178,10 +242,13 @@ class Utterances:
         utterance.reason = reason
         if self._current is utterance:
             self._current = None
+        if utterance in self._queue:
+            self._queue.remove(utterance)
         try:
             self._record(self._closer(utterance), utterance.turn_id)
         finally:  # what the journal refuses is owed, and nobody waits for that
             utterance.begun.set()
+            utterance.part_over.set()
             utterance.final.set()
 
     def _closer(self, utterance: Utterance) -> Record:
@@ -191,7 +258,7 @@ class Utterances:
                 return records.UtterancePlayed(op_id=op_id, heard_ref=self._keep_heard(utterance))
             case UtteranceState.INTERRUPTED:
                 return records.UtteranceInterrupted(
-                    op_id=op_id, heard_ref=self._keep_heard(utterance), heard_ms=utterance.heard_ms
+                    op_id=op_id, heard_ref=self._keep_heard(utterance), heard_ms=utterance.heard_total_ms
                 )
             case UtteranceState.SKIPPED:
                 return records.UtteranceSkipped(op_id=op_id, reason=utterance.reason or Reason.CANCELLED)

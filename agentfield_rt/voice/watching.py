@@ -26,7 +26,7 @@ from agentfield_rt.errors import SessionClosed
 from agentfield_rt.run import Run
 from agentfield_rt.voice.interventions import Interventions, Reach, Site
 from agentfield_rt.voice.spec import SessionSpec
-from agentfield_rt.voice.utterances import Utterance
+from agentfield_rt.voice.utterance import Utterance
 
 KEY_BYTES = 32
 DIGEST_CHARS = 32

@@ -151,7 +151,7 @@ async def test_a_dropped_connection_ends_its_responses_after_everything_given() 
     adapter.drop(ConnectionLost("expired", reason=Reason.SESSION_EXPIRED))
     assert await adapter.receive(demand=10) == (
         ResponseStarted("r"),
-        ResponseEnded("r", ResponseStatus.INCOMPLETE),
+        ResponseEnded("r", ResponseStatus.INCOMPLETE, Reason.CONNECTION_LOST),
     )
     with pytest.raises(ConnectionLost) as raised:
         await adapter.receive(demand=1)

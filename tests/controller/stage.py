@@ -295,7 +295,7 @@ def performance(
     windows: Windows = EACH, limits: Limits = DEFAULT_LIMITS, backoff: Backoff | None = None
 ) -> Generator[Stage]:
     """A stage whose controller is connected; at the end everything is brought to rest and checked."""
-    stage = Stage(windows=windows, limits=limits, backoff=backoff or Backoff(jitter=lambda: 0.0))
+    stage = Stage(windows=windows, limits=limits, backoff=backoff or Backoff(jitter=lambda: 1.0))
     stage.connect()
     stage.settle()
     try:

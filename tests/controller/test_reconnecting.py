@@ -10,8 +10,16 @@ from agentfield_rt.frames import Media
 from tests.controller.stage import Stage, error_of, kinds, methods, performance
 
 
-def patient(jitter: float = 0.0) -> Backoff:
+def patient(jitter: float = 1.0) -> Backoff:
     return Backoff(jitter=lambda: jitter, give_up_s=600.0)
+
+
+def test_a_connection_that_was_of_use_is_replaced_at_once() -> None:
+    backoff = Backoff(jitter=lambda: 1.0)
+    assert [backoff.delay_s(0.0), backoff.delay_s(0.0)] == [0.0, 0.25]
+    backoff.connected(1.0)
+    backoff.proved()
+    assert backoff.delay_s(1.1) == 0.0
 
 
 def refuse_restarts(stage: Stage, times: int, verdict: str = "break") -> None:
@@ -21,18 +29,18 @@ def refuse_restarts(stage: Stage, times: int, verdict: str = "break") -> None:
 
 
 def test_delays_double_up_to_the_longest_and_the_first_try_is_at_once() -> None:
-    backoff = Backoff(first_s=0.25, most_s=5.0, jitter=lambda: 0.0)
+    backoff = Backoff(first_s=0.25, most_s=5.0, jitter=lambda: 1.0)
     assert [backoff.delay_s(0.0) for _ in range(8)] == [0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
 
 
-def test_jitter_shortens_a_delay_by_up_to_half() -> None:
+def test_jitter_draws_a_delay_from_nothing_to_all_of_it() -> None:
     draws = iter([0.0, 0.5, 1.0])
     backoff = Backoff(first_s=4.0, most_s=4.0, jitter=lambda: next(draws))
-    assert [backoff.delay_s(0.0) for _ in range(4)] == [0.0, 4.0, 3.0, 2.0]
+    assert [backoff.delay_s(0.0) for _ in range(4)] == [0.0, 0.0, 2.0, 4.0]
 
 
 def test_only_a_connection_that_held_for_a_while_is_replaced_at_once() -> None:
-    backoff = Backoff(first_s=1.0, stable_s=10.0, jitter=lambda: 0.0)
+    backoff = Backoff(first_s=1.0, stable_s=10.0, jitter=lambda: 1.0)
     backoff.delay_s(0.0)
     backoff.connected(1.0)
     assert backoff.delay_s(5.0) == 1.0
@@ -86,7 +94,7 @@ def test_a_refusal_for_good_is_not_tried_again() -> None:
 
 
 def test_it_is_not_tried_for_ever() -> None:
-    with performance(backoff=Backoff(jitter=lambda: 0.0, give_up_s=3.0)) as stage:
+    with performance(backoff=Backoff(jitter=lambda: 1.0, give_up_s=3.0)) as stage:
         refuse_restarts(stage, 10)
         reconnect = stage.reconnect()
         stage.pass_time(60.0)

@@ -69,6 +69,7 @@ HISTORIES: dict[str, list[Record]] = {
         _gated("g1"),
         _gated("g2"),
         records.RestartCompleted(op_id="o9", connection_id="c2"),
+        records.ConversationRestored(connection_id="c2", attempt=1, restored=3, gap_ms=40),
     ],
     "open, frames gated, audio flowing": [
         *OPEN,

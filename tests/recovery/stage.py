@@ -24,7 +24,7 @@ from agentfield_rt.testing.memory_provider import Answer, echo
 from tests.recovery.process import CONTEXT, RUN, SESSION, Process
 
 Story = Callable[[Process], Awaitable[None]]
-STEADY = BoundarySettings(backoff=lambda: Backoff(jitter=lambda: 0.0))
+STEADY = BoundarySettings(backoff=lambda: Backoff(jitter=lambda: 1.0))
 ONE_BY_ONE = BoundarySettings(windows=EACH)
 SMALL_WINDOWS = BoundarySettings(windows=Windows(frames_max=4, events_max=4))
 

@@ -14,7 +14,7 @@ from agentfield_rt.frames import InputFrame
 from agentfield_rt.idle import Recent
 from agentfield_rt.run import Context, Run
 from agentfield_rt.voice import handling as handling_module
-from agentfield_rt.voice import session as session_module
+from agentfield_rt.voice import stopping as stopping_module
 from agentfield_rt.voice.ending import Ending
 from agentfield_rt.voice.interventions import Interventions
 from agentfield_rt.voice.link import Turn, UtteranceState
@@ -24,7 +24,8 @@ from agentfield_rt.voice.session import VoiceSession
 from agentfield_rt.voice.tasks import SessionTasks
 from agentfield_rt.voice.tools import ToolCalls, ToolGate
 from agentfield_rt.voice.turns import Turns
-from agentfield_rt.voice.utterances import Utterance, Utterances
+from agentfield_rt.voice.utterance import Utterance
+from agentfield_rt.voice.utterances import Utterances
 from tests.voice.machine import BrokenJournalVoiceMachine, VoiceMachine
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -139,17 +140,25 @@ def two_at_once(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Utterances, "_say", say)
 
 
-@planted("what was being said when the connection broke is said again")
+@planted("what broke off with the connection is said again from its beginning")
 def said_again(patch: pytest.MonkeyPatch) -> None:
-    original = VoiceSession._reconnect
+    original = Utterance.take_up
 
-    async def reconnect(self: VoiceSession, reason: Reason) -> None:
-        lost = self._utterances.current
-        await original(self, reason)
-        if lost is not None and not self.is_over:
-            await self._speak(lost)
+    def take_up(self: Utterance, heard_ms: int) -> None:
+        original(self, heard_ms)
+        self.rest = None
 
-    patch.setattr(VoiceSession, "_reconnect", reconnect)
+    patch.setattr(Utterance, "take_up", take_up)
+
+
+@planted("what is on its way to a connection that is gone reaches the next one too")
+def sent_to_both(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Utterances, "unsent", no_wait)
+    patch.setattr(VoiceSession, "_speak", _speaks_on)
+
+
+async def _speaks_on(self: VoiceSession, utterance: Utterance) -> None:
+    await asyncio.shield(asyncio.ensure_future(self._send(utterance.frame)))
 
 
 @planted("a frame that may have arrived is sent again")
@@ -169,7 +178,7 @@ def doubtful_frame_sent_again(patch: pytest.MonkeyPatch) -> None:
 
 @planted("silence is waited for without end")
 def silence_without_end(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(session_module, "SILENCE_MAX_S", None)
+    patch.setattr(stopping_module, "SILENCE_MAX_S", None)
     patch.setattr(Utterances, "end", nothing)
 
 

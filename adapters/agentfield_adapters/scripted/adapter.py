@@ -81,6 +81,7 @@ class ScriptedAdapter:
         self._closed = False
         self._connections = 0
         self._responses = 0
+        self._known: frozenset[str] = frozenset()
         self._open_responses: set[str] = set()
         self._last_item: dict[str, str | None] = {}
 
@@ -139,7 +140,7 @@ class ScriptedAdapter:
         await self._perform("interrupt", asked, lambda: self._cut(asked))
 
     async def restart(self, request: ConnectRequest) -> Connection:
-        """Drop the connection and open another; events nobody received yet stay first in line."""
+        """Drop the connection and open another, which knows the history; see `ProviderAdapter.restart`."""
         return await self._perform("restart", request, lambda: self._reopen(request))
 
     async def close(self, reason: CloseReason) -> None:
@@ -199,16 +200,36 @@ class ScriptedAdapter:
         self._buffer.reopen()
         self.give(*self._script)
         self._script = ()
-        return Connection(session_id=request.session_id, connection_id=f"conn_{self._connections}")
+        connection_id = f"conn_{self._connections}"
+        history = request.history
+        if history is None:
+            return Connection(session_id=request.session_id, connection_id=connection_id)
+        self._known = frozenset(item.item_id for item in history.items)
+        if history.answer_owed:
+            self._answer_by_itself()
+        return Connection(
+            session_id=request.session_id, connection_id=connection_id, restored=len(history.items)
+        )
 
     def _reopen(self, request: ConnectRequest) -> Connection:
         if self._closed:
             self._require_connection()
         self._disconnect(ConnectionLost("the scripted connection was replaced"))
+        if request.history is not None:
+            self._buffer.forget()
         return self._open(request)
+
+    def _answer_by_itself(self) -> None:
+        """What the model says without being told to: to the same as an utterance, and nobody's."""
+        self._responses += 1
+        asked = SpeechFrame("owed", "owed", instructions="go on")
+        for event in self._answer(asked, f"resp_{self._responses}"):
+            self.give(ResponseStarted(event.response_id) if isinstance(event, ResponseStarted) else event)
 
     def _accept(self, frame: InputFrame) -> None:
         self._require_connection()
+        if frame.frame_id in self._known:
+            return
         self._responses += 1
         self.give(*self._answer(frame, f"resp_{self._responses}"))
 
@@ -232,7 +253,7 @@ class ScriptedAdapter:
     def _disconnect(self, loss: ConnectionLost) -> None:
         """Every response that was started ends, the last ones here."""
         for response_id in sorted(self._open_responses):
-            self.give(ResponseEnded(response_id, ResponseStatus.INCOMPLETE))
+            self.give(ResponseEnded(response_id, ResponseStatus.INCOMPLETE, Reason.CONNECTION_LOST))
         self._connected = False
         self._last_item.clear()
         self._buffer.end(loss)

@@ -137,6 +137,18 @@ class UtteranceInterrupted(Record, frozen=True, gc=False, kw_only=True, omit_def
     heard_ms: int | None = None
 
 
+class UtteranceResumed(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """The connection was lost while it was said. What the caller had not heard is said on the next one.
+
+    `heard_ref` is what was heard of it until then, `heard_ms` how long that took; 0 is nothing.
+    """
+
+    kind: ClassVar[str] = "utterance_resumed"
+    utterance_id: str
+    heard_ms: int
+    heard_ref: str | None = None
+
+
 class UtteranceFailed(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     kind: ClassVar[str] = "utterance_failed"
     op_id: str
@@ -149,6 +161,35 @@ class UtteranceSkipped(Record, frozen=True, gc=False, kw_only=True, omit_default
     kind: ClassVar[str] = "utterance_skipped"
     op_id: str
     reason: Reason
+
+
+class ResponseHeard(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """An answer that the model gave by itself is over; `heard_ref` is what the caller heard of it.
+
+    `lost`: it broke off with the connection, so that the caller waits for the rest of it.
+    """
+
+    kind: ClassVar[str] = "response_heard"
+    response_id: str
+    heard_ms: int
+    heard_ref: str | None = None
+    lost: bool = False
+
+
+class ToolCallReceived(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """The provider's model asks for a tool; `call_ref` is a JSON object of its `name` and its `arguments`."""
+
+    kind: ClassVar[str] = "tool_call_received"
+    call_id: str
+    call_ref: str
+
+
+class ToolCallAnswered(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """`output_ref` is what the model is told of the call, also where nothing ran; written before it is."""
+
+    kind: ClassVar[str] = "tool_call_answered"
+    call_id: str
+    output_ref: str
 
 
 class ToolIntentRecorded(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):

@@ -225,6 +225,23 @@ class RestartCompleted(Record, frozen=True, gc=False, kw_only=True, omit_default
     connection_id: str
 
 
+class ConversationRestored(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """A new connection was told what had been said before; in one batch with `RestartCompleted`.
+
+    `restored` items it was told, `left_out` were too old or too long, or were refused. `attempt` counts the
+    restarts that were tried for it, and `gap_ms` is how long that took. `answer_owed`: the answer to the last
+    of them had been lost, and the model was asked for it again.
+    """
+
+    kind: ClassVar[str] = "realtime_conversation_restored"
+    connection_id: str
+    attempt: int
+    restored: int
+    gap_ms: int
+    left_out: int = 0
+    answer_owed: bool = False
+
+
 class RestartFailed(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     kind: ClassVar[str] = "realtime_restart_failed"
     op_id: str
@@ -353,6 +370,7 @@ RealtimeRecord = (
     | RestartRequested
     | RestartStarted
     | RestartCompleted
+    | ConversationRestored
     | RestartFailed
     | RestartUnknown
     | CloseRequested

@@ -1,0 +1,69 @@
+"""What the user gives a session besides words and sound: pictures, and the end of a turn by hand."""
+
+import secrets
+from collections.abc import Awaitable, Callable
+
+from agentfield_rt.core import records
+from agentfield_rt.core.records import Record
+from agentfield_rt.errors import IllegalCommand
+from agentfield_rt.frames import IMAGE_BYTES_MAX, ImageDetail, ImageFrame, TurnEndFrame, image_type
+
+
+class Inputs:
+    """The user's other side of one session.
+
+    Args:
+        record: Writes a record of the session.
+        keep: Puts a file into the content store and returns its reference.
+        send: Hands a frame to the provider.
+        spoken: Is told that words of the user will come.
+    """
+
+    def __init__(
+        self,
+        record: Callable[[Record], None],
+        keep: Callable[[bytes], str],
+        send: Callable[[ImageFrame | TurnEndFrame], Awaitable[None]],
+        *,
+        spoken: Callable[[], None],
+    ) -> None:
+        self._record = record
+        self._keep = keep
+        self._send = send
+        self._spoken = spoken
+
+    async def show(self, data: bytes, *, detail: ImageDetail | None = None) -> str:
+        """Show a picture; it is part of the conversation and no turn. Its id, once the provider took it.
+
+        Args:
+            data: A PNG or JPEG file of at most `IMAGE_BYTES_MAX`.
+            detail: How closely the model looks; its own choice when None.
+
+        Raises:
+            IllegalCommand: it is no such file, or the session is not connected; nothing was sent.
+            ProviderError: the provider did not take it.
+        """
+        media_type = image_type(data)
+        if media_type is None or len(data) > IMAGE_BYTES_MAX:
+            raise IllegalCommand(f"a picture is a PNG or JPEG file of at most {IMAGE_BYTES_MAX} bytes")
+        frame = ImageFrame(f"img_{secrets.token_hex(8)}", data, media_type, detail)
+        self._record(
+            records.ImageReceived(
+                frame_id=frame.frame_id,
+                image_ref=self._keep(data),
+                media_type=media_type,
+                detail=detail,
+            )
+        )
+        await self._send(frame)
+        return frame.frame_id
+
+    async def end_turn(self) -> None:
+        """The user has finished speaking (push to talk). The turn comes when its words are known.
+
+        Raises:
+            IllegalCommand: the session is not connected.
+            ProviderError: the provider did not take it.
+        """
+        await self._send(TurnEndFrame(f"end_{secrets.token_hex(8)}"))
+        self._spoken()
