@@ -58,7 +58,7 @@ class Settings(BaseSettings):
             are refused. `local_webhook_secret` does so for a provider on this machine.
         phone_targets: Which session answers a phone call, by the number called; `*` answers all others.
         public_url: Where phone vendors reach this server, such as `https://voice.example.com`: their requests
-            are signed for addresses below it.
+            are signed for addresses below it. Under its name nothing is served but what checks signatures.
         twilio_auth_token: With what Twilio signs (`TWILIO_AUTH_TOKEN`); without it, its calls are refused.
         telnyx_public_key: By what Telnyx' signatures are checked (`TELNYX_PUBLIC_KEY`).
         ice_urls: STUN and TURN servers for calls over WebRTC, such as `stun:host:3478`, `turns:host:5349` or
@@ -117,6 +117,10 @@ class Settings(BaseSettings):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """`hosts`, the address listened on and the public one, as a Host header writes them."""
-        public = (urlsplit(self.public_url).hostname or "",) if self.public_url is not None else ()
-        return (*self.hosts, f"[{self.host}]" if ":" in self.host else self.host, *public)
+        """`hosts` and the address listened on, as a Host header writes them."""
+        return (*self.hosts, f"[{self.host}]" if ":" in self.host else self.host)
+
+    @property
+    def public_name(self) -> str | None:
+        """The name in `public_url`."""
+        return urlsplit(self.public_url).hostname if self.public_url is not None else None

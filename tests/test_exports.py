@@ -36,6 +36,8 @@ EXPORTS = {
     "agentfield_rt.agent": [
         "Agent",
         "ExecutionContext",
+        "GatherEnd",
+        "GatheredDigits",
         "InvalidInput",
         "RealtimeSession",
         "Reasoner",

@@ -3,10 +3,13 @@
 from agentfield_rt.agent.agent import Agent, ExecutionContext, SessionDefinition
 from agentfield_rt.agent.reasoner import InvalidInput, Reasoner
 from agentfield_rt.agent.session import RealtimeSession, UtteranceHandle
+from agentfield_rt.voice.digits import GatheredDigits, GatherEnd
 
 __all__ = [
     "Agent",
     "ExecutionContext",
+    "GatherEnd",
+    "GatheredDigits",
     "InvalidInput",
     "RealtimeSession",
     "Reasoner",

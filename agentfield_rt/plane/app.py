@@ -62,7 +62,7 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
             yield
 
     app = FastAPI(title="AgentField RT", version=__version__, lifespan=lifespan)
-    app.add_middleware(OwnNames, names=settings.names)
+    app.add_middleware(OwnNames, names=settings.names, public_name=settings.public_name)
     app.add_middleware(BodyLimit)
     app.add_middleware(SameOrigin)
     app.add_middleware(SecurityHeaders)

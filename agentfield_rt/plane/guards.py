@@ -12,6 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 BODY_BYTES_MAX = 256 * 1024
 _TOO_LARGE = f"the body is larger than {BODY_BYTES_MAX} bytes"
 
+PUBLIC_PATHS = ("/api/v1/telephony/", "/api/v1/webhooks/")
+"""Where whoever asks has to show who it is."""
+
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[\w.-]+)(:\d+)?", re.ASCII)
 _ANOTHER_NAME = (
     "this server does not answer under the name in the Host header; "
@@ -57,25 +60,30 @@ class OwnNames:
 
     Args:
         names: As a Host header writes them, without a port; `*.example.com` is every name below, `*` any.
+        public_name: Under this one, whoever is on the internet asks: it has `PUBLIC_PATHS` and no more.
     """
 
-    def __init__(self, app: ASGIApp, names: Iterable[str]) -> None:
+    def __init__(self, app: ASGIApp, names: Iterable[str], public_name: str | None = None) -> None:
         self._app = app
         self._names = frozenset(name.lower() for name in names)
+        self._public_name = public_name
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in ("http", "websocket") and not self._is_ours(Headers(scope=scope).get("host", "")):
+        if scope["type"] in ("http", "websocket") and not self._is_ours(scope):
             await JSONResponse({"error": _ANOTHER_NAME}, 400)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
-    def _is_ours(self, host: str) -> bool:
+    def _is_ours(self, scope: Scope) -> bool:
         if "*" in self._names:
             return True
-        written = _HOST.fullmatch(host.lower())
+        written = _HOST.fullmatch(Headers(scope=scope).get("host", "").lower())
         if written is None:
             return False
         name = written["name"]
+        if name == self._public_name and name not in self._names:
+            path: str = scope["path"]
+            return path.removeprefix(scope.get("root_path", "")).startswith(PUBLIC_PATHS)
         parents = (f"*{name[at:]}" for at, character in enumerate(name) if character == ".")
         return name in self._names or any(parent in self._names for parent in parents)
 
