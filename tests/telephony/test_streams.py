@@ -1,0 +1,469 @@
+"""A media stream message by message: what is taken, what is refused, and that nothing else can happen."""
+
+import base64
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agentfield_adapters.media.g711 import A_LAW, MU_LAW
+from agentfield_adapters.media.telephony import stream as stream_module
+from agentfield_adapters.media.telephony.audio import InOrder
+from agentfield_adapters.media.telephony.stream import MESSAGE_CHARS_MAX, MediaStream
+from agentfield_adapters.media.telephony.telnyx import TelnyxDialect
+from agentfield_adapters.media.telephony.twilio import TwilioDialect
+from agentfield_rt.core.records import CallerFault
+from agentfield_rt.frames import FRAME_BYTES
+from agentfield_rt.telephony import (
+    BadMessage,
+    CallAudio,
+    CallDigit,
+    CallEvent,
+    CallStarted,
+    CallStopped,
+    MarkReached,
+)
+from tests.telephony.vendors import CALLED, CALLER, VENDORS, TelnyxVendor, TwilioVendor, Vendor
+
+MakeVendor = Callable[[], Vendor]
+each_vendor = pytest.mark.parametrize("make_vendor", VENDORS, ids=lambda vendor: vendor.name)
+
+
+def stream_of(vendor: Vendor) -> MediaStream:
+    return MediaStream(TwilioDialect() if vendor.name == "twilio" else TelnyxDialect())
+
+
+def begun(vendor: Vendor) -> MediaStream:
+    """A stream in which the call has begun."""
+    stream = stream_of(vendor)
+    stream.take(vendor.connected())
+    stream.take(vendor.start({}))
+    return stream
+
+
+def refused(stream: MediaStream, message: str) -> CallerFault:
+    with pytest.raises(BadMessage) as caught:
+        stream.take(message)
+    return caught.value.fault
+
+
+@each_vendor
+def test_a_call_from_its_first_message_to_its_last(make_vendor: MakeVendor) -> None:
+    vendor = make_vendor()
+    stream = stream_of(vendor)
+    assert stream.take(vendor.connected()) == ()
+    (started,) = stream.take(vendor.start({"order": "4"}))
+    assert isinstance(started, CallStarted)
+    assert started.parameters == {"order": "4"}
+    assert (started.caller, started.called) == ((CALLER, CALLED) if vendor.name == "telnyx" else (None, None))
+    heard = [event for _ in range(10) for event in stream.take(vendor.media())]
+    assert len(heard) in (9, 10)  # the resampler holds back two milliseconds
+    assert all(isinstance(event, CallAudio) and len(event.pcm) == FRAME_BYTES for event in heard)
+    assert stream.take(vendor.dtmf("#")) == (CallDigit("#"),)
+    assert stream.take(vendor.mark("mark_1")) == (MarkReached("mark_1"),)
+    assert stream.take(vendor.media(track="outbound")) == ()
+    assert stream.take(vendor.stop()) == (CallStopped(),)
+
+
+def loudness(pcm: bytes) -> float:
+    return float(np.sqrt(np.mean(np.frombuffer(pcm, "<i2").astype(float) ** 2)))
+
+
+@each_vendor
+@pytest.mark.parametrize("hz", [300, 1_000, 3_000])
+def test_a_tone_sounds_the_same_on_both_ways(make_vendor: MakeVendor, hz: int) -> None:
+    vendor = make_vendor()
+    stream = begun(vendor)
+    wave = np.sin(2 * np.pi * hz * np.arange(8_000) / 8_000) * 8_000
+    codes = MU_LAW.encoded(wave.astype(np.int16))
+    events = [
+        event for at in range(0, 8_000, 160) for event in stream.take(vendor.media(codes[at : at + 160]))
+    ]
+    up = b"".join(event.pcm for event in events if isinstance(event, CallAudio))
+    assert 0.85 < loudness(up[FRAME_BYTES:]) / loudness(wave.astype("<i2").tobytes()) < 1.1
+    messages = [
+        message for at in range(0, len(up), FRAME_BYTES) for message in stream.audio(up[at : at + 960])
+    ]
+    payloads = [base64.b64decode(json.loads(message)["media"]["payload"]) for message in messages]
+    assert {len(payload) for payload in payloads} == {160}
+    down = MU_LAW.decoded(b"".join(payloads[1:]))
+    assert 0.8 < loudness(down.astype("<i2").tobytes()) / loudness(wave.astype("<i2").tobytes()) < 1.15
+    spectrum = np.abs(np.fft.rfft(down[:4_000]))
+    assert abs(int(spectrum.argmax()) * 2 - hz) <= 4
+
+
+def test_a_european_telephone_is_understood_by_its_own_law() -> None:
+    vendor = TelnyxVendor()
+    vendor.encoding = "PCMA"
+    stream = begun(vendor)
+    wave = (np.sin(2 * np.pi * 500 * np.arange(1_600) / 8_000) * 8_000).astype(np.int16)
+    events = [
+        event
+        for at in range(0, 1_600, 160)
+        for event in stream.take(vendor.media(A_LAW.encoded(wave)[at : at + 160]))
+    ]
+    up = b"".join(event.pcm for event in events if isinstance(event, CallAudio))
+    assert 0.9 < loudness(up[FRAME_BYTES:]) / loudness(wave.astype("<i2").tobytes()) < 1.1
+
+
+def test_what_we_say_has_the_fields_that_twilio_wants() -> None:
+    vendor = TwilioVendor()
+    stream = begun(vendor)
+    messages = [*stream.audio(bytes(960)), *stream.audio(bytes(960)), *stream.rest()]
+    assert [json.loads(message)["streamSid"] for message in messages] == [vendor.stream_id] * len(messages)
+    assert json.loads(stream.mark("m")) == {
+        "event": "mark",
+        "streamSid": vendor.stream_id,
+        "mark": {"name": "m"},
+    }
+    assert json.loads(stream.clear()) == {"event": "clear", "streamSid": vendor.stream_id}
+
+
+def test_what_we_say_has_the_fields_that_telnyx_wants() -> None:
+    stream = begun(TelnyxVendor())
+    said = json.loads([*stream.audio(bytes(960)), *stream.audio(bytes(960))][0])
+    assert said == {"event": "media", "media": {"payload": said["media"]["payload"]}}
+    assert MU_LAW.decoded(base64.b64decode(said["media"]["payload"])).tolist() == [0] * 160
+    assert json.loads(stream.mark("m")) == {"event": "mark", "mark": {"name": "m"}}
+    assert json.loads(stream.clear()) == {"event": "clear"}
+
+
+@each_vendor
+def test_what_was_cleared_is_not_said_later(make_vendor: MakeVendor) -> None:
+    stream = begun(make_vendor())
+    stream.audio(bytes(960))
+    stream.clear()
+    assert stream.rest() == []
+
+
+@each_vendor
+def test_each_message_has_its_turn(make_vendor: MakeVendor) -> None:
+    vendor = make_vendor()
+    stream = stream_of(vendor)
+    assert refused(stream, vendor.start({})) is CallerFault.OUT_OF_ORDER
+    for early in (vendor.media(), vendor.dtmf("1"), vendor.mark("m"), vendor.stop()):
+        assert refused(stream, early) is CallerFault.OUT_OF_ORDER
+    stream.take(vendor.connected())
+    assert refused(stream, vendor.connected()) is CallerFault.OUT_OF_ORDER
+    assert refused(stream, vendor.media()) is CallerFault.OUT_OF_ORDER
+    stream.take(vendor.start({}))
+    assert refused(stream, vendor.start({})) is CallerFault.OUT_OF_ORDER
+    stream.take(vendor.stop())
+    for late in (vendor.media(), vendor.dtmf("1"), vendor.stop(), vendor.start({}), vendor.connected()):
+        assert refused(stream, late) is CallerFault.OUT_OF_ORDER
+
+
+@each_vendor
+def test_a_message_that_comes_twice_is_taken_once(make_vendor: MakeVendor) -> None:
+    vendor = make_vendor()
+    stream = begun(vendor)
+    digit = vendor.dtmf("1")
+    assert stream.take(digit) == (CallDigit("1"),)
+    assert refused(stream, digit) is CallerFault.REPEATED
+    assert stream.take(vendor.dtmf("1")) == (CallDigit("1"),)
+
+
+@each_vendor
+def test_a_message_of_another_stream_is_refused(make_vendor: MakeVendor) -> None:
+    vendor, other = make_vendor(), make_vendor()
+    stream = begun(vendor)
+    other.stream_id = "MZ0"
+    assert refused(stream, other.dtmf("1")) is CallerFault.FOREIGN_STREAM
+
+
+def changed(message: str, *path: str, to: Any) -> str:
+    """A message with one field changed; `...` takes it away."""
+    whole = json.loads(message)
+    inner = whole
+    for name in path[:-1]:
+        inner = inner[name]
+    if to is ...:
+        del inner[path[-1]]
+    else:
+        inner[path[-1]] = to
+    return json.dumps(whole)
+
+
+@pytest.mark.parametrize(
+    ("message", "fault"),
+    [
+        ("", CallerFault.MALFORMED),
+        ("{", CallerFault.MALFORMED),
+        ("[]", CallerFault.MALFORMED),
+        ("null", CallerFault.MALFORMED),
+        ('{"event": 7}', CallerFault.MALFORMED),
+        ('{"event": "\ud800"}', CallerFault.MALFORMED),
+        ('{"event": "media"}', CallerFault.MALFORMED),
+        ('{"event": "media", "media": {"chunk": "x", "payload": ""}}', CallerFault.MALFORMED),
+        ('{"event": "media", "media": {"chunk": "1", "payload": "?"}}', CallerFault.MALFORMED),
+        ('{"event": "dtmf", "dtmf": {"digit": "55"}}', CallerFault.MALFORMED),
+        ('{"event": "dtmf", "dtmf": {"digit": "w"}}', CallerFault.MALFORMED),
+        ('{"event": "hello"}', CallerFault.UNKNOWN_EVENT),
+        ('{"event": "' + "x" * MESSAGE_CHARS_MAX + '"}', CallerFault.OVERSIZED),
+        (
+            '{"event": "media", "media": {"chunk": "1", "payload": "' + "A" * 16_000 + '"}}',
+            CallerFault.OVERSIZED,
+        ),
+        ("[" * 20_000, CallerFault.MALFORMED),
+        ('{"event": "media", "sequenceNumber": ' + "9" * 5_000 + "}", CallerFault.MALFORMED),
+    ],
+    ids=str,
+)
+@each_vendor
+def test_what_cannot_be_read_is_refused_by_its_fault(
+    make_vendor: MakeVendor, message: str, fault: CallerFault
+) -> None:
+    vendor = make_vendor()
+    stream = begun(vendor)
+    assert refused(stream, message) is fault
+    assert stream.take(vendor.dtmf("1")) == (CallDigit("1"),)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "fault"),
+    [
+        (("start", "mediaFormat", "encoding"), "audio/x-opus", CallerFault.UNSUPPORTED_MEDIA),
+        (("start", "mediaFormat", "sampleRate"), 16_000, CallerFault.UNSUPPORTED_MEDIA),
+        (("start", "mediaFormat", "channels"), 2, CallerFault.UNSUPPORTED_MEDIA),
+        (("start", "mediaFormat"), ..., CallerFault.MALFORMED),
+        (("start", "callSid"), "", CallerFault.MALFORMED),
+        (("start", "callSid"), "a call", CallerFault.MALFORMED),
+        (("streamSid",), ..., CallerFault.MALFORMED),
+        (("start", "customParameters"), {"a": "x" * 600}, CallerFault.OVERSIZED),
+        (("start", "customParameters"), {str(n): "" for n in range(40)}, CallerFault.OVERSIZED),
+        (("start", "customParameters"), {"a": 1}, CallerFault.MALFORMED),
+        (("start",), ..., CallerFault.MALFORMED),
+    ],
+    ids=str,
+)
+def test_a_call_that_begins_wrongly_does_not_begin(
+    path: Sequence[str], value: object, fault: CallerFault
+) -> None:
+    vendor = TwilioVendor()
+    stream = stream_of(vendor)
+    stream.take(vendor.connected())
+    good = vendor.start({})
+    assert refused(stream, changed(good, *path, to=value)) is fault
+    assert isinstance(stream.take(good)[0], CallStarted)
+
+
+def test_pieces_that_come_in_another_order_are_heard_in_theirs() -> None:
+    order = InOrder()
+    heard = [piece for chunk in (1, 3, 2, 5, 4, 6) for piece in order.following(chunk, b"%d" % chunk)]
+    assert heard == [b"1", b"2", b"3", b"4", b"5", b"6"]
+
+
+def test_a_piece_that_never_comes_is_not_waited_for() -> None:
+    order = InOrder()
+    heard = [piece for chunk in (1, 3, 4, 5, 6, 7, 8, 2) for piece in order.following(chunk, b"%d" % chunk)]
+    assert heard == [b"1", b"3", b"4", b"5", b"6", b"7", b"8"]
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(-(10**20), 10**20) | st.integers(0, 20), max_size=60))
+def test_whatever_their_numbers_pieces_are_heard_once_in_order_and_few_wait(chunks: list[int]) -> None:
+    check_order(chunks)
+
+
+def check_order(chunks: list[int]) -> None:
+    order = InOrder()
+    heard: list[int] = []
+    for chunk in chunks:
+        heard += [int(piece) for piece in order.following(chunk, str(chunk).encode())]
+        assert len(vars(order)["_held"]) <= 5
+    assert heard == sorted(set(heard))
+
+
+@settings(deadline=None)
+@given(st.permutations(range(5)))
+def test_pieces_that_are_a_little_late_are_all_heard(late: list[int]) -> None:
+    order = InOrder()
+    heard = [
+        int(piece)
+        for chunk in (0, *(1 + n for n in late), 6)
+        for piece in order.following(chunk, str(chunk).encode())
+    ]
+    assert heard == list(range(7))
+
+
+# Any messages in any order: the stream does what a model of twenty lines says, and raises nothing else.
+
+STEPS = st.sampled_from(
+    [
+        "connected",
+        "start",
+        "media",
+        "outbound",
+        "dtmf",
+        "mark",
+        "stop",
+        "again",
+        "foreign",
+        "noise",
+        "unknown",
+    ]
+)
+
+
+class Model:
+    """Which step may come when."""
+
+    def __init__(self) -> None:
+        self.state = "new"
+        self.last_was_numbered = False
+
+    def expects(self, step: str) -> type[CallEvent] | CallerFault | None:
+        """What a step comes to: an event, a fault, or nothing worth telling."""
+        if step == "noise":
+            return CallerFault.MALFORMED
+        if step == "unknown":
+            return CallerFault.UNKNOWN_EVENT
+        wanted = {"connected": "new", "start": "connected"}.get(step, "started")
+        if self.state != wanted:
+            return CallerFault.OUT_OF_ORDER
+        if step == "foreign":
+            return CallerFault.FOREIGN_STREAM
+        if step == "again":
+            return CallerFault.REPEATED
+        self.state = {"connected": "connected", "start": "started", "stop": "stopped"}.get(step, self.state)
+        told: dict[str, type[CallEvent]] = {
+            "start": CallStarted,
+            "dtmf": CallDigit,
+            "mark": MarkReached,
+            "stop": CallStopped,
+        }
+        return told.get(step)
+
+
+def written(step: str, vendor: Vendor, other: Vendor) -> str:
+    """The message of a step."""
+    match step:
+        case "connected":
+            return vendor.connected()
+        case "start":
+            return vendor.start({})
+        case "media":
+            return vendor.media()
+        case "outbound":
+            return vendor.media(track="outbound")
+        case "dtmf":
+            return vendor.dtmf("5")
+        case "mark":
+            return vendor.mark("m")
+        case "stop":
+            return vendor.stop()
+        case "foreign":
+            return other.dtmf("1")
+        case "unknown":
+            return '{"event": "hello"}'
+        case _:
+            return '{"event": '
+
+
+def play(steps: Sequence[str], make_vendor: MakeVendor) -> None:
+    """Send `steps` and compare each with the model."""
+    vendor, other, model = make_vendor(), make_vendor(), Model()
+    other.stream_id = "MZ0"
+    stream = stream_of(vendor)
+    pieces = heard = 0
+    last_taken = ""
+    for step in steps:
+        if step == "again" and not last_taken:
+            continue
+        message = last_taken if step == "again" else written(step, vendor, other)
+        expected = model.expects(step)
+        try:
+            events: Sequence[CallEvent] = stream.take(message)
+        except BadMessage as bad:
+            # One that comes twice may as well be out of its turn.
+            possible = {expected, CallerFault.OUT_OF_ORDER} if step == "again" else {expected}
+            assert bad.fault in possible, (step, bad.fault)
+            continue
+        assert not isinstance(expected, CallerFault), (step, events)
+        if step not in ("connected", "stop"):
+            last_taken = message
+        pieces += step == "media"
+        heard += sum(isinstance(event, CallAudio) for event in events)
+        told = [type(event) for event in events if not isinstance(event, CallAudio)]
+        assert told == ([] if expected is None else [expected]), step
+    assert pieces - 1 <= heard <= pieces
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(STEPS, max_size=30), st.booleans())
+def test_any_messages_in_any_order_come_to_what_the_model_says(steps: list[str], begins: bool) -> None:
+    for make_vendor in VENDORS:
+        play((["connected", "start"] if begins else []) + steps, make_vendor)
+
+
+TEXTS = st.text(max_size=40) | st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=10,
+).map(json.dumps)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(TEXTS, max_size=8), st.data())
+def test_no_text_breaks_a_stream(texts: list[str], data: st.DataObject) -> None:
+    for make_vendor in VENDORS:
+        vendor = make_vendor()
+        stream = begun(vendor)
+        for text in texts:
+            mutated = mutate(vendor.media(), data)
+            for message in (text, mutated):
+                try:
+                    stream.take(message)
+                except BadMessage as bad:
+                    assert message not in str(bad) or len(message) < 20
+
+
+def mutate(message: str, data: st.DataObject) -> str:
+    """A message with a piece of it replaced by something else."""
+    at, length = data.draw(st.integers(0, len(message))), data.draw(st.integers(0, 20))
+    return message[:at] + data.draw(st.text(max_size=6)) + message[at + length :]
+
+
+def nothing(*_: object) -> None:
+    """What was forgotten."""
+
+
+def at_once(_: InOrder, chunk: int, piece: bytes) -> list[bytes]:
+    return [piece]
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A slip of the hand, and what turns red."""
+
+    where: object
+    name: str
+    wrong: object
+    check: Callable[[], None]
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        Planted(
+            MediaStream, "_require_its_place", nothing, lambda: play(["media", "connected"], TwilioVendor)
+        ),
+        Planted(
+            stream_module,
+            "SEQUENCES_MAX",
+            0,
+            lambda: play(["connected", "start", "dtmf", "again"], TwilioVendor),
+        ),
+        Planted(InOrder, "following", at_once, lambda: check_order([2, 1])),
+    ],
+    ids=["any order", "taken twice", "late pieces"],
+)
+def test_a_planted_bug_turns_the_tests_red(planted: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planted.where, planted.name, planted.wrong)
+    with pytest.raises(AssertionError):
+        planted.check()
