@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from agentfield_rt.core.records import Decision
 from agentfield_rt.deliveries import DEADLINE_S, DeliveryOutcome
 from agentfield_rt.errors import CloseReason, Reason, SessionClosed
+from agentfield_rt.frames import RateLimit, Usage
 from agentfield_rt.sinks import Destination, Output, Sink
 from agentfield_rt.voice.digits import GatheredDigits
 from agentfield_rt.voice.link import SessionLink, Turn, UtteranceState, UtteranceTicket
@@ -66,6 +67,16 @@ class RealtimeSession:
     @property
     def metadata(self) -> Mapping[str, Any]:
         return self._link.metadata
+
+    @property
+    def usage(self) -> Usage:
+        """What the call has cost so far, as far as its provider says."""
+        return self._link.meter.usage
+
+    @property
+    def rate_limits(self) -> tuple[RateLimit, ...]:
+        """How near this account is to its provider's limits, as of the latest answer."""
+        return self._link.meter.rate_limits
 
     async def input(self) -> Turn:
         """The user's next turn, complete. Asking for it means that the one before is answered.

@@ -1,16 +1,18 @@
 """Session routes. Both of AgentField's route families end in the same functions."""
 
 import time
-from typing import Annotated, Any, Literal
+from dataclasses import asdict
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Header, Query, Request, Response, WebSocket
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from sse_starlette import EventSourceResponse
 
 from agentfield_journal import verify
 from agentfield_rt.errors import CloseReason
+from agentfield_rt.frames import ImageDetail
 from agentfield_rt.plane.dependencies import Plane
 from agentfield_rt.plane.events import session_events
 from agentfield_rt.plane.http_executions import accepted
@@ -43,10 +45,29 @@ class StartBody(BaseModel):
     metadata: dict[str, Any] | None = None
 
 
-class InputBody(BaseModel):
+class ImageBody(BaseModel):
+    """A picture; how large it may be, the bound of every body says."""
+
     model_config = ConfigDict(extra="forbid")
 
-    text: str = Field(min_length=1, max_length=TEXT_CHARS_MAX)
+    data: Base64Bytes
+    detail: ImageDetail | None = None
+
+
+class InputBody(BaseModel):
+    """What the user gives besides speech; at least one of it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str | None = Field(default=None, min_length=1, max_length=TEXT_CHARS_MAX)
+    image: ImageBody | None = None
+    end_turn: bool = False
+
+    @model_validator(mode="after")
+    def _holds_something(self) -> Self:
+        if self.text is None and self.image is None and not self.end_turn:
+            raise ValueError("give text, an image, or end_turn")
+        return self
 
 
 class ToolBody(BaseModel):
@@ -144,12 +165,19 @@ async def media(session_id: str, websocket: WebSocket) -> None:
 
 
 @router.post("/session-instances/{session_id}/input", status_code=202)
-async def text_input(session_id: str, body: InputBody, plane: Plane) -> dict[str, str]:
-    """A turn the user typed."""
+async def user_input(session_id: str, body: InputBody, plane: Plane) -> dict[str, str]:
+    """A picture the user shows, a turn the user typed, the end of a turn the user spoke: in this order."""
     session = plane.sessions.get(session_id)
     if session.spec.carries_audio and session.phase == "idle":
         await session.connect()
-    return {"turn_id": await session.hear_text(body.text)}
+    taken: dict[str, str] = {}
+    if body.image is not None:
+        taken["image_id"] = await session.inputs.show(body.image.data, detail=body.image.detail)
+    if body.text is not None:
+        taken["turn_id"] = await session.hear_text(body.text)
+    if body.end_turn:
+        await session.inputs.end_turn()
+    return taken
 
 
 @router.post("/session-instances/{session_id}/interrupt", status_code=202)
@@ -190,6 +218,8 @@ async def show(session_id: str, plane: Plane) -> dict[str, Any]:
         "close_reason": session.close_reason,
         "recorded": session.spec.recorded,
         "metadata": session.metadata,
+        "usage": asdict(session.meter.usage),
+        "rate_limits": [asdict(limit) for limit in session.meter.rate_limits],
     }
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import logging
 
 import numpy as np
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 
 CALLER_RATE_HZ = 16_000
 MESSAGE_BYTES_MAX = CALLER_RATE_HZ * 2
+END_TURN = {"type": "end_turn"}
+"""What a caller sends, as JSON text, when the button is let go (push to talk)."""
 CALLERS_FAULT = 4400
 SERVERS_FAULT = 4500
 
@@ -92,6 +95,9 @@ async def _carry(socket: WebSocket, session: VoiceSession) -> None:
         message = await socket.receive()
         if message["type"] == "websocket.disconnect":
             return
+        if _ends_turn(message.get("text")):
+            await _end_turn(session)
+            continue
         pcm = message.get("bytes")
         if pcm is None or len(pcm) > MESSAGE_BYTES_MAX:
             await socket.close(CALLERS_FAULT, f"a message is at most {MESSAGE_BYTES_MAX} bytes of audio")
@@ -104,6 +110,21 @@ async def _carry(socket: WebSocket, session: VoiceSession) -> None:
                 if session.is_over:
                     return
                 log.info("a frame of session %s was not sent", session.session_id)
+
+
+def _ends_turn(text: str | None) -> bool:
+    if text is None or len(text) > MESSAGE_BYTES_MAX:
+        return False
+    with contextlib.suppress(ValueError, RecursionError):
+        return bool(json.loads(text) == END_TURN)
+    return False
+
+
+async def _end_turn(session: VoiceSession) -> None:
+    try:
+        await session.inputs.end_turn()
+    except RealtimeError:
+        log.info("the end of a turn of session %s was not sent", session.session_id)
 
 
 async def _refuse(socket: WebSocket, error: RealtimeError) -> None:

@@ -6,12 +6,12 @@ import msgspec
 
 from agentfield_journal import ContentGone, ContentStore
 from agentfield_journal.envelope import Envelope
-from agentfield_rt.core.records import CallerDigitReceived, RecordingSegmentStored
+from agentfield_rt.core.records import CallerDigitReceived, ImageReceived, RecordingSegmentStored
 
 _PAYLOAD = msgspec.msgpack.Decoder(dict[str, Any])
 
-_NEVER_SHOWN = frozenset({CallerDigitReceived.kind, RecordingSegmentStored.kind})
-"""Records whose content stays behind its reference here: digits may be a PIN, and sound is no text."""
+_NEVER_SHOWN = frozenset({CallerDigitReceived.kind, ImageReceived.kind, RecordingSegmentStored.kind})
+"""Records whose content stays behind its reference here: digits may be a PIN, the others are no text."""
 
 
 async def record_view(envelope: Envelope, content: ContentStore | None) -> dict[str, Any]:

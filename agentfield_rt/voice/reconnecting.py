@@ -3,9 +3,11 @@
 Knows no wire: the controller replaces the connection, and the adapter tells it what was said.
 """
 
+import asyncio
 from collections.abc import Callable
 
 from agentfield_rt.controller import RealtimeSessionController
+from agentfield_rt.core.lifecycle import Phase
 from agentfield_rt.errors import IllegalCommand, ProviderError, Reason
 from agentfield_rt.items import History
 from agentfield_rt.voice.conversation import Conversation
@@ -40,9 +42,24 @@ class Reconnecting:
         self._utterances = utterances
         self._ending = ending
         self._history = history
+        self._turn = asyncio.Lock()
 
     async def reconnect(self, reason: Reason, player: Player | None) -> bool:
-        """False: there is no new connection, and there will be none."""
+        """False: there is no new connection, and there will be none.
+
+        One that still works is replaced too (`RollOver`); where it is lost meanwhile, it is so only once.
+        """
+        works = self._is_open
+        async with self._turn:
+            if self._is_open and not works:
+                return True
+            return await self._replace(reason, player)
+
+    @property
+    def _is_open(self) -> bool:
+        return self._controller.state.phase is Phase.OPEN
+
+    async def _replace(self, reason: Reason, player: Player | None) -> bool:
         if self._conversation.take_heard():
             self._controller.proved()
         if not self._conversation.provider_plays:
