@@ -144,6 +144,7 @@ async def test_a_sideband_can_join_its_call_again_and_hang_it_up(local_provider_
     await caller.accept(connected.answer_sdp or "")
     again = await adapter.restart(REQUEST)
     assert again.connection_id == f"{connected.connection_id}.2"
+    await until(adapter, PlaybackStopped)  # it falls silent first
     await adapter.send(SpeechFrame("f1", "u1", text="Still here."))
     assert spoken(await until(adapter, PlaybackStopped)) == "Still here."
     await adapter.close(CloseReason.NORMAL)
