@@ -1,11 +1,14 @@
 """What the caller dials reaches the handler: each digit once, in order, whatever happens meanwhile."""
 
+# pyright: reportPrivateUsage=false
+
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from agentfield_journal import JournalUnavailable
@@ -234,8 +237,12 @@ async def dialled(presses: Sequence[Press], *, first: DigitSource, twice: Sequen
     return gathered.digits
 
 
+TWICE = st.lists(st.booleans(), min_size=12, max_size=12)
+SEARCH = settings(deadline=None, database=None, derandomize=True, phases=[Phase.generate])
+
+
 @settings(max_examples=60, deadline=None)
-@given(presses=PRESSES, first=st.sampled_from(list(DigitSource)), twice=st.lists(st.booleans(), min_size=12))
+@given(presses=PRESSES, first=st.sampled_from(list(DigitSource)), twice=TWICE)
 def test_a_key_that_is_reported_both_ways_counts_once(
     presses: list[Press], first: DigitSource, twice: list[bool]
 ) -> None:
@@ -245,3 +252,131 @@ def test_a_key_that_is_reported_both_ways_counts_once(
 @in_virtual_time
 async def check_counted_once(presses: list[Press], first: DigitSource, twice: list[bool]) -> None:
     assert await dialled(presses, first=first, twice=twice) == "".join(key for key, _, _ in presses)
+
+
+# Whatever is asked, given up and dialled in between: every digit is given to one who asks, in order.
+
+STEPS = st.lists(
+    st.sampled_from(DIGITS) | st.sampled_from(["ask", "ask two", "give up", "wait", "cannot record"]),
+    max_size=40,
+)
+
+
+async def perform(steps: Sequence[str]) -> None:
+    """Dial, ask and give up; at the end nothing is lost, given twice or out of order."""
+    notes = Notes()
+    digits = notes.digits()
+    heard = ""
+    asking: list[asyncio.Task[GatheredDigits | None]] = []
+    given: list[str] = []
+
+    def note(task: asyncio.Task[GatheredDigits | None]) -> None:
+        if not task.cancelled() and (gathered := task.result()) is not None:
+            given.append(gathered.digits)
+
+    for step in steps:
+        match step:
+            case "ask" | "ask two":
+                most = 2 if step == "ask two" else 4
+                asking.append(asyncio.create_task(digits.gather(max_digits=most, timeout_s=3)))
+                asking[-1].add_done_callback(note)
+            case "give up":
+                for task in asking[-1:]:
+                    task.cancel()
+            case "wait":
+                await time_passes(1.1)
+            case "cannot record":
+                notes.refuses = True
+                with pytest.raises(JournalUnavailable):
+                    digits.hear("5")
+                notes.refuses = False
+            case _:
+                digits.hear(step)
+                heard += step
+        await time_passes(0)
+        assert notes.written == len(heard)
+    await time_passes(10)
+    assert all(task.done() for task in asking), "somebody waits for ever"
+    rest = await digits.gather(max_digits=WAITING_MAX, timeout_s=0.1)
+    assert rest is not None
+    assert "".join(given) + rest.digits == heard
+
+
+@settings(max_examples=100, deadline=None)
+@given(STEPS)
+def test_every_digit_is_given_once_in_order_whoever_asks_and_gives_up(steps: list[str]) -> None:
+    in_virtual_time(perform)(steps)
+
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def counts_both_reports(patch: pytest.MonkeyPatch) -> None:
+    def is_second(*_: object) -> bool:
+        return False
+
+    patch.setattr(Digits, "_is_second_report", is_second)
+
+
+def takes_any_report_for_the_second(patch: pytest.MonkeyPatch) -> None:
+    def is_second(self: Digits, digit: str, source: DigitSource, now: float) -> bool:
+        return any(reported == digit for reported, _, _ in self._unpaired)
+
+    patch.setattr(Digits, "_is_second_report", is_second)
+
+
+def takes_before_it_is_complete(patch: pytest.MonkeyPatch) -> None:
+    original = Digits.gather
+
+    async def gather(self: Digits, **wanted: Any) -> GatheredDigits | None:
+        so_far, self._waiting = self._waiting[: wanted["max_digits"] - 1], ""
+        gathered = await original(self, **wanted)
+        return gathered and GatheredDigits(so_far + gathered.digits, gathered.ended_by)
+
+    patch.setattr(Digits, "gather", gather)
+
+
+def newest_first(patch: pytest.MonkeyPatch) -> None:
+    original = Digits._take
+
+    def take(self: Digits, max_digits: int, end_on: str) -> GatheredDigits | None:
+        self._waiting = self._waiting[::-1]
+        return original(self, max_digits, end_on)
+
+    patch.setattr(Digits, "_take", take)
+
+
+def given_though_not_recorded(patch: pytest.MonkeyPatch) -> None:
+    original = Digits.hear
+
+    def hear(self: Digits, digit: str, source: DigitSource = SIGNALLED) -> None:
+        self._waiting += digit
+        waiting = self._waiting
+        original(self, digit, source)
+        self._waiting = waiting
+
+    patch.setattr(Digits, "hear", hear)
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        counts_both_reports,
+        takes_any_report_for_the_second,
+        takes_before_it_is_complete,
+        newest_first,
+        given_though_not_recorded,
+    ],
+    ids=lambda plant: plant.__name__,
+)
+def test_a_planted_bug_turns_the_rules_red(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch)
+
+    @settings(SEARCH, max_examples=1_000)
+    @given(steps=STEPS, presses=PRESSES, first=st.sampled_from(list(DigitSource)), twice=TWICE)
+    def search(steps: list[str], presses: list[Press], first: DigitSource, twice: list[bool]) -> None:
+        in_virtual_time(perform)(steps)
+        check_counted_once(presses, first, twice)
+
+    with pytest.raises(AssertionError):
+        search()
