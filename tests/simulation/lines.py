@@ -90,10 +90,10 @@ class Line(ABC):
         while not (process.finishing.is_set() or process.superseded):
             book = self.current = self._new_book()
             ended = await self._try(process, self._session(process, book))
-            if process.superseded:
-                return
-            if not ended:
+            if not (ended or process.superseded):
                 await self._end_run(process, book)
+            if process.superseded:
+                return  # what is current now is another's
             self.current = None
             await time_passes(self.chance.uniform(0.1, 5))
 
@@ -126,6 +126,7 @@ class Line(ABC):
             await self._try(process, self._recover(process, book))
         if not process.superseded:
             await self._end_run(process, book)
+        if not process.superseded:
             self.current = None
 
     async def _recover(self, process: Process, book: RunBook) -> bool:
