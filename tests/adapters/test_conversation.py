@@ -183,7 +183,7 @@ def test_a_response_whose_start_was_lost_is_started_by_its_first_event() -> None
 def test_a_lost_connection_ends_every_response_that_has_not_ended() -> None:
     conversation = Conversation("t")
     hear(conversation, wire.created("r"), wire.done("r"), wire.created("q"))
-    assert conversation.end() == [ResponseEnded("q", ResponseStatus.INCOMPLETE)]
+    assert conversation.end() == [ResponseEnded("q", ResponseStatus.INCOMPLETE, Reason.CONNECTION_LOST)]
     assert conversation.end() == []
 
 

@@ -268,7 +268,7 @@ async def test_a_clean_end_is_the_caller_hanging_up(call: Call) -> None:
     await call.socket.close(1000)
     assert await call.next(3) == [
         ResponseStarted("r"),
-        ResponseEnded("r", ResponseStatus.INCOMPLETE),
+        ResponseEnded("r", ResponseStatus.INCOMPLETE, Reason.CONNECTION_LOST),
         CallEnded(),
     ]
     assert not (await call.lost()).retryable
@@ -278,7 +278,7 @@ async def test_a_clean_end_is_the_caller_hanging_up(call: Call) -> None:
 async def test_a_sideband_that_breaks_joins_the_same_call_again(call: Call, calls_peer: CallsPeer) -> None:
     await call.socket.give(wire.created("r"))
     call.socket.reset()
-    assert await call.next(2) == [ResponseStarted("r"), ResponseEnded("r", ResponseStatus.INCOMPLETE)]
+    assert await call.next(2) == [ResponseStarted("r"), ResponseEnded("r", ResponseStatus.INCOMPLETE, Reason.CONNECTION_LOST)]
     assert (await call.lost()).retryable
 
     async def rejoined() -> None:

@@ -240,7 +240,7 @@ async def test_a_restart_hands_out_what_was_received_and_then_the_new_connection
     assert connected.connection_id == "sess_1"
     assert await receiving == [
         OutputTranscript("r", "item_1", "before"),
-        ResponseEnded("r", ResponseStatus.INCOMPLETE),
+        ResponseEnded("r", ResponseStatus.INCOMPLETE, Reason.CONNECTION_LOST),
     ]
     await old.gone()
     with pytest.raises(ProviderError) as raised:

@@ -18,11 +18,13 @@ from agentfield_adapters.openai.call_guard import CallGuard
 from agentfield_adapters.openai.connection import LiveConnection
 from agentfield_adapters.openai.conversation import Conversation
 from agentfield_adapters.openai.dialect import Dialect
-from agentfield_adapters.openai.reading import reader
+from agentfield_adapters.openai.endpoint import endpoint
+from agentfield_adapters.openai.held_audio import HeldAudio
+from agentfield_adapters.openai.reading import keyless, reader
 from agentfield_adapters.openai.responses import Response
 from agentfield_adapters.openai.wire_audio import Encoder
 from agentfield_rt.errors import CloseReason, ConnectionLost, ProviderError, Reason
-from agentfield_rt.frames import AudioFrame, InputFrame, OutputAudio, ProviderEvent
+from agentfield_rt.frames import AudioFrame, InputFrame, OutputAudio, ProviderEvent, TurnEndFrame
 from agentfield_rt.ports import Connection, ConnectRequest, ProviderSettings, SessionConfig
 
 EVENTS_MAX = 4096
@@ -45,6 +47,7 @@ class RealtimeAdapter(ABC):
         self._live: LiveConnection | None = None
         self._config = SessionConfig()
         self._encoder: Encoder | None = None
+        self._held = HeldAudio()
         self._opening = False
         self._closed = False
 
@@ -59,7 +62,9 @@ class RealtimeAdapter(ABC):
         return await self._establish(request)
 
     async def restart(self, request: ConnectRequest) -> Connection:
-        """Replace the connection. Events of the old one that nobody received are still handed out first.
+        """Replace the connection, and tell the new one what was said (`ProviderAdapter.restart`).
+
+        Without a history, events of the old one that nobody received are still handed out first.
 
         Raises:
             ProviderError: as `connect`; the old connection is gone all the same.
@@ -80,8 +85,11 @@ class RealtimeAdapter(ABC):
         """
         live = self._require_live()
         if not isinstance(frame, AudioFrame):
+            if isinstance(frame, TurnEndFrame):
+                self._held.end_turn()
             await live.submit(frame)
         elif self.carries_audio:
+            self._held.add(frame.pcm)
             audio = frame.pcm if self._encoder is None else self._encoder.encoded(frame.pcm)
             await live.send(client.AudioAppend(audio=audio))
         else:
@@ -97,7 +105,9 @@ class RealtimeAdapter(ABC):
         """
         if self._buffer.loss is None and not self._opening:
             self._require_live()
-        return await self._buffer.take(demand)
+        events = await self._buffer.take(demand)
+        self._held.take(events)
+        return events
 
     async def interrupt(self, response_id: str, *, heard_ms: int | None) -> None:
         """Stop a response. Audio of it that nobody received is dropped.
@@ -155,6 +165,8 @@ class RealtimeAdapter(ABC):
             if old is not None:
                 old.retire(ConnectionLost("the connection was replaced", reason=Reason.SUPERSEDED))
                 await self._retire(old, request)
+            if request.history is not None:
+                self._buffer.forget()
             return await self._open(request)
         except BaseException as failure:
             live, self._live = self._live, None
@@ -185,6 +197,7 @@ class RealtimeAdapter(ABC):
             ProviderError: the socket is of no use; `_establish` lets go of it.
         """
         read = reader(self.dialect, strict=self._settings.strict)
+        read = keyless(read, endpoint(self.dialect, self._settings))
         live = LiveConnection(socket, self._new_conversation(over), self._buffer, read=read, guard=guard)
         self._live = live
         try:

@@ -50,6 +50,39 @@ class UserMessage(msgspec.Struct, frozen=True, gc=False, tag="message", tag_fiel
     content: tuple[InputText] | tuple[InputImage]
 
 
+class OutputText(msgspec.Struct, frozen=True, gc=False, tag="output_text", tag_field="type"):
+    """Text of an assistant message; the only content of one that a client may create."""
+
+    text: str
+
+
+class AssistantMessage(msgspec.Struct, frozen=True, gc=False, tag="message", tag_field="type", kw_only=True):
+    """Something the assistant said on an earlier connection."""
+
+    id: str | UnsetType = UNSET
+    role: Literal["assistant"] = "assistant"
+    content: tuple[OutputText]
+
+
+class SystemMessage(msgspec.Struct, frozen=True, gc=False, tag="message", tag_field="type", kw_only=True):
+    """Something the model must know."""
+
+    id: str | UnsetType = UNSET
+    role: Literal["system"] = "system"
+    content: tuple[InputText]
+
+
+class FunctionCall(
+    msgspec.Struct, frozen=True, gc=False, tag="function_call", tag_field="type", kw_only=True
+):
+    """A tool that the model asked for on an earlier connection."""
+
+    id: str | UnsetType = UNSET
+    call_id: str
+    name: str
+    arguments: str
+
+
 class FunctionCallOutput(
     msgspec.Struct, frozen=True, gc=False, tag="function_call_output", tag_field="type", kw_only=True
 ):
@@ -60,10 +93,13 @@ class FunctionCallOutput(
     output: str
 
 
+NewItem = UserMessage | AssistantMessage | SystemMessage | FunctionCall | FunctionCallOutput
+
+
 class ItemCreate(ClientEvent, frozen=True, gc=False, tag="conversation.item.create"):
     """Add an item at the end of the conversation. Starts no response."""
 
-    item: UserMessage | FunctionCallOutput
+    item: NewItem
 
 
 class ItemTruncate(ClientEvent, frozen=True, gc=False, tag="conversation.item.truncate", kw_only=True):

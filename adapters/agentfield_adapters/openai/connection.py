@@ -89,7 +89,8 @@ class LiveConnection:
             if self._guard is None and self.conversation.dialect.greets:
                 await self.answer(created, within_s=ANSWER_S)
         update = client.SessionUpdate(event_id=self.conversation.event_id(), session=session)
-        code = await self._update(update)
+        # Nothing else was sent yet, so an error that does not say what it refuses refuses this.
+        code = await self._update(update, SESSION_UPDATED, UNNAMED)
         if code is not None:
             raise ProviderError(
                 f"the provider refused the session's configuration: {code}", reason=Reason.INVALID_REQUEST
@@ -99,10 +100,41 @@ class LiveConnection:
             if self._guard is None:  # a call ends when it ends: nobody could replace it
                 self._expiry.begin(self._expires_at)
 
-    async def _update(self, update: client.SessionUpdate) -> str | None:
-        """The error that refuses it. Nothing else was sent yet, so one that names nothing refuses this."""
+    async def reconfigure(self, session: dict[str, Any]) -> None:
+        """Configure the session again.
+
+        Raises:
+            ProviderError: the provider refused it, or said nothing in time.
+            ConnectionLost: the connection ended meanwhile.
+        """
+        update = client.SessionUpdate(event_id=self.conversation.event_id(), session=session)
+        if (code := await self._update(update, SESSION_UPDATED)) is not None:
+            raise ProviderError(
+                f"the provider refused the session's configuration: {code}", reason=Reason.INVALID_REQUEST
+            )
+
+    async def go_on(self) -> None:
+        """Ask for the answer that was lost with an earlier connection.
+
+        Raises:
+            ConnectionLost: the connection is gone.
+        """
+        self.conversation.go_on()
+        await self._request()
+
+    def require_open(self) -> None:
+        """It may have ended meanwhile.
+
+        Raises:
+            ConnectionLost: it did.
+        """
+        if self.loss is not None:
+            raise fresh(self.loss)
+
+    async def _update(self, update: client.SessionUpdate, *keys: str) -> str | None:
+        """The error that refuses it, if one does."""
         try:
-            return await self.ask(update, SESSION_UPDATED, UNNAMED, within_s=ANSWER_S)
+            return await self.ask(update, *keys, within_s=ANSWER_S)
         except ConnectionLost:
             raise
         except ProviderError:
@@ -117,8 +149,7 @@ class LiveConnection:
         Raises:
             ConnectionLost: the connection is gone, or the provider takes nothing any more.
         """
-        if self.loss is not None:
-            raise fresh(self.loss)
+        self.require_open()
         data = client.encode(event)
         try:
             if self._socket.transport.get_write_buffer_size() + len(data) < WRITE_BYTES_MAX:

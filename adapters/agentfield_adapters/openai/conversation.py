@@ -34,6 +34,7 @@ from agentfield_rt.frames import (
     TurnEndFrame,
     UsageReported,
 )
+from agentfield_rt.items import History, ToolCallItem, ToolOutputItem
 from agentfield_rt.ports import AudioFormat
 
 _STATUSES = {status.value: status for status in ResponseStatus}
@@ -74,6 +75,7 @@ class Conversation:
         self._slot = ResponseSlot()
         self._numbers = count(1)
         self._progress = 0
+        self._told: frozenset[str] = frozenset()
         for response_id in over:
             self._responses.open(response_id).finish()
 
@@ -94,6 +96,8 @@ class Conversation:
         Raises:
             ProviderError: the frame cannot be sent; nothing changed.
         """
+        if frame.frame_id in self._told:
+            return None
         match frame:
             case TextFrame():
                 return self._named(requests.typed_turn(frame, self.event_id()))
@@ -118,6 +122,26 @@ class Conversation:
                 response.open_calls.discard(frame.call_id)
                 self._go_on(response)
                 return self._named(requests.tool_output(frame, self.event_id()))
+
+    def restore(self, history: History) -> None:
+        """The provider was told this. What it was told is not told again; calls wait for their outputs."""
+        self._told = frozenset(item.item_id for item in history.items)
+        returned = {item.call_id for item in history.items if isinstance(item, ToolOutputItem)}
+        waiting = [
+            item.call_id
+            for item in history.items
+            if isinstance(item, ToolCallItem) and item.call_id not in returned
+        ]
+        if waiting:  # together they are owed one answer
+            response = self._responses.open(f"restored_{self._tag}")
+            response.finish()
+            response.goes_on = True
+            for call_id in waiting:
+                self._responses.called(response, call_id)
+
+    def go_on(self) -> None:
+        """The model owes an answer that nobody asks for."""
+        self._slot.offer(requests.going_on(self.event_id()))
 
     def _named(self, create: client.ItemCreate) -> client.ItemCreate:
         return create if self.dialect.keeps_item_ids else requests.without_id(create)
@@ -154,7 +178,9 @@ class Conversation:
         ends: list[ProviderEvent] = []
         for response in self._responses.generating():
             response.finish()
-            ends.append(ResponseEnded(response.response_id, ResponseStatus.INCOMPLETE))
+            ends.append(
+                ResponseEnded(response.response_id, ResponseStatus.INCOMPLETE, Reason.CONNECTION_LOST)
+            )
         return ends
 
     def react(self, event: server.ReadEvent | server.Unread) -> list[ProviderEvent]:

@@ -45,6 +45,7 @@ CODES: dict[str, tuple[Severity, Reason]] = {
 that ends for one of them cannot be had back."""
 
 _UNNAMED_ERRORS = {"already shorter than": "item_already_shorter"}
+_ALREADY_EXISTS = "already exists"
 
 _STATUS_REASONS = {
     401: Reason.UNAUTHORIZED,
@@ -73,6 +74,8 @@ _REFUSED_AFTER_UPGRADE = 3000
 
 def error_code(error: ErrorBody) -> str:
     """The code of an error, also of those the provider only describes."""
+    if _ALREADY_EXISTS in error.message and error.code in (None, "invalid_value"):
+        return "item_already_exists"
     if error.code is None:
         for text, code in _UNNAMED_ERRORS.items():
             if text in error.message:

@@ -1,15 +1,22 @@
 """openai/websocket: media flows through this process, as PCM inside the events."""
 
+from dataclasses import replace
+from typing import Any
 from uuid import uuid4
 
 from agentfield_adapters.openai.adapter import RealtimeAdapter
+from agentfield_adapters.openai.client_events import AudioAppend
 from agentfield_adapters.openai.connection import LiveConnection
 from agentfield_adapters.openai.dialing import open_socket
 from agentfield_adapters.openai.endpoint import endpoint
 from agentfield_adapters.openai.interruption import stop_at_socket
+from agentfield_adapters.openai.replay import restore
 from agentfield_adapters.openai.responses import Response
 from agentfield_adapters.openai.session_object import session_object
 from agentfield_adapters.openai.wire_audio import decoder, encoder
+from agentfield_rt.errors import ProviderError
+from agentfield_rt.frames import TurnEndFrame
+from agentfield_rt.items import History
 from agentfield_rt.ports import Connection, ConnectRequest
 
 
@@ -26,10 +33,35 @@ class WebsocketAdapter(RealtimeAdapter):
             endpoint(self.dialect, self._settings), model=config.model or self.dialect.model
         )
         session = session_object(config, self.dialect, carries_audio=True)
-        live = await self._bring_up(socket, session)
+        connection_id = f"conn_{uuid4().hex}"
+        if request.history is None:
+            live = await self._bring_up(socket, session)
+            return Connection(
+                session_id=request.session_id, connection_id=live.provider_session_id or connection_id
+            )
+        quiet = session_object(replace(config, create_response=False), self.dialect, carries_audio=True)
+        live = await self._bring_up(socket, quiet)
+        restored = await self._restore(live, request.history, session)
         return Connection(
-            session_id=request.session_id, connection_id=live.provider_session_id or f"conn_{uuid4().hex}"
+            session_id=request.session_id,
+            connection_id=live.provider_session_id or connection_id,
+            restored=restored,
         )
+
+    async def _restore(self, live: LiveConnection, history: History, session: dict[str, Any]) -> int:
+        """What was said, and what the user was saying."""
+        try:
+            restored = await restore(live, history, session)
+            for pcm in self._held.again():
+                if pcm is None:
+                    await live.submit(TurnEndFrame(f"again_{uuid4().hex}"))
+                else:
+                    audio = pcm if self._encoder is None else self._encoder.encoded(pcm)
+                    await live.send(AudioAppend(audio=audio))
+        except ProviderError as failure:
+            # A session that was never usable has had no effect, however it ended.
+            raise ProviderError(str(failure), reason=failure.reason, retryable=failure.retryable) from None
+        return restored
 
     async def _stop(self, live: LiveConnection, response: Response, heard_ms: int | None) -> None:
         await stop_at_socket(live, response, heard_ms if self.dialect.truncates else None)
