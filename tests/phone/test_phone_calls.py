@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -408,3 +409,23 @@ def test_these_tests_notice_a_server_that_answers_unsigned_calls(
         test_a_webhook_is_believed_by_its_signature_alone_and_starts_nothing_otherwise(
             af_provider, tmp_path, monkeypatch
         )
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "answer-sip-calls.md"
+
+
+def test_the_handler_that_the_how_to_shows_answers_and_hands_on(
+    af_provider: LocalProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)[0]
+    names: dict[str, Any] = {}
+    exec(shown.replace('provider="openai"', 'provider="local"'), names)
+    af_provider.set_scenario("senses: synthetic\ntranscripts: [hello, a person please]\n")
+    with plane(tmp_path, monkeypatch, af_provider, agent=names["app"], targets={"*": "shop.phone"}) as server:
+        phone = dial(af_provider, server)
+        (session_id,) = session_ids(server)
+        until(phone, "answered")
+        phone.say("anything")
+        records(server, session_id, until="utterance_played")
+        phone.say("anything else")
+        assert until(phone, "referred")["referred_to"] == "tel:+15550123"
