@@ -1,0 +1,394 @@
+"""How late a caller's sound is where we end the media, beside stock aiortc in the same run.
+
+    python benchmarks/media_delay.py [--seconds 20] [--loss-minutes 1]
+
+Marks of 20 ms, two a second, go over real peer connections on this machine:
+
+- without loss: caller → receiver, ours and aiortc's own;
+- 2 % of the packets lost: how the delay of the marks moves, and the longest time without sound, beside the
+  longest time in which this process could do nothing; and the same for our receiver alone over five minutes
+  of a clock that is not waited for, with several seeds;
+- there and back: caller → plane → a provider's websocket → plane → caller, against caller → a bare aiortc
+  echo → caller. The caller is stock aiortc both times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fractions
+import json
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import MediaStreamError
+from pydantic import SecretStr
+from websockets.asyncio.server import ServerConnection, serve
+
+from agentfield_adapters.media.libopus import Encoder
+from agentfield_adapters.media.webrtc.arrival import ArrivalBuffer, AudioPacket
+from agentfield_adapters.media.webrtc.hearing import Hearing
+from agentfield_adapters.media.webrtc.pacing import Pacer
+from agentfield_adapters.media.webrtc.peer import AudioPeer, Sides
+from agentfield_rt import Agent, RealtimeSession
+from agentfield_rt.caller_media import IceSettings
+from agentfield_rt.config import Settings
+from agentfield_rt.frames import FRAME_BYTES, SAMPLE_RATE_HZ
+from agentfield_rt.plane.control_plane import open_control_plane
+from agentfield_rt.plane.sessions import StartRequest
+from agentfield_rt.sdp import read_offer
+from agentfield_rt.testing.virtual_time import run as run_in_virtual_time
+
+RATE_HZ, FRAME_SAMPLES, FRAME_S = 48_000, 960, 0.02
+MARK_EVERY = 25
+LOUD = 3_000
+LOSS = 0.02
+CONNECT_S_MAX = 15.0
+STALL_TICK_S = 0.005
+VIRTUAL_MINUTES, VIRTUAL_SEEDS = 5, 20
+DELAY_BAR, DRIFT_BAR_MS, GAP_BAR_MS, ADDED_BAR_MS = 0.4, 20.0, 100.0, 10.0
+NO_SERVERS = RTCConfiguration(iceServers=[])
+
+
+class Marks(MediaStreamTrack):
+    """Silence with a loud frame now and then; notes when each is due to be sent."""
+
+    kind = "audio"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent_s: list[float] = []
+        self._frames = 0
+        self._began_s = 0.0
+        at = np.arange(FRAME_SAMPLES) / RATE_HZ
+        self._loud = (np.sin(2 * np.pi * 440 * at) * 20_000).astype(np.int16).tobytes()
+
+    async def recv(self) -> av.AudioFrame:
+        now_s = time.perf_counter()
+        self._began_s = self._began_s or now_s
+        await asyncio.sleep(max(0.0, self._began_s + self._frames * FRAME_S - now_s))
+        is_mark = self._frames % MARK_EVERY == MARK_EVERY - 1
+        frame = av.AudioFrame(format="s16", layout="mono", samples=FRAME_SAMPLES)
+        frame.planes[0].update(self._loud if is_mark else bytes(FRAME_SAMPLES * 2))
+        frame.sample_rate, frame.pts = RATE_HZ, self._frames * FRAME_SAMPLES
+        frame.time_base = fractions.Fraction(1, RATE_HZ)
+        self._frames += 1
+        if is_mark:
+            self.sent_s.append(time.perf_counter())
+        return frame
+
+
+class Ear:
+    """Notes when marks are heard, and when anything is."""
+
+    def __init__(self) -> None:
+        self.marks_s: list[float] = []
+        self.heard_s: list[float] = []
+        self._was_loud = False
+
+    def hear(self, pcm: bytes) -> None:
+        now_s = time.perf_counter()
+        self.heard_s.append(now_s)
+        is_loud = int(np.abs(np.frombuffer(pcm, dtype=np.int16).astype(np.int32)).max()) > LOUD
+        if is_loud and not self._was_loud:
+            self.marks_s.append(now_s)
+        self._was_loud = is_loud
+
+    async def listen(self, track: Any) -> None:
+        """Hear what stock aiortc gives out."""
+        try:
+            while True:
+                frame: Any = await track.recv()
+                self.hear(frame.to_ndarray().tobytes())
+        except MediaStreamError:
+            return
+
+    def delays_ms(self, sent_s: list[float]) -> list[float]:
+        """From each mark's sending to its being heard; lost marks have none."""
+        delays: list[float] = []
+        for heard in self.marks_s:
+            before = [sent for sent in sent_s if sent <= heard]
+            if before and heard - before[-1] < FRAME_S * MARK_EVERY:
+                delays.append((heard - before[-1]) * 1e3)
+        return delays
+
+    def longest_gap_ms(self) -> float:
+        """The longest time without anything to hear, after the first second."""
+        steady = [at for at in self.heard_s if at > self.heard_s[0] + 1]
+        return max(later - earlier for earlier, later in pairwise(steady)) * 1e3
+
+
+class Call:
+    """A caller that sends marks, and their connection."""
+
+    def __init__(self) -> None:
+        self.marks, self.ear = Marks(), Ear()
+        self.connection = RTCPeerConnection(NO_SERVERS)
+        self.connection.addTrack(self.marks)
+        self._listening: set[asyncio.Task[None]] = set()
+        self.connection.on("track", self._hear)
+
+    def _hear(self, track: Any) -> None:
+        self._listening.add(asyncio.create_task(self.ear.listen(track)))
+
+    async def dial(self, answer: Callable[[str], Any], *, loss: float = 0.0) -> None:
+        """Call whoever answers; from then on `loss` of our packets never leave."""
+        connection, connected = self.connection, asyncio.Event()
+
+        def changed() -> None:
+            if connection.connectionState == "connected":
+                connected.set()
+
+        connection.on("connectionstatechange", changed)
+        await connection.setLocalDescription(await connection.createOffer())
+        answered = await answer(connection.localDescription.sdp)
+        await connection.setRemoteDescription(RTCSessionDescription(answered, "answer"))
+        async with asyncio.timeout(CONNECT_S_MAX):
+            await connected.wait()
+        if loss:
+            self._lose(loss)
+
+    def _lose(self, share: float) -> None:
+        transport: Any = self.connection.getSenders()[0].transport
+        send, chance = transport._send_rtp, random.Random(1)
+
+        async def send_mostly(data: bytes) -> None:
+            if 192 <= data[1] < 224 or chance.random() >= share:  # RTCP is never lost
+                await send(data)
+
+        transport._send_rtp = send_mostly
+
+
+async def into_aiortc(ear: Ear, seconds: float, *, loss: float = 0.0) -> list[float]:
+    """Delays of marks into a receiver as aiortc brings it."""
+    call, receiver = Call(), RTCPeerConnection(NO_SERVERS)
+    listening: list[asyncio.Task[None]] = []
+
+    def hear(track: Any) -> None:
+        listening.append(asyncio.create_task(ear.listen(track)))
+
+    receiver.on("track", hear)
+
+    async def answer(offer: str) -> str:
+        await receiver.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+        await receiver.setLocalDescription(await receiver.createAnswer())
+        sdp: str = receiver.localDescription.sdp
+        return sdp
+
+    await call.dial(answer, loss=loss)
+    await asyncio.sleep(seconds)
+    await call.connection.close()
+    await receiver.close()
+    await asyncio.gather(*listening)
+    return ear.delays_ms(call.marks.sent_s)
+
+
+class Silence:
+    """What our end says."""
+
+    def next_frame(self) -> bytes:
+        return bytes(FRAME_BYTES)
+
+
+async def into_ours(ear: Ear, seconds: float, *, loss: float = 0.0) -> list[float]:
+    """Delays of marks into our receiver."""
+    call = Call()
+    sides = Sides(source=Silence(), on_pcm=ear.hear, on_digit=None, on_gone=lambda: None)
+    peer = AudioPeer(sides, IceSettings(), pacer=Pacer(), hearing_rate_hz=SAMPLE_RATE_HZ)
+
+    async def answer(offer: str) -> str:
+        return await peer.answer(read_offer(offer.encode(), private=True))
+
+    await call.dial(answer, loss=loss)
+    await asyncio.sleep(seconds)
+    await call.connection.close()
+    await peer.close()
+    return ear.delays_ms(call.marks.sent_s)
+
+
+def drift_ms(delays: list[float], lossless_ms: float) -> float:
+    """By how much the delay is more at the end than where nothing is lost; a median of the last quarter."""
+    return statistics.median(delays[-max(len(delays) // 4, 1) :]) - lossless_ms
+
+
+async def stalls_ms(longest: list[float]) -> None:
+    """Keep by how much this process was late for anything: a gap that is no receiver's doing."""
+    while True:
+        due_s = time.perf_counter() + STALL_TICK_S
+        await asyncio.sleep(STALL_TICK_S)
+        longest[0] = max(longest[0], (time.perf_counter() - due_s) * 1e3)
+
+
+async def virtual_loss(seed: int) -> tuple[float, float]:
+    """(longest gap, drift) in ms of our receiver in virtual time."""
+    loop, chance = asyncio.get_running_loop(), random.Random(seed)
+    heard_s: list[float] = []
+    heard_bytes = 0
+
+    def hear(pcm: bytes) -> None:
+        nonlocal heard_bytes
+        heard_bytes += len(pcm)
+        heard_s.append(loop.time())
+
+    hearing = Hearing(hear, None, rate_hz=SAMPLE_RATE_HZ)
+    buffer = ArrivalBuffer(hearing.take)
+    encoder = Encoder(rate_hz=SAMPLE_RATE_HZ)
+    encoder.expect_loss(int(LOSS * 100))
+    payload = encoder.encoded(bytes(FRAME_BYTES))
+    frames = int(VIRTUAL_MINUTES * 60 / FRAME_S)
+    for number in range(frames):
+        if number in (0, frames - 1) or chance.random() >= LOSS:
+            buffer.add(AudioPacket(111, number & 0xFFFF, number * FRAME_SAMPLES & 0xFFFFFFFF, payload))
+        await asyncio.sleep(FRAME_S)
+    hearing.close()
+    gaps = [later - earlier for earlier, later in pairwise(heard_s)]
+    return max(gaps) * 1e3, abs(heard_bytes / FRAME_BYTES - frames) * FRAME_S * 1e3
+
+
+class EchoProvider:
+    """A realtime provider on a websocket that says what it hears, packet by packet."""
+
+    async def serve_one(self, socket: ServerConnection) -> None:
+        response_id = ""
+        await self._send(socket, type="session.created", session={"id": "sess_1"})
+        async for message in socket:
+            event = json.loads(message)
+            if event["type"] == "session.update":
+                await self._send(socket, type="session.updated", session={})
+            elif event["type"] == "response.create":
+                response_id = "resp_1"
+                asked = event.get("response", {}).get("metadata")
+                await self._send(
+                    socket, type="response.created", response={"id": response_id, "metadata": asked}
+                )
+            elif event["type"] == "input_audio_buffer.append" and response_id:
+                await self._send(
+                    socket,
+                    type="response.output_audio.delta",
+                    response_id=response_id,
+                    item_id="item_1",
+                    delta=event["audio"],
+                )
+
+    async def _send(self, socket: ServerConnection, **event: Any) -> None:
+        await socket.send(json.dumps({"event_id": "event_1", **event}), text=True)
+
+
+@asynccontextmanager
+async def echoing_plane(data: Path) -> AsyncGenerator[Callable[[str], Any]]:
+    """A plane whose provider, behind a websocket, is an echo; gives what answers an offer."""
+    app = Agent("echo")
+
+    @app.session("phone", provider="openai", transport="websocket")
+    async def speaks(session: RealtimeSession) -> None:
+        await session.say("What you say.")
+        async for _ in session.turns():
+            pass
+
+    provider = EchoProvider()
+    async with serve(provider.serve_one, "127.0.0.1", 0, compression=None) as server:
+        port = server.sockets[0].getsockname()[1]
+        settings = Settings(
+            data=data, openai_api_key=SecretStr("sk-echo"), openai_base_url=f"http://127.0.0.1:{port}/v1"
+        )
+        async with open_control_plane([app], settings=settings) as plane:
+
+            async def answer(offer: str) -> str:
+                session = await plane.sessions.start("echo.phone", StartRequest())
+                return await plane.webrtc_calls.answer(session, offer.encode())
+
+            yield answer
+
+
+async def there_and_back(answer: Callable[[str], Any], seconds: float) -> list[float]:
+    """Delays of marks that come back to the caller."""
+    call = Call()
+    await call.dial(answer)
+    await asyncio.sleep(seconds)
+    await call.connection.close()
+    return call.ear.delays_ms(call.marks.sent_s)
+
+
+async def bare_echo(seconds: float) -> list[float]:
+    """The same through a bare aiortc echo."""
+    echo = RTCPeerConnection(NO_SERVERS)
+    echo.on("track", echo.addTrack)
+
+    async def answer(offer: str) -> str:
+        await echo.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+        await echo.setLocalDescription(await echo.createAnswer())
+        sdp: str = echo.localDescription.sdp
+        return sdp
+
+    delays = await there_and_back(answer, seconds)
+    await echo.close()
+    return delays
+
+
+RECEIVERS = {"ours": into_ours, "aiortc": into_aiortc}
+
+
+def say(what: str, met: bool, bar: str) -> None:
+    print(f"{what} ({'meets' if met else 'misses'} {bar})", flush=True)
+
+
+async def measure(seconds: float, loss_minutes: float) -> None:
+    """Measure and print what happens in real time."""
+    delays = {name: await into(Ear(), seconds) for name, into in RECEIVERS.items()}
+    lossless = {name: statistics.median(of_one) for name, of_one in delays.items()}
+    ratio = lossless["ours"] / lossless["aiortc"]
+    figures = f"ours {lossless['ours']:.1f} ms, aiortc {lossless['aiortc']:.1f} ms: {ratio:.2f} x"
+    say(f"sender -> receiver without loss: {figures}", ratio <= DELAY_BAR, f"{DELAY_BAR} x")
+    for name, into in RECEIVERS.items():
+        ear, longest_stall = Ear(), [0.0]
+        stalls = asyncio.create_task(stalls_ms(longest_stall))
+        drift = drift_ms(await into(ear, loss_minutes * 60, loss=LOSS), lossless[name])
+        stalls.cancel()
+        gap = ear.longest_gap_ms()
+        figures = f"drift {drift:.0f} ms, longest gap {gap:.0f} ms, longest stall {longest_stall[0]:.0f} ms"
+        met = drift <= DRIFT_BAR_MS and gap <= GAP_BAR_MS + longest_stall[0]
+        say(f"2 % lost for {loss_minutes:g} min, {name}: {figures}", met, "20 and 100 ms + stall")
+    with tempfile.TemporaryDirectory() as folder:
+        async with echoing_plane(Path(folder)) as answer:
+            through = await there_and_back(answer, seconds)
+    bare = await bare_echo(seconds)
+    added = statistics.median(through) - statistics.median(bare)
+    figures = f"plane {statistics.median(through):.0f} ms, bare echo {statistics.median(bare):.0f} ms"
+    say(f"there and back: {figures}: {added:+.0f} ms", added <= ADDED_BAR_MS, f"+{ADDED_BAR_MS:.0f} ms")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=20.0, help="for each delay")
+    parser.add_argument("--loss-minutes", type=float, default=1.0, help="in real time, for each receiver")
+    arguments = parser.parse_args()
+    worst_gap, worst_drift = 0.0, 0.0
+
+    async def lose(seed: int) -> None:
+        nonlocal worst_gap, worst_drift
+        gap, drift = await virtual_loss(seed)
+        worst_gap, worst_drift = max(worst_gap, gap), max(worst_drift, drift)
+
+    for seed in range(VIRTUAL_SEEDS):
+        run_in_virtual_time(lose(seed))
+    met = worst_drift <= DRIFT_BAR_MS and worst_gap <= GAP_BAR_MS
+    figures = f"drift {worst_drift:.0f} ms, longest gap {worst_gap:.0f} ms"
+    calls = f"{VIRTUAL_SEEDS} calls of {VIRTUAL_MINUTES} min, virtual clock"
+    say(f"2 % lost, {calls}, worst: {figures}", met, "20 and 100 ms")
+    asyncio.run(measure(arguments.seconds, arguments.loss_minutes))
+
+
+if __name__ == "__main__":
+    main()
