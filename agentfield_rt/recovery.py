@@ -9,8 +9,10 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from agentfield_journal import ContentStore
 from agentfield_journal.ports import Journal
 from agentfield_rt.controller import BoundarySettings, RealtimeSessionController
+from agentfield_rt.conversation import read_history
 from agentfield_rt.core import commands, records
 from agentfield_rt.core.commands import Command
 from agentfield_rt.core.decide import decide
@@ -21,6 +23,7 @@ from agentfield_rt.core.records import Decision
 from agentfield_rt.core.state import OpenOperation, State
 from agentfield_rt.errors import CloseReason, IllegalCommand, ProviderError, Reason
 from agentfield_rt.inspection import OpenFeature, RunInJournal, history, inspect_run
+from agentfield_rt.items import History
 from agentfield_rt.ports import Clock, ProviderAdapter, SessionConfig, system_clock
 from agentfield_rt.run import Context, Run
 
@@ -48,6 +51,8 @@ class Recovery:
     Attributes:
         config: What the provider is told about the session, as when it connected first.
         reconcile: Asked about each operation whose outcome is unknown; whoever can ask the provider does.
+        content: Where what was said is kept. With it the new connection is told the conversation; without, it
+            begins from nothing.
         offer_sdp: A new offer of the caller, where media flows browser ↔ provider.
         clock: Gives records their times. It may be behind the dead process's: `seq` orders a run.
     """
@@ -55,6 +60,7 @@ class Recovery:
     config: SessionConfig | None = None
     settings: BoundarySettings = field(default_factory=BoundarySettings)
     reconcile: Callable[[OpenOperation], Decision] = abandon
+    content: ContentStore | None = None
     offer_sdp: str | None = None
     clock: Clock = system_clock
 
@@ -100,7 +106,7 @@ async def open_session(
         await controller.durable()
         match controller.state.phase:
             case Phase.DEGRADED:
-                await _reconnect(controller, adapter, recovery)
+                await _reconnect(controller, adapter, recovery, await _said(journal, controller, recovery))
             case Phase.CLOSING:
                 await controller.close(found.closing.get(state.session_id, CloseReason.INTERNAL))
             case _:
@@ -142,13 +148,31 @@ async def end_run(journal: Journal, run_id: str, reason: Reason = Reason.PROCESS
         await run.release()
 
 
+async def _said(
+    journal: Journal, controller: RealtimeSessionController, recovery: Recovery
+) -> History | None:
+    """What the session had said by the time its process died, as far as the journal knows."""
+    if recovery.content is None:
+        return None
+    told = await history(journal, controller.run.run_id, session_id=controller.state.session_id)
+    answers_turns = recovery.config is not None and recovery.config.create_response
+    return await read_history(told, recovery.content, answers_turns=answers_turns)
+
+
 async def _reconnect(
-    controller: RealtimeSessionController, adapter: ProviderAdapter, recovery: Recovery
+    controller: RealtimeSessionController,
+    adapter: ProviderAdapter,
+    recovery: Recovery,
+    said: History | None,
 ) -> None:
     """Replace the connection. Where that fails, no connection stays of which nobody is told."""
     begun = controller.state.restarts_begun
     try:
-        await controller.reconnect(Reason.PROCESS_LOST, offer_sdp=recovery.offer_sdp)
+        await controller.reconnect(
+            Reason.PROCESS_LOST,
+            offer_sdp=recovery.offer_sdp,
+            history=None if said is None else lambda: said,
+        )
         await controller.durable()  # whoever is told that the session goes on can rely on it
     except (Exception, asyncio.CancelledError):
         if controller.state.restarts_begun > begun:

@@ -19,6 +19,7 @@ from agentfield_rt.core.rules.rule import Emit, Literal, Rule
 from agentfield_rt.deliveries import Destination, Output
 from agentfield_rt.errors import IllegalCommand, RepairNeeded, RestartBudgetSpent, SessionClosed
 from agentfield_rt.frames import ToolCalled
+from agentfield_rt.items import ToolCallItem, ToolOutputItem, UserItem
 from agentfield_rt.recovery import Recovery, end_run, history, inspect_run, open_session
 from agentfield_rt.testing import RuleBroken, run
 from agentfield_rt.voice.session import VoiceSession
@@ -108,7 +109,8 @@ def _done(told: list[Record]) -> set[str]:
 async def _go_on(p: Process, seen: Seen) -> None:
     """Recovers with `VoiceSession.go_on`: the user says the same again, and the call comes to its end."""
     try:
-        controller = await open_session(p.journal, RUN, p.adapter, recovery=Recovery(settings=STEADY))
+        recovery = Recovery(settings=STEADY, content=p.world.content)
+        controller = await open_session(p.journal, RUN, p.adapter, recovery=recovery)
     except RestartBudgetSpent:
         require(await end_run(p.journal, RUN), "it has no connection and no end")
         return
@@ -120,6 +122,7 @@ async def _go_on(p: Process, seen: Seen) -> None:
     spec = call_spec([_approval(p)], [ANGRY], before)
     session = call_over(p, controller, spec, _notes_the_case(p))
     if controller.state.phase is Phase.OPEN:
+        _check_history(p, before)
         await session.go_on(caller=Listener())
         await _speak(p)
         await _check_repeats(p, before, seen)
@@ -127,6 +130,19 @@ async def _go_on(p: Process, seen: Seen) -> None:
         with pytest.raises(SessionClosed):
             await session.go_on()
     await _end(p, session)
+
+
+def _check_history(p: Process, told: list[Record]) -> None:
+    """The new connection knows each turn and each call that the journal knows, once and in order."""
+    items = p.provider.histories[-1].items
+    turns = [record.op_id for record in told if isinstance(record, records.TurnStarted)]
+    require([item.item_id for item in items if isinstance(item, UserItem)] == turns, "turns are lost")
+    calls = [record.call_id for record in told if isinstance(record, records.ToolCallReceived)]
+    require([item.call_id for item in items if isinstance(item, ToolCallItem)] == calls, "calls are lost")
+    outputs = [item.call_id for item in items if isinstance(item, ToolOutputItem)]
+    require(sorted(outputs) == sorted(calls), "a call waits for an output that nobody will send")
+    (restored,) = [record for record in told if isinstance(record, records.ConversationRestored)][-1:]
+    require(restored.restored == len(items), "the journal tells another number of items")
 
 
 async def _check_repeats(p: Process, before: list[Record], seen: Seen) -> None:
