@@ -47,7 +47,8 @@ class CallsApi:
         response, body = await self._post(
             "realtime/calls", within_s=CREATE_S, doing="making the call", files=files
         )
-        call_id = response.headers.get("location", "").rstrip("/").rpartition("/")[2]
+        location = self._endpoint.without_key(response.headers.get("location", "").encode()).decode()
+        call_id = location.rstrip("/").rpartition("/")[2]
         if response.status_code != _CREATED or not _CALL_ID.fullmatch(call_id):
             raise ProviderError("the provider's answer names no call", reason=Reason.PROTOCOL, not_done=False)
         try:
@@ -125,7 +126,7 @@ class CallsApi:
             ):
                 if not response.is_success:
                     raise refused(response.status_code, doing=doing)
-                return response, await _bounded(response)
+                return response, endpoint.without_key(await _bounded(response))
         except httpx.TimeoutException as late:
             never_sent = isinstance(late, httpx.ConnectTimeout | httpx.PoolTimeout)
             raise ProviderError(

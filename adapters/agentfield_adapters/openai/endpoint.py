@@ -1,6 +1,7 @@
 """Where a provider's HTTP and websocket addresses are and how to be let in. Opens nothing."""
 
 import functools
+import logging
 import ssl
 from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -9,7 +10,15 @@ from agentfield_adapters.openai.dialect import Dialect
 from agentfield_rt.errors import ProviderError, Reason
 from agentfield_rt.ports import ProviderSettings
 
+# These log addresses at INFO and headers at DEBUG, where a key may be; whoever wants that sets their own level.
+for _library in ("httpcore", "httpx"):
+    if logging.getLogger(_library).level == logging.NOTSET:
+        logging.getLogger(_library).setLevel(logging.WARNING)
+
 _DEFAULT_PATH = "/v1"  # a bare http://host:port is what a provider process prints
+_KEY_CHARS_MIN = 12
+"""Shorter ones are no secrets, but what a server on this machine is content with, and words of speech."""
+_REMOVED = b"key-removed"
 _HTTP_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 
@@ -19,16 +28,22 @@ class Endpoint:
 
     Attributes:
         query: What every address ends with, such as an `api-version`.
+        key: Taken out of whatever the server says.
     """
 
     base_url: str
     headers: dict[str, str] = field(repr=False)
     through_proxy: bool = True
     query: str = field(default="", repr=False)
+    key: bytes = field(default=b"", repr=False)
 
     @property
     def is_secure(self) -> bool:
         return self.base_url.startswith("https:")
+
+    def without_key(self, said: bytes) -> bytes:
+        """What the server said, without our key: some quote it, and what they say is kept and told."""
+        return said.replace(self.key, _REMOVED) if self.key else said
 
     def url(self, path: str) -> str:
         return f"{self.base_url}/{path}" + (f"?{self.query}" if self.query else "")
@@ -65,10 +80,17 @@ def endpoint(dialect: Dialect, settings: ProviderSettings) -> Endpoint:
         )
     path = parts.path.rstrip("/") or _DEFAULT_PATH
     plain_url = urlunsplit((_HTTP_SCHEMES[parts.scheme], parts.netloc, path, "", ""))
-    return Endpoint(plain_url, _headers(dialect, settings.api_key), dialect.through_proxy, parts.query)
+    key = _key(dialect, settings.api_key)
+    return Endpoint(
+        plain_url,
+        {"api-key": key} if dialect.auth == "api-key" else {"Authorization": f"Bearer {key}"},
+        dialect.through_proxy,
+        parts.query,
+        key.encode() if len(key) >= _KEY_CHARS_MIN else b"",
+    )
 
 
-def _headers(dialect: Dialect, api_key: str | None) -> dict[str, str]:
+def _key(dialect: Dialect, api_key: str | None) -> str:
     key = (api_key or dialect.default_key or "").strip()
     if not key:
         raise ProviderError(
@@ -78,7 +100,7 @@ def _headers(dialect: Dialect, api_key: str | None) -> dict[str, str]:
         raise ProviderError(
             f"the {dialect.name} API key has characters no key has", reason=Reason.UNAUTHORIZED
         )
-    return {"api-key": key} if dialect.auth == "api-key" else {"Authorization": f"Bearer {key}"}
+    return key
 
 
 @functools.cache

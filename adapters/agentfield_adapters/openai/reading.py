@@ -6,6 +6,7 @@ import msgspec
 
 from agentfield_adapters.openai import server_events as server
 from agentfield_adapters.openai.dialect import Dialect
+from agentfield_adapters.openai.endpoint import Endpoint
 
 Read = Callable[[bytes], server.ReadEvent | server.Unread]
 """Reads one frame; raises `MalformedEvent` for one that cannot be read."""
@@ -65,6 +66,11 @@ def reader(dialect: Dialect, *, strict: bool) -> Read:
         return event
 
     return read_strictly
+
+
+def keyless(read: Read, endpoint: Endpoint) -> Read:
+    """As `read`, but of frames without the key that the server was shown."""
+    return lambda data: read(endpoint.without_key(data))
 
 
 def _read_beta(data: bytes) -> server.ReadEvent | server.Unread:

@@ -62,6 +62,10 @@ class ChatClient:
             verify=tls_context() if endpoint.is_secure else False,
         )
 
+    def without_key(self, said: bytes) -> bytes:
+        """What the server said; see `Endpoint.without_key`."""
+        return self._endpoint.without_key(said)
+
     async def aclose(self) -> None:
         """Close every connection; a stream that is being read breaks."""
         await self._http.aclose()
@@ -142,7 +146,7 @@ class ChatClient:
                     raise NoTranscripts
                 if response.status_code != 200:
                     raise refused(response.status_code)
-                answer = await _bounded(response)
+                answer = self._endpoint.without_key(await _bounded(response))
         try:
             return msgspec.json.decode(answer, type=_Transcript).text
         except (msgspec.MsgspecError, UnicodeDecodeError):

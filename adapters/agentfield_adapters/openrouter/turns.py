@@ -215,7 +215,7 @@ class Turns:
     async def _give(self, answer: Answer, events: list[bytes], watchdog: asyncio.Timeout) -> None:
         """Pass on what came, at the pace at which it is received."""
         for data in events:
-            meaning = answer.react(data)
+            meaning = answer.react(self._line.client.without_key(data))
             self._append(meaning)
             if MALFORMED in meaning and (loss := self._patience.wear(asyncio.get_running_loop().time())):
                 raise TurnFailed(str(loss), reason=loss.reason, not_done=False, is_fatal=True)
