@@ -4,33 +4,32 @@ import secrets
 from collections.abc import Awaitable, Callable
 
 from agentfield_rt.core import records
-from agentfield_rt.core.records import Record
-from agentfield_rt.errors import IllegalCommand
+from agentfield_rt.errors import IllegalCommand, SessionClosed
 from agentfield_rt.frames import IMAGE_BYTES_MAX, ImageDetail, ImageFrame, TurnEndFrame, image_type
+from agentfield_rt.voice.recorder import Recorder
 
 
 class Inputs:
     """The user's other side of one session.
 
     Args:
-        record: Writes a record of the session.
-        keep: Puts a file into the content store and returns its reference.
         send: Hands a frame to the provider.
         spoken: Is told that words of the user will come.
+        is_over: Whether the session takes nothing any more.
     """
 
     def __init__(
         self,
-        record: Callable[[Record], None],
-        keep: Callable[[bytes], str],
+        recorder: Recorder,
         send: Callable[[ImageFrame | TurnEndFrame], Awaitable[None]],
         *,
         spoken: Callable[[], None],
+        is_over: Callable[[], bool],
     ) -> None:
-        self._record = record
-        self._keep = keep
+        self._recorder = recorder
         self._send = send
         self._spoken = spoken
+        self._is_over = is_over
 
     async def show(self, data: bytes, *, detail: ImageDetail | None = None) -> str:
         """Show a picture; it is part of the conversation and no turn. Its id, once the provider took it.
@@ -41,16 +40,18 @@ class Inputs:
 
         Raises:
             IllegalCommand: it is no such file, or the session is not connected; nothing was sent.
+            SessionClosed: the session is over.
             ProviderError: the provider did not take it.
         """
+        self._require_open()
         media_type = image_type(data)
         if media_type is None or len(data) > IMAGE_BYTES_MAX:
             raise IllegalCommand(f"a picture is a PNG or JPEG file of at most {IMAGE_BYTES_MAX} bytes")
         frame = ImageFrame(f"img_{secrets.token_hex(8)}", data, media_type, detail)
-        self._record(
+        self._recorder.record(
             records.ImageReceived(
                 frame_id=frame.frame_id,
-                image_ref=self._keep(data),
+                image_ref=self._recorder.keep_file(data),
                 media_type=media_type,
                 detail=detail,
             )
@@ -63,7 +64,13 @@ class Inputs:
 
         Raises:
             IllegalCommand: the session is not connected.
+            SessionClosed: the session is over.
             ProviderError: the provider did not take it.
         """
+        self._require_open()
         await self._send(TurnEndFrame(f"end_{secrets.token_hex(8)}"))
         self._spoken()
+
+    def _require_open(self) -> None:
+        if self._is_over():
+            raise SessionClosed("the session is over; start a new one")

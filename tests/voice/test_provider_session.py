@@ -1,6 +1,11 @@
 """What a session has besides its conversation: pictures, turns by hand, costs, limits, a foreseen end."""
 
+# A bug is planted inside the classes, so this file reaches where no other may.
+# pyright: reportPrivateUsage=false
+
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -19,10 +24,17 @@ from agentfield_rt.frames import (
     Usage,
     UsageReported,
 )
+from agentfield_rt.voice.conversation import Conversation
+from agentfield_rt.voice.inputs import Inputs
 from agentfield_rt.voice.link import UtteranceState
 from agentfield_rt.voice.meter import Meter, total
+from agentfield_rt.voice.reconnecting import Reconnecting
+from agentfield_rt.voice.rollover import RollOver
 from tests.virtual_time import in_virtual_time, time_passes
 from tests.voice.call import VoiceCall, speaks, voice_call
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+Proof = Callable[[], None]
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
 EXPIRING = ConnectionExpiring(300.0)
@@ -227,3 +239,76 @@ async def test_speech_over_an_answer_stops_it_unless_the_session_says_otherwise(
             call.adapter.give(SpeechStarted("item_user"))
             await time_passes(2)
             assert said.state is (UtteranceState.INTERRUPTED if interrupts else UtteranceState.PLAYED)
+
+
+# The proofs bite.
+
+
+def _in_mid_speech(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Conversation, "is_quiet", property(lambda self: True))
+
+
+def _before_the_words(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Conversation, "turn_ended", lambda self: None)
+
+
+def _replaced_twice(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(RollOver, "_is_there", lambda self, generation: True)
+    _not_in_turn(patch)
+
+
+def _not_in_turn(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Reconnecting, "reconnect", Reconnecting._replace)
+
+
+def _costs_not_added(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("agentfield_rt.voice.meter.total", lambda costs: [Usage(), *costs][-1])
+
+
+def _sent_before_written(patch: pytest.MonkeyPatch) -> None:
+    original = Inputs.show
+
+    async def show(self: Inputs, data: bytes, *, detail: Any = None) -> str:
+        await self._send(ImageFrame("img", data, "image/png", detail))
+        return await original(self, data, detail=detail)
+
+    patch.setattr(Inputs, "show", show)
+
+
+def _always_interrupts(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("agentfield_rt.voice.conversation.interrupts", lambda detection: True)
+
+
+PLANTED: dict[str, tuple[Plant, Proof]] = {
+    "replaced in mid-speech": (_in_mid_speech, test_the_agent_says_what_it_is_saying_first),
+    "replaced before the words came": (_before_the_words, test_words_that_are_still_to_come_are_waited_for),
+    "replaced though it is another": (
+        _replaced_twice,
+        test_a_connection_that_was_lost_meanwhile_is_not_replaced_again,
+    ),
+    "two replacements at once": (
+        _not_in_turn,
+        test_a_connection_that_is_lost_while_it_is_replaced_is_replaced_once,
+    ),
+    "costs are not added up": (
+        _costs_not_added,
+        test_costs_are_written_down_without_a_word_and_added_up,
+    ),
+    "a picture is sent before it is written down": (
+        _sent_before_written,
+        test_a_picture_is_written_down_before_it_is_sent_and_is_no_turn,
+    ),
+    "speech stops an answer whatever was asked": (
+        _always_interrupts,
+        test_speech_over_an_answer_stops_it_unless_the_session_says_otherwise,
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", PLANTED)
+def test_a_planted_bug_is_found(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant, proof = PLANTED[wrong]
+    proof()
+    plant(monkeypatch)
+    with pytest.raises((AssertionError, ValueError)):
+        proof()
