@@ -1,6 +1,5 @@
 """Audio on its way to the provider, in windows: once one is open, no frame waits for the disk."""
 
-import asyncio
 import contextlib
 
 from agentfield_journal import JournalError
@@ -11,6 +10,7 @@ from agentfield_rt.controller.window import Tally, Windows
 from agentfield_rt.core import commands
 from agentfield_rt.errors import ProviderError, Reason
 from agentfield_rt.frames import AudioFrame
+from agentfield_rt.idle import Lock
 from agentfield_rt.ports import ProviderAdapter
 
 
@@ -46,7 +46,7 @@ class OutgoingAudio(Direction[AudioFlow]):
         super().__init__(operations, windows.period_s)
         self._adapter = adapter
         self._frames_max = windows.frames_max
-        self._opening = asyncio.Lock()
+        self._opening = Lock()
 
     @property
     def unrecorded(self) -> int:

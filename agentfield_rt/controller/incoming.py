@@ -1,6 +1,5 @@
 """Provider events on their way to the application: in windows, or one receive at a time."""
 
-import asyncio
 import contextlib
 from collections import Counter
 
@@ -15,6 +14,7 @@ from agentfield_rt.core.lifecycle import COMMANDS, OperationName
 from agentfield_rt.core.state import State
 from agentfield_rt.errors import IllegalCommand, ProviderError
 from agentfield_rt.frames import OutputAudio, ProviderEvent, ResponseEnded, ResponseStarted
+from agentfield_rt.idle import Lock
 from agentfield_rt.ports import ProviderAdapter
 
 Events = tuple[ProviderEvent, ...]
@@ -95,7 +95,7 @@ class Incoming(Direction[_Flow]):
         super().__init__(operations, windows.period_s)
         self._adapter = adapter
         self._events_max = windows.events_max or 0
-        self._turn = asyncio.Lock()
+        self._turn = Lock()
         self._waits = False
 
     @property

@@ -12,7 +12,7 @@ from agentfield_rt.core.outcomes import Records
 from agentfield_rt.core.records import GatePolicy
 from agentfield_rt.errors import GateOverflow, ProviderError, Reason
 from agentfield_rt.frames import AudioFrame, InputFrame
-from agentfield_rt.idle import Signal
+from agentfield_rt.idle import Lock, Signal
 from agentfield_rt.ports import ProviderAdapter
 
 
@@ -20,8 +20,8 @@ class _Lane:
     """Frames that keep their order: `order` among the callers, `operation` for the one that is under way."""
 
     def __init__(self) -> None:
-        self.order = asyncio.Lock()
-        self.operation = asyncio.Lock()
+        self.order = Lock()
+        self.operation = Lock()
 
 
 class Outgoing:
@@ -37,7 +37,7 @@ class Outgoing:
         self._window = OutgoingAudio(adapter, operations, windows)
         self._audio = _Lane()
         self._other = _Lane()
-        self._wire = asyncio.Lock()
+        self._wire = Lock()
         self._queued = 0
         self._gated: dict[str, InputFrame] = {}
         self._gate_moved = Signal()
