@@ -20,6 +20,7 @@ from benchmarks.peers.speech import FRAME_S, spoken
 
 PHASES = 4
 CONNECT_S_MAX = 30.0
+STALL_S_MAX = 0.1  # what is made up for at once
 FRAME_TICKS = 960  # of 48 kHz
 SSRC = 0x5EED
 LATE_S = 2 * FRAME_S
@@ -152,7 +153,7 @@ class Callers:
     async def _pace(self) -> None:
         due_s = time.perf_counter()
         for phase in itertools.cycle(range(PHASES)):
-            due_s += FRAME_S / PHASES
+            due_s = max(due_s + FRAME_S / PHASES, time.perf_counter() - STALL_S_MAX)
             await self._sleep(due_s - time.perf_counter())
             for caller in itertools.islice(self._callers, phase, None, PHASES):
                 await caller.say(self._packets)

@@ -10,10 +10,10 @@ speaks all the time: Opus from 48 kHz mono to the server, speech of 24 kHz back.
 - aiortc: decodes what it hears and encodes PCM that is there, nothing else.
 - Pipecat: its transport's input, one processor that speaks, its output.
 
-Counted: CPU seconds of the server's process for a second of a call, median over rounds in which the servers
-take turns; the machine may be in use. With --capacity also: how many calls go on at once before frames run
-late (a caller or the server gets under 49.5 frames a second, 1 % of frames come 20 ms late, or 1 % of the
-server's timers do), which does want a machine for itself.
+Counted: CPU seconds of the server's process for 50 frames each way, a second of a call, median over rounds in
+which the servers take turns; the machine may be in use. With --capacity also: how many calls go on at once
+before frames run late (a caller or the server gets under 49.5 frames a second, 1 % of frames come 20 ms late,
+or 1 % of the server's timers do), which does want a machine for itself.
 
     pip install --target FOLDER/pipecat "pipecat-ai[webrtc]"
 """
@@ -39,6 +39,10 @@ CALLS, STEP, CALLS_MAX = 16, 8, 240
 ROUNDS = 5
 SETTLE_S, MEASURE_S = 2.0, 5.0
 ANSWER_S_MAX = 60.0
+TRIES = 6
+FRAMES_SHARE_MIN = 0.95
+"""Who is not given a core sends fewer frames, and must not look cheaper for it."""
+
 FRAMES_MIN = 0.99 / FRAME_S
 LATE_SHARE_MAX, LOOP_LATE_MS_MAX = 0.01, 20.0
 OURS, STOCK, PIPECAT = "this", "aiortc", "Pipecat"
@@ -101,13 +105,21 @@ async def measured(callers: Callers, server: CallServer) -> tuple[Load, Heard]:
 
 
 async def cpu_ms(name: str, calls: int, peers: Path | None) -> float:
-    """CPU milliseconds for a second of a call."""
+    """CPU milliseconds for a second of a call: for 50 frames heard and 50 sent."""
     async with serving(name, peers) as (server, callers):
         await callers.dial(calls, server.answered)
-        load, heard = await measured(callers, server)
-    if min(load["heard_frames"], heard.frames) < 0.9 * calls * FRAMES_MIN:
-        print(f"  {name}: {load['heard_frames']:.0f} heard, {heard.frames:.0f} sent of {calls / FRAME_S:.0f}")
-    return load["cpu_s"] / calls * 1e3
+        tries = [await measured(callers, server)]
+        while frames(*tries[-1]) < FRAMES_SHARE_MIN * calls / FRAME_S and len(tries) < TRIES:
+            tries.append(await measured(callers, server))
+    if len(tries) == TRIES:
+        print(f"  {name}: the machine is too busy for {calls} calls")
+    load, heard = max(tries, key=lambda each: frames(*each))
+    return load["cpu_s"] / frames(load, heard) / FRAME_S * 1e3
+
+
+def frames(load: Load, heard: Heard) -> float:
+    """Frames a second that went through, in the direction in which fewer did."""
+    return max(min(load["heard_frames"], heard.frames), 1.0)
 
 
 async def capacity(name: str, peers: Path | None) -> int:
@@ -132,7 +144,7 @@ async def capacity(name: str, peers: Path | None) -> int:
 
 def on_time(calls: int, load: Load, heard: Heard) -> bool:
     return (
-        min(load["heard_frames"], heard.frames) >= FRAMES_MIN * calls
+        frames(load, heard) >= FRAMES_MIN * calls
         and heard.late_share <= LATE_SHARE_MAX
         and load["late_ms"] < LOOP_LATE_MS_MAX
     )
