@@ -3,7 +3,9 @@
 The code that listens is found by name, as adapters are; without it, digits come as messages only.
 """
 
+import contextlib
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Protocol
 
@@ -20,11 +22,14 @@ class DigitDetector(Protocol):
 
 def in_band_detector(rate_hz: int) -> DigitDetector | None:
     """What an installed package brings for a stream at this rate; None when none does."""
-    for entry in entry_points(group=DETECTORS_GROUP):
-        if entry.name == "in_band":
-            try:
-                make: Callable[[int], DigitDetector] = entry.load()
-            except ImportError:
-                return None
-            return make(rate_hz)
+    make = _factory()
+    return make(rate_hz) if make is not None else None
+
+
+@cache
+def _factory() -> Callable[[int], DigitDetector] | None:
+    for entry in entry_points(group=DETECTORS_GROUP, name="in_band"):
+        with contextlib.suppress(ImportError):
+            make: Callable[[int], DigitDetector] = entry.load()
+            return make
     return None

@@ -82,6 +82,7 @@ class Switchboard:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._vendors: dict[str, PhoneVendor] = {}
         self._tickets = Tickets()
         self._starting = 0
 
@@ -96,13 +97,22 @@ class Switchboard:
         _, definition = plane.nodes.session(target)
         if definition.transport == "webrtc":
             raise BadRequest("phones need a session of transport=websocket or audio_turns")
-        key = self._key(vendor_name)
+        vendor = self._vendor(vendor_name)
         public_url = self._settings.public_url
         if public_url is None:
             raise NotFound("no phone can reach this server: AGENTFIELD_RT_PUBLIC_URL is not set")
         address = public_url.partition("://")[2].rstrip("/")
         url = f"{address}/api/v1/telephony/{vendor_name}/{target}"
-        return Line(phone_vendor(vendor_name, key), vendor_name, target, url)
+        return Line(vendor, vendor_name, target, url)
+
+    def _vendor(self, vendor_name: str) -> PhoneVendor:
+        if vendor_name not in self._vendors:
+            key = self._key(vendor_name)
+            try:
+                self._vendors[vendor_name] = phone_vendor(vendor_name, key)
+            except ValueError as error:
+                raise NotFound(f"this server takes no calls of {vendor_name}: {error}") from None
+        return self._vendors[vendor_name]
 
     def _key(self, vendor_name: str) -> str:
         keys: dict[str, tuple[SecretStr | None, str]] = {

@@ -10,6 +10,7 @@ from agentfield_rt.core.records import CallerFault
 from agentfield_rt.errors import CloseReason, ProviderError, RealtimeError
 from agentfield_rt.frames import FRAME_MS
 from agentfield_rt.plane.dialled import dialled
+from agentfield_rt.plane.errors import PlaneError
 from agentfield_rt.plane.telephony_caller import TelephonyCaller
 from agentfield_rt.telephony import (
     BadMessage,
@@ -35,6 +36,9 @@ SILENT_MAX_S = 30.0
 
 AHEAD_MAX_MS = 10_000
 """How much more audio may come than time has passed."""
+
+REASON_BYTES_MAX = 123
+"""Of a close frame (RFC 6455 5.5)."""
 
 CALLERS_FAULT = 4400
 SERVERS_FAULT = 4500
@@ -64,9 +68,10 @@ async def started(socket: WebSocket, stream: PhoneStream) -> CallStarted:
 
 async def refuse(socket: WebSocket, error: RealtimeError) -> None:
     """Close a stream that will not be served; its vendor is told whose fault that is."""
-    code = SERVERS_FAULT if isinstance(error, ProviderError) else CALLERS_FAULT
+    is_ours = isinstance(error, ProviderError) or (isinstance(error, PlaneError) and error.status >= 500)
+    reason = str(error).encode()[:REASON_BYTES_MAX].decode(errors="ignore")
     with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-        await socket.close(code, str(error)[:120])  # a close reason has 123 bytes at most
+        await socket.close(SERVERS_FAULT if is_ours else CALLERS_FAULT, reason)
 
 
 class PhoneCall:

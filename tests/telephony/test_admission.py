@@ -123,6 +123,16 @@ def test_what_is_not_set_is_named(missing: str, tmp_path: Path, monkeypatch: pyt
         assert f"{variable[missing]} is not set" in answer.json()["error"]
 
 
+def test_a_key_that_is_none_is_named_when_it_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with exchange(tmp_path, monkeypatch, telnyx_public_key="not-a-key") as line:
+        answer = ask(line.server, TelnyxVendor())
+        assert answer.status_code == 404
+        assert "TELNYX_PUBLIC_KEY is 32 bytes in base64" in answer.json()["error"]
+        assert "not-a-key" not in answer.text
+
+
 async def closed_with(line: Exchange, vendor: Vendor, ticket: str | None, target: str = "desk.phone") -> int:
     """The code with which a stream is closed that brings this ticket."""
     async with opened(line.server, vendor, target=target) as phone:
@@ -196,7 +206,7 @@ async def test_when_no_session_is_free_the_caller_hears_that_we_are_busy(
                 answer = await asyncio.to_thread(ask, line.server, other())
                 assert answer.status_code == 200
                 assert '<Reject reason="busy"/>' in answer.text
-            assert await closed_with(line, TwilioVendor(), None) == 4400
+            assert await closed_with(line, TwilioVendor(), None) == 4500
             await phone.send(vendor.stop())
 
 
