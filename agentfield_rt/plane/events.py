@@ -18,6 +18,9 @@ from agentfield_rt.voice.session import VoiceSession
 
 log = logging.getLogger(__name__)
 
+if (_sending := logging.getLogger("sse_starlette")).level == logging.NOTSET:
+    _sending.setLevel(logging.INFO)  # at DEBUG it logs what it sends, that is what was said
+
 WAITING_MAX = 64
 """Events prepared ahead of a reader; the journal waits, live events are dropped by their feed."""
 

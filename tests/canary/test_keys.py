@@ -164,6 +164,7 @@ def test_a_key_is_in_nothing_that_is_told_logged_dumped_or_kept_though_providers
     assert b"Thread 0x" in produced.logs, "nothing was dumped"
     assert b"SecretStr('**********')" in produced.logs
     assert leaks_in(produced.logs.splitlines()) == []
+    assert b"Something to say" not in produced.logs, "what was said is logged"
     assert all(produced.commands)
     assert leaks_in([out.encode() for out in produced.commands]) == []
     files = {str(file): file.read_bytes() for file in sorted(produced.data.rglob("*")) if file.is_file()}
