@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from weakref import WeakKeyDictionary
 
 from agentfield_journal import JournalError
 from agentfield_rt.caller_media import CallerEvents, CallerMediaFactory, IceSettings, webrtc_media
@@ -9,6 +10,7 @@ from agentfield_rt.config import Settings
 from agentfield_rt.errors import CloseReason, RealtimeError
 from agentfield_rt.frames import FRAME_BYTES, FRAME_MS
 from agentfield_rt.plane.dialled import Tones, dialled
+from agentfield_rt.plane.errors import Conflict
 from agentfield_rt.plane.ice import ice_settings
 from agentfield_rt.sdp import BadOffer, read_offer
 from agentfield_rt.voice.session import VoiceSession
@@ -17,6 +19,9 @@ log = logging.getLogger(__name__)
 
 WAITING_MS_MAX = 5_000
 """Audio of a caller that the session has not taken; of more, the oldest is worth least."""
+
+OFFERS_MAX = 5
+"""How often a session may be offered a call: each offer that is answered takes sockets for a while."""
 
 _OUR_SIDE = "plane"
 
@@ -28,12 +33,14 @@ class WebRtcCalls:
         self._settings = settings
         self._callers: CallerMediaFactory | None = None
         self._calls: set[asyncio.Task[None]] = set()
+        self._offers: WeakKeyDictionary[VoiceSession, int] = WeakKeyDictionary()
 
     async def answer(self, session: VoiceSession, sdp: bytes) -> str:
         """Connect a session with the caller who offers; from then on they end together.
 
         Raises:
             BadOffer: it is no offer for an audio call.
+            Conflict: the session has been offered calls often enough.
             UnsupportedTransport: nothing here takes calls over WebRTC.
             IllegalCommand, ProviderError, SessionClosed: see `VoiceSession.connect`.
         """
@@ -42,6 +49,11 @@ class WebRtcCalls:
             raise BadOffer("media-offer takes audio only: make the offer without a data channel")
         if self._callers is None:
             self._callers = webrtc_media()
+        offers = self._offers[session] = self._offers.get(session, 0) + 1
+        if offers > OFFERS_MAX:
+            raise Conflict(
+                f"session {session.session_id} was offered {OFFERS_MAX} calls; start a new session"
+            )
         call = _Call(session, self._callers, ice_settings(self._settings, user=_OUR_SIDE))
         if not any(codec.name == "telephone-event" for codec in offer.codecs):
             call.listen_for_tones()
@@ -53,12 +65,17 @@ class WebRtcCalls:
             raise
         carrying = asyncio.create_task(call.carry(), name=f"webrtc call {session.session_id}")
         self._calls.add(carrying)
-        carrying.add_done_callback(self._calls.discard)
+        carrying.add_done_callback(self._ended)
         return answer
+
+    def _ended(self, carrying: asyncio.Task[None]) -> None:
+        self._calls.discard(carrying)
+        if not carrying.cancelled() and (error := carrying.exception()) is not None:
+            log.error("%s failed and was hung up", carrying.get_name(), exc_info=error)
 
     async def close(self) -> None:
         """Return once every call has been hung up; their sessions must have been closed."""
-        await asyncio.gather(*self._calls)
+        await asyncio.gather(*self._calls, return_exceptions=True)  # each was logged
 
 
 class _Call:

@@ -14,8 +14,10 @@ from agentfield_adapters.media.webrtc.arrival import ArrivalBuffer, AudioPacket
 from agentfield_adapters.media.webrtc.caller import WebRtcCaller
 from agentfield_adapters.media.webrtc.hearing import Hearing
 from agentfield_adapters.media.webrtc.telephone_event import DigitReader
+from agentfield_rt.plane import webrtc_calls
 from agentfield_rt.sdp import BadOffer, candidates, reading
-from tests.media import test_arrival, test_caller, test_hearing, test_offers
+from agentfield_rt.testing import NothingCanHappen
+from tests.media import test_arrival, test_caller, test_carrying, test_hearing, test_offers
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 PLANTED: dict[str, tuple[Plant, Callable[[], None]]] = {}
@@ -176,9 +178,54 @@ def unbounded(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(WebRtcCaller, "play", play)
 
 
+@planted(
+    "a connection stays when its session cannot be had",
+    seen_by=test_carrying.test_a_connection_whose_session_cannot_be_had_is_closed,
+)
+def left_open(patch: pytest.MonkeyPatch) -> None:
+    async def close(self: test_carrying.HeldMedia) -> None:
+        return
+
+    patch.setattr(test_carrying.HeldMedia, "close", close)
+
+
+@planted(
+    "the newest of what a caller said is heard first",
+    seen_by=lambda: test_carrying.play([("speaks", 3), ("waits", 1)]),
+)
+def newest_first(patch: pytest.MonkeyPatch) -> None:
+    def heard(self: webrtc_calls._Call, pcm: bytes) -> None:
+        self._put(pcm)
+        waiting = [self._heard.get_nowait() for _ in range(self._heard.qsize())]
+        for frame in reversed(waiting):
+            self._heard.put_nowait(frame)
+
+    patch.setattr(webrtc_calls._Call, "_hear", heard)
+
+
+@planted(
+    "a caller's hanging up ends nothing",
+    seen_by=lambda: test_carrying.play([("speaks", 1), ("hangs up", 1)]),
+)
+def deaf_to_the_end(patch: pytest.MonkeyPatch) -> None:
+    def end(self: webrtc_calls._Call) -> None:
+        if self._session.is_over:
+            self._put(None)
+
+    patch.setattr(webrtc_calls._Call, "_end", end)
+
+
+@planted(
+    "what a busy session has not taken has no bound",
+    seen_by=test_carrying.test_a_session_that_takes_nothing_costs_five_seconds_of_memory_and_the_oldest_goes,
+)
+def heard_unbounded(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(webrtc_calls, "WAITING_MS_MAX", 10**9)
+
+
 @pytest.mark.parametrize("wrong", PLANTED)
 def test_a_planted_bug_is_found(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plant, seen_by = PLANTED[wrong]
     plant(monkeypatch)
-    with pytest.raises((AssertionError, BadOffer)):
+    with pytest.raises((AssertionError, BadOffer, NothingCanHappen)):
         seen_by()

@@ -1,5 +1,7 @@
 """Calls over WebRTC that end at the plane, by stock aiortc, and with a provider that a test holds."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import asyncio
@@ -8,6 +10,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from agentfield_adapters.scripted.adapter import silent
 from agentfield_rt import Agent, RealtimeSession
 from agentfield_rt.frames import (
     AudioFrame,
@@ -16,6 +19,8 @@ from agentfield_rt.frames import (
     ResponseEnded,
     ResponseStarted,
     ResponseStatus,
+    SpeechFrame,
+    SpeechStarted,
 )
 from tests.media.web_caller import FRAME_SAMPLES, WebCaller, vowel, web_caller
 from tests.plane.serving import OFFER, AnsweringAdapter, Served, desk, served
@@ -27,13 +32,17 @@ DIALLED: list[str] = []
 
 
 def keys() -> Agent:
-    """A node that listens to keys only."""
+    """A node that listens to keys, or says good morning."""
     app = Agent("keys")
 
     @app.session("phone", provider="local", transport="websocket")
     async def listens(session: RealtimeSession) -> None:
         async for digit in session.digits():
             DIALLED.append(digit)
+
+    @app.session("greeter", provider="local", transport="websocket")
+    async def greets(session: RealtimeSession) -> None:
+        await session.say("Good morning.")
 
     return app
 
@@ -55,6 +64,7 @@ async def post(server: Served, session_id: str, offer: str, *, to: str = "media-
 async def call(server: Served, caller: WebCaller, target: str = "desk.phone") -> str:
     """Call a fresh session; returns its id once connected."""
     session_id = server.start(target)
+    server.adapters[-1]._answer = silent
     answer = await post(server, session_id, await caller.offer())
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/sdp"), answer.text
     await caller.accept(answer.text)
@@ -102,16 +112,27 @@ async def test_a_caller_is_heard_in_whole_frames_and_hears_the_answer(server: Se
         assert caller.loud_frames <= 27
 
 
-async def test_interrupting_silences_what_was_about_to_be_heard(server: Served) -> None:
+async def test_speaking_up_silences_what_was_about_to_be_heard(server: Served) -> None:
     async with web_caller() as caller:
-        session_id = await call(server, caller)
-        server.post(f"/api/v1/session-instances/{session_id}/input", {"text": "x" * 200})
-        give(server, ResponseStarted("r9"), OutputAudio("r9", "i9", b"".join(vowel(500))))
+        await call(server, caller, "keys.greeter")
+        utterance_id = await asked_to_speak(server)
+        give(server, ResponseStarted("r1", utterance_id))
+        give(server, OutputAudio("r1", "i1", b"".join(vowel(500))))
         await caller.until(lambda: caller.loud_frames > 10)
-        server.post(f"/api/v1/session-instances/{session_id}/interrupt")
-        server.post(f"/api/v1/session-instances/{session_id}/close")
-        await caller.until(lambda: caller.quiet_frames > 5 or caller.connection.connectionState == "closed")
-        assert caller.loud_frames < 200
+        give(server, SpeechStarted("i2"))
+        await caller.until(lambda: caller.quiet_frames > 20)
+        assert caller.loud_frames < 250, "it was said to the end"
+
+
+async def asked_to_speak(server: Served) -> str:
+    """The utterance that the newest session's provider was asked for."""
+    adapter: AnsweringAdapter = server.adapters[-1]
+    async with asyncio.timeout(10):
+        while True:
+            for frame in adapter.sent:
+                if isinstance(frame, SpeechFrame):
+                    return frame.utterance_id
+            await asyncio.to_thread(server.get, "/health")
 
 
 async def test_a_caller_who_hangs_up_ends_the_session(server: Served) -> None:
