@@ -128,7 +128,7 @@ async def ours_s(events: int, *, over_socket: bool) -> float:
     assert isinstance(loop, PacedLoop)
     async with open_journal("memory:") as journal:
         run = await Run.open(journal, "run-1")
-        adapter, writer = SocketlessAdapter(OPENAI, ProviderSettings()), Writer()
+        adapter, writer = SocketlessAdapter(OPENAI, ProviderSettings(api_key="sk-nobody")), Writer()
         session = voice_session(run, adapter)
         await session.connect(caller=writer)
         session.say("a long answer")

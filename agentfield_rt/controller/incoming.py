@@ -112,7 +112,10 @@ class Incoming(Direction[_Flow]):
             if demand < 1:
                 raise IllegalCommand("a receive demands at least one event")
             while True:
-                if (flow := await self.usable()) is not None:
+                flow = self.flow
+                if flow is None or flow.allowance.left <= 0:  # most receives find a window that is open
+                    flow = await self.usable()
+                if flow is not None:
                     return await self._receive(flow, min(demand, flow.allowance.left))
 
     async def _receive_each(self, demand: int) -> Events:

@@ -28,6 +28,11 @@ def event_name(event: ProviderEvent) -> str:
     return type(event).__name__
 
 
+def is_audio(event: ProviderEvent) -> bool:
+    """Whether it is a frame of what the assistant says."""
+    return isinstance(event, OutputAudio)
+
+
 def is_late(state: State, event: ProviderEvent) -> bool:
     """Whether it is output of a response that was interrupted before it came."""
     if not isinstance(event, _OUTPUT):

@@ -5,14 +5,13 @@ Where media flows browser ↔ provider, the provider does this and reports the s
 
 import asyncio
 import contextlib
-from asyncio.tasks import _enter_task as enter_task  # pyright: ignore[reportPrivateUsage]
-from asyncio.tasks import _leave_task as leave_task  # pyright: ignore[reportPrivateUsage]
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from agentfield_rt.controller.calls import Rest, first_step
 from agentfield_rt.frames import FRAME_BYTES, FRAME_MS, PlaybackStarted, PlaybackStopped
+from agentfield_rt.handover import run_as
 from agentfield_rt.idle import Recent, Signal
 from agentfield_rt.voice.utterances import PLAY_MAX_S
 
@@ -31,6 +30,8 @@ CONFIRM_MAX_S = 2.0
 """How long after a response should have been heard its caller's side may take to say so."""
 
 _BYTES_PER_MS = FRAME_BYTES // FRAME_MS
+_BYTES_PER_S = _BYTES_PER_MS * 1000
+_LEAD_S = LEAD_MS / 1000
 
 
 class Caller(Protocol):
@@ -153,7 +154,8 @@ class Player:
             return
         if self._task is None:
             self._task = self._spawn(self._wait(), "player")
-        if (rest := _first_step_of(self._task, self._play())) is not None:
+        # As if that task had begun it: an `asyncio.timeout` of the caller's is bound to it.
+        if (rest := run_as(self._task, first_step, self._play())) is not None:
             self._rest = rest
             self._waits.set()
 
@@ -166,8 +168,24 @@ class Player:
                 self._rest = None
 
     async def _play(self) -> None:
+        """Play frame by frame, and let a response end when all of it has been heard."""
         while self._has_work:
-            await self._step(self._items[0])
+            item = self._items[0]
+            ahead_s = self._ahead_s(item)
+            if not item.waiting:
+                await self._heard_out(max(ahead_s, 0))
+                if self._items and self._items[0] is item:
+                    del self._items[0]
+                    self._report(PlaybackStopped(item.response_id, cleared=item.cut))
+                continue
+            if ahead_s > _LEAD_S:
+                await asyncio.sleep(ahead_s - _LEAD_S)
+            if self._items and self._items[0] is item:  # not cleared meanwhile
+                frame = bytes(item.waiting[:FRAME_BYTES])
+                item.played_bytes += len(frame)
+                self._played_bytes += len(frame)
+                del item.waiting[: len(frame)]
+                await self._caller.play(frame)
 
     @property
     def _has_work(self) -> bool:
@@ -183,30 +201,18 @@ class Player:
         self._items.append(_Item(response_id, bytearray()))
         return self._items[-1]
 
-    async def _step(self, item: _Item) -> None:
-        """Play one frame, or let the response end when all of it has been heard."""
-        now = asyncio.get_running_loop().time()
+    def _ahead_s(self, item: _Item) -> float:
+        """By how much what the caller was given is longer than the time since the response began."""
+        now_s = asyncio.get_running_loop().time()
         if item.started_at is None:
-            item.started_at = now
+            item.started_at = now_s
             item.played_before_bytes = self._played_bytes
             self._report(PlaybackStarted(item.response_id))
-        ahead_s = item.played_bytes / FRAME_BYTES * FRAME_MS / 1000 - (now - item.started_at)
-        if ahead_s < 0:
-            item.started_at = now - item.played_bytes / FRAME_BYTES * FRAME_MS / 1000  # no burst after a gap
-        frame = bytes(item.waiting[:FRAME_BYTES])
-        if not frame:
-            await self._heard_out(max(ahead_s, 0))
-            if self._items and self._items[0] is item:
-                del self._items[0]
-                self._report(PlaybackStopped(item.response_id, cleared=item.cut))
-            return
-        if ahead_s > LEAD_MS / 1000:
-            await asyncio.sleep(ahead_s - LEAD_MS / 1000)
-        if self._items and self._items[0] is item:  # not cleared meanwhile
-            item.played_bytes += len(frame)
-            self._played_bytes += len(frame)
-            del item.waiting[: len(frame)]
-            await self._caller.play(frame)
+        given_s = item.played_bytes / _BYTES_PER_S
+        if now_s - item.started_at > given_s:
+            item.started_at = now_s - given_s  # no burst after a gap
+            return 0.0
+        return given_s - (now_s - item.started_at)
 
     async def _heard_out(self, ahead_s: float) -> None:
         """Return when what was handed over has been heard: by the clock, or by the caller's own word."""
@@ -216,17 +222,3 @@ class Player:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ahead_s + CONFIRM_MAX_S):
                 await self._confirming.confirmed()
-
-
-def _first_step_of(task: asyncio.Task[None], call: Coroutine[Any, Any, None]) -> Rest[None] | None:
-    """Begin what `task` goes on with as if it had begun it: an `asyncio.timeout` in there is bound to it."""
-    running = asyncio.current_task()
-    assert running is not None
-    loop = task.get_loop()
-    leave_task(loop, running)
-    enter_task(loop, task)
-    try:
-        return first_step(call)
-    finally:
-        leave_task(loop, task)
-        enter_task(loop, running)

@@ -15,6 +15,7 @@ from agentfield_journal import JournalUnavailable
 from agentfield_rt.approvals import Approvals
 from agentfield_rt.controller import RealtimeSessionController
 from agentfield_rt.core import records
+from agentfield_rt.core.delivery import is_audio
 from agentfield_rt.core.lifecycle import Phase
 from agentfield_rt.core.records import TurnSource
 from agentfield_rt.deliveries import Deliveries
@@ -342,6 +343,8 @@ class VoiceSession:
 
     def _deliver(self, event: ProviderEvent) -> None:
         self._conversation.handle(event, self._player)
+        if is_audio(event):
+            return  # most events are, and nobody else wants them
         self._tools.handle(event)
         self.phone.handle(event)
         self.meter.handle(event)
