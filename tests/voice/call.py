@@ -13,7 +13,7 @@ from agentfield_journal.content.store import MemoryContent
 from agentfield_journal.stores.memory import MemoryStore
 from agentfield_rt.agent import RealtimeSession
 from agentfield_rt.approval_rules import ApprovalRule
-from agentfield_rt.controller import RealtimeSessionController
+from agentfield_rt.controller import BoundarySettings, RealtimeSessionController
 from agentfield_rt.core import records
 from agentfield_rt.core.evolve import replay
 from agentfield_rt.core.lifecycle import CLOSES, FEATURE_OPERATIONS, OPENERS
@@ -128,6 +128,8 @@ async def voice_call(
     apology: str | None = None,
     connect: bool = True,
     listens: bool = True,
+    listener: Any = None,
+    settings: BoundarySettings | None = None,
     stream_rules: Sequence[Rule] = (),
 ) -> AsyncGenerator[VoiceCall]:
     """A call from its first record to its last; afterwards nothing of it may be left anywhere."""
@@ -149,12 +151,12 @@ async def voice_call(
     session = VoiceSession(
         spec,
         run,
-        controller=RealtimeSessionController(adapter, run, session_id=SESSION_ID),
+        controller=RealtimeSessionController(adapter, run, session_id=SESSION_ID, settings=settings),
         services=SessionServices(content=content, executor=desk),
         handler=handler_of(function),
     )
     session.start()
-    call = VoiceCall(session, adapter, journal, content, Listener(), desk)
+    call = VoiceCall(session, adapter, journal, content, listener or Listener(), desk)
     try:
         if connect:
             await session.connect(caller=call.listener if listens and transport == "websocket" else None)
