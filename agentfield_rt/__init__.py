@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         UnsupportedTransport,
     )
     from agentfield_rt.run import Run
+    from agentfield_rt.voice.digits import GatheredDigits, GatherEnd
     from agentfield_rt.voice.link import Turn, UtteranceState
 
 __version__ = "0.1.0"
@@ -35,6 +36,8 @@ __all__ = [
     "ConnectionLost",
     "ExecutionFailed",
     "GateOverflow",
+    "GatherEnd",
+    "GatheredDigits",
     "IllegalCommand",
     "ProviderError",
     "RealtimeError",
@@ -54,6 +57,8 @@ __all__ = [
 
 _HOMES = {
     "Agent": "agent",
+    "GatherEnd": "voice.digits",
+    "GatheredDigits": "voice.digits",
     "RealtimeSession": "agent",
     "RealtimeSessionController": "controller",
     "Run": "run",

@@ -17,6 +17,8 @@ EXPORTS = {
         "ConnectionLost",
         "ExecutionFailed",
         "GateOverflow",
+        "GatherEnd",
+        "GatheredDigits",
         "IllegalCommand",
         "ProviderError",
         "RealtimeError",
