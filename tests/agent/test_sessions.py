@@ -54,7 +54,9 @@ def test_provider_and_transport_are_normalised() -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"type": "vad"}, "turn_detection.type must be server_vad or semantic_vad"),
+        ({"type": "vad"}, "turn_detection.type must be server_vad, semantic_vad, or none"),
+        ({"type": "none", "threshold": 0.5}, "turn_detection.threshold is unsupported for none"),
+        ({"idle_timeout_ms": 5000}, "turn_detection.idle_timeout_ms is unsupported for server_vad"),
         ({"volume": 1}, "turn_detection.volume is unsupported for server_vad"),
         ({"threshold": 2}, "turn_detection.threshold must be a finite number between 0 and 1"),
         ({"threshold": True}, "turn_detection.threshold must be a finite number between 0 and 1"),
@@ -83,6 +85,35 @@ def test_turn_detection_is_for_realtime_transports_only() -> None:
         InvalidTurnDetection, match="requires provider=openai and transport=webrtc or websocket"
     ):
         declare(provider="openrouter", transport="audio_turns", turn_detection={"threshold": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("given", "complete"),
+    [
+        (
+            None,
+            {"type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 500},
+        ),
+        (
+            {"silence_duration_ms": 320},
+            {"type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 320},
+        ),
+        ({"type": "semantic_vad"}, {"type": "semantic_vad", "eagerness": "auto"}),
+    ],
+    ids=["nothing", "a part", "semantic"],
+)
+def test_turn_detection_is_completed(given: dict[str, Any] | None, complete: dict[str, Any]) -> None:
+    detection = declare(turn_detection=given).sessions["voice"].config.turn_detection
+    assert detection == {**complete, "create_response": False, "interrupt_response": True}
+
+
+def test_push_to_talk_is_for_every_pair() -> None:
+    for pair in (
+        {"provider": "openai", "transport": "websocket"},
+        {"provider": "openrouter", "transport": "audio_turns"},
+    ):
+        session = declare(**pair, turn_detection={"type": "none"}).sessions["voice"]
+        assert session.config.turn_detection is None
 
 
 def test_the_handler_answers_so_the_model_does_not() -> None:

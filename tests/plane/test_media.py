@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
-from agentfield_rt.frames import AudioFrame
+from agentfield_rt.frames import AudioFrame, TurnEndFrame
 from tests.media.tones import tone
 from tests.plane.serving import OFFER, Served
 
@@ -92,7 +92,21 @@ def test_a_session_that_ends_closes_the_socket_even_of_a_silent_caller(server: S
         assert close_code(socket) == 1000
 
 
-@pytest.mark.parametrize("message", ["text", '{"type": "hello"}'])
+def test_a_caller_who_lets_go_of_the_button_ends_a_turn_with_its_last_sound(server: Served) -> None:
+    session_id = server.start()
+    with media(server, session_id) as socket:
+        ready(socket)
+        socket.send(PIECE_20_MS)
+        socket.send('{"type":  "end_turn"}')
+    assert close_reason_of(server, session_id) == "caller_gone"
+    audio, end = server.adapters[-1].sent
+    assert isinstance(audio, AudioFrame) and len(audio.pcm) == 960
+    assert isinstance(end, TurnEndFrame)
+
+
+@pytest.mark.parametrize(
+    "message", ["text", '{"type": "hello"}', '{"type": "end_turn", "x": 1}', "[" * 9_000]
+)
 def test_text_on_the_media_socket_ends_it_with_a_reason(server: Served, message: str) -> None:
     session_id = server.start()
     with media(server, session_id) as socket:
