@@ -221,6 +221,15 @@ class CallRig:
     def user_types(self, text: str) -> Asked:
         return self.ask("text", self.session.hear_text(text))
 
+    def user_dials(self, digits: str) -> Asked:
+        """The user presses keys, one right after the other."""
+
+        async def dial() -> None:
+            for digit in digits:
+                self.session.digits.hear(digit)
+
+        return self.ask("dial", dial())
+
     def user_is_heard(self) -> Asked:
         return self.ask("audio", self.session.hear_audio(bytes(FRAME_BYTES)))
 

@@ -46,12 +46,16 @@ def test_twilio_s_own_example_of_a_signature_is_right() -> None:
             wrong.webhook(request)
 
 
-@pytest.mark.parametrize("suffix", ["", "/"])
-def test_a_stream_of_twilio_is_known_by_the_address_it_was_given(suffix: str) -> None:
-    url = "wss://voice.example.com/api/v1/telephony/twilio/desk.phone"
-    headers = TwilioVendor().opening(url + suffix)
-    signed = SignedRequest(url=url, headers={name.lower(): value for name, value in headers.items()})
-    Twilio(TwilioVendor.auth_token).admit(signed)
+@pytest.mark.parametrize("port", ["", ":8443"])
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_a_stream_of_twilio_is_known_by_the_address_it_was_given(port: str, slash: str) -> None:
+    path = "/api/v1/telephony/twilio/desk.phone"
+    headers = TwilioVendor().opening(f"wss://voice.example.com{port}{path}{slash}")
+    signed = {name.lower(): value for name, value in headers.items()}
+    twilio = Twilio(TwilioVendor.auth_token)
+    twilio.admit(SignedRequest(url=f"wss://voice.example.com:8443{path}", headers=signed))
+    with pytest.raises(NotFromVendor):
+        twilio.admit(SignedRequest(url=f"wss://other.example.com:8443{path}", headers=signed))
 
 
 @each_vendor

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
@@ -20,6 +21,7 @@ from agentfield_rt.telephony import NotFromVendor, PhoneStream, SignedRequest
 
 SIGNATURE = "x-twilio-signature"
 _FIELDS_MAX = 100
+_PORT = re.compile(r"(?<=[^:/]):\d+(?=/)")
 
 
 class _Format(msgspec.Struct, gc=False, rename="camel"):
@@ -76,6 +78,12 @@ def _started(start: _Start) -> Started:
     )
 
 
+def _spellings(url: str) -> list[str]:
+    """What Twilio may have signed: with a stream a slash at the end, and an address without its port."""
+    without_port = _PORT.sub("", url)
+    return [url, f"{url}/", without_port, f"{without_port}/"]
+
+
 class Twilio:
     """Twilio (`agentfield_rt.telephony.PhoneVendor`).
 
@@ -115,9 +123,8 @@ class Twilio:
         return MediaStream(TwilioDialect())
 
     def _check(self, request: SignedRequest, parameters: str) -> None:
-        """Twilio signs the address it was given; of a stream's it has been seen to end in a slash."""
         given = request.headers.get(SIGNATURE, "").encode()
-        wanted = (self._signature(url, parameters) for url in (request.url, f"{request.url}/"))
+        wanted = (self._signature(url, parameters) for url in _spellings(request.url))
         if not any([hmac.compare_digest(given, signature) for signature in wanted]):
             raise NotFromVendor(
                 "the request is not signed by Twilio with TWILIO_AUTH_TOKEN for the address in "
