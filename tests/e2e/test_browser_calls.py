@@ -33,12 +33,15 @@ def targets_of(turn: dict[str, Any]) -> list[str]:
     return [execution["target"] for execution in turn["executions"]]
 
 
-@pytest.mark.parametrize("path", ["webrtc", "websocket"])
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [("webrtc", ""), ("websocket", "path=websocket"), ("webrtc", "target=voice-support.voice-websocket")],
+    ids=["webrtc to the provider", "websocket", "webrtc to the plane"],
+)
 async def test_a_spoken_question_runs_its_reasoner_and_the_browser_hears_the_answer(
-    desk: AgentProcess, speak: Speak, path: str
+    desk: AgentProcess, speak: Speak, path: str, query: str
 ) -> None:
     microphone = await speak(2.0, "where is order number nine", 12.0)
-    query = "path=websocket" if path == "websocket" else ""
     async with browser_call(desk.url, microphone=microphone, query=query) as call:
         turn = await answered(call, 0)
         assert (await call.state())["path"] == path
