@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from xml.sax.saxutils import quoteattr
 
-
 _HEAD = '<?xml version="1.0" encoding="UTF-8"?>'
 
 BUSY = f'{_HEAD}<Response><Reject reason="busy"/></Response>'
