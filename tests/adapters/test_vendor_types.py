@@ -7,10 +7,11 @@ from openai.types.realtime import RealtimeClientEvent
 from pydantic import TypeAdapter, ValidationError
 
 from agentfield_adapters.openai import client_events as client
-from agentfield_adapters.openai import requests
+from agentfield_adapters.openai import replay, requests
 from agentfield_adapters.openai.dialect import AZURE, LOCAL, OPENAI, Dialect
 from agentfield_adapters.openai.session_object import session_object
 from agentfield_rt.frames import ImageFrame, SpeechFrame, TextFrame, ToolResultFrame
+from agentfield_rt.items import AssistantItem, NoteItem, ToolCallItem, ToolOutputItem, UserItem
 from agentfield_rt.ports import AudioFormat, SessionConfig
 from agentfield_rt.turn_detection import SemanticVad, ServerVad
 from tests.adapters.websocket_line import REQUEST
@@ -45,6 +46,16 @@ EVENTS: dict[str, client.ClientEvent] = {
     "picture": requests.picture(ImageFrame("f", b"\x89PNG\r\n\x1a\n", "image/png", detail="auto"), "e"),
     "picture as the provider likes": requests.picture(ImageFrame("f", b"\xff\xd8\xff", "image/jpeg"), "e"),
     "tool output": requests.tool_output(ToolResultFrame("f", "call_1", "{}"), "e"),
+    **{
+        f"told again: {type(item).__name__}": replay.item_event(item, "e")
+        for item in (
+            UserItem("i", "hello"),
+            AssistantItem("i", "hello"),
+            ToolCallItem("i", "call_1", "look_up", "{}"),
+            ToolOutputItem("i", "call_1", "{}"),
+            NoteItem("i", "The line was lost."),
+        )
+    },
     "no id": requests.without_id(requests.typed_turn(TextFrame("f", "hello"), "e")),
     "truncate": client.ItemTruncate(event_id="e", item_id="i", content_index=1, audio_end_ms=20),
     "delete": client.ItemDelete(event_id="e", item_id="i"),
@@ -82,6 +93,8 @@ def test_the_vendor_knows_every_session_object(config: SessionConfig, dialect: D
 def test_no_event_goes_unjudged() -> None:
     kinds = {type(event) for event in EVENTS.values()} | {client.SessionUpdate}
     assert kinds == set(client.ClientEvent.__subclasses__())
+    items = {type(event.item) for event in EVENTS.values() if isinstance(event, client.ItemCreate)}
+    assert items == set(client.NewItem.__args__)
 
 
 def test_the_judge_is_strict() -> None:
