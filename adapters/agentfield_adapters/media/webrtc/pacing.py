@@ -58,6 +58,8 @@ class Pacer:
         while True:
             for members in self._phases:
                 due_s += FRAME_S / PHASES
+                if not members:
+                    continue
                 await asyncio.sleep(due_s - clock())
                 for member in tuple(members):
                     await self._ask(member, skipped_frames)
