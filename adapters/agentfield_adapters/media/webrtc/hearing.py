@@ -67,12 +67,13 @@ class Hearing:
 
     def _hear(self, timestamp: int, payload: bytes) -> None:
         missing = 0 if self._expected is None else (timestamp - self._expected) & 0xFFFF_FFFF
+        if 0 < missing <= _GAP_TICKS_MAX:
+            self._make_up_for(missing, payload)
+            self._expected = timestamp
         try:
-            if 0 < missing <= _GAP_TICKS_MAX:
-                self._make_up_for(missing, payload)
             pcm = self._decoder.decoded(payload)
         except OpusError:
-            return
+            return  # the next packet makes up for this one
         self._expected = (timestamp + len(pcm) // 2 * self._ticks_per_sample) & 0xFFFF_FFFF
         self._on_pcm(pcm)
         self._heard_at = asyncio.get_running_loop().time()
@@ -91,7 +92,13 @@ class Hearing:
         if rest := ticks % _FRAME_TICKS // self._ticks_per_sample:
             self._on_pcm(bytes(rest * 2))
         if lost_frames:
-            self._on_pcm(self._decoder.recovered(payload, FRAME_MS))
+            self._on_pcm(self._recovered(payload))
+
+    def _recovered(self, payload: bytes) -> bytes:
+        try:
+            return self._decoder.recovered(payload, FRAME_MS)
+        except OpusError:
+            return self._decoder.concealed(FRAME_MS)
 
     def _mind_silence(self) -> None:
         """Hand on silence while nothing arrives: else whoever waits for the end of a turn waits in vain."""
