@@ -13,7 +13,7 @@ import pytest
 
 from agentfield_adapters.media.g711 import A_LAW, MU_LAW, Companding
 from agentfield_adapters.openai import connection, websocket_adapter
-from agentfield_rt.errors import CloseReason, ConnectionLost, ProviderError, Reason
+from agentfield_rt.errors import CloseReason, ProviderError, Reason
 from agentfield_rt.frames import (
     IMAGE_BYTES_MAX,
     AudioFrame,
@@ -397,26 +397,6 @@ async def test_the_end_of_a_connection_is_told_in_time(
         (told,) = await line.next()
         assert isinstance(told, ConnectionExpiring)
         assert told.left_s == pytest.approx(told_s, abs=2)
-
-
-@pytest.mark.asyncio
-async def test_a_provider_that_takes_nothing_any_more_is_lost(
-    line: Line, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A ping waits behind what cannot be written, so it would never be missed."""
-    monkeypatch.setattr(connection, "SEND_S", 0.2)
-    line.socket.play_dead()
-    with pytest.raises(ConnectionLost) as raised:
-        for number in range(100):
-            await line.adapter.send(TextFrame(f"f{number}", "x" * 1_000_000))
-    assert (raised.value.reason, raised.value.retryable) == (Reason.TIMEOUT, True)
-    assert (await line.lost()).reason is Reason.TIMEOUT
-
-
-@pytest.mark.asyncio
-async def test_an_event_nested_without_end_is_malformed_and_no_more(line: Line) -> None:
-    await line.socket.give("[" * 100_000, wire.created("r"))
-    assert await line.next() == [ResponseStarted("r")]
 
 
 # Servers that follow the protocol in their own way
