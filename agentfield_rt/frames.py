@@ -306,6 +306,13 @@ class ConnectionExpiring:
 
 
 @dataclass(frozen=True, slots=True)
+class DigitDialled:
+    """The caller pressed a key of their telephone: one of `0123456789*#ABCD`."""
+
+    digit: str
+
+
+@dataclass(frozen=True, slots=True)
 class CallTampered:
     """Somebody else on the call changed what is ours to decide: fields of the session, or `item.…`.
 
@@ -344,6 +351,7 @@ ProviderEvent = (
     | UsageReported
     | RateLimitsReported
     | ConnectionExpiring
+    | DigitDialled
     | CallTampered
     | CallEnded
     | Notice

@@ -96,9 +96,9 @@ async def open_control_plane(
         sessions = Sessions(runs, nodes, executions=executions, content=content, providers=providers)
         webrtc_calls = WebRtcCalls(settings)
         stack.push_async_callback(webrtc_calls.close)
-        stack.push_async_callback(sessions.close)
         phones = Phones(sessions, providers, settings.phone_targets)
         stack.push_async_callback(phones.close)
+        stack.push_async_callback(sessions.close)
         for agent in nodes:
             agent.bind(executions)
         if any(definition.provider == "local" for agent in nodes for definition in agent.sessions.values()):

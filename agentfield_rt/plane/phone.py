@@ -122,7 +122,7 @@ class Phones:
         try:
             session = await self._sessions.start(target, wish)
         except RealtimeError as refusal:
-            log.warning("a phone call for %s was refused: %s", target, type(refusal).__name__)
+            log.warning("a phone call for %s was refused: %s", target, refusal)
             self._spawn(self._reject(provider, call, _sip_status(refusal)))
         else:
             self._spawn(self._answer(session))

@@ -26,7 +26,9 @@ from agentfield_rt.frames import (
     FRAME_MS,
     AudioFrame,
     CallEnded,
+    CallTampered,
     ConnectionExpiring,
+    DigitDialled,
     ImageFrame,
     InputFrame,
     InputRejected,
@@ -103,6 +105,8 @@ def provider_events() -> st.SearchStrategy[ProviderEvent]:
         st.builds(RateLimitsReported, st.lists(limits, max_size=2).map(tuple)),
         st.builds(ConnectionExpiring, st.floats(0, 600)),
         st.builds(Notice, st.sampled_from(["rate_limits.updated", "error"]), st.none() | _ids),
+        st.builds(DigitDialled, st.sampled_from("0123456789*#ABCD")),
+        st.builds(CallTampered, st.lists(_ids, max_size=2).map(tuple)),
         st.just(CallEnded()),
     )
 

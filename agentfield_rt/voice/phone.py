@@ -8,7 +8,8 @@ from agentfield_rt.core import records
 from agentfield_rt.core.lifecycle import OperationName
 from agentfield_rt.core.records import Decision, Record
 from agentfield_rt.errors import IllegalCommand, ProviderError, UnsupportedTransport
-from agentfield_rt.frames import CallTampered, ProviderEvent
+from agentfield_rt.frames import CallTampered, DigitDialled, ProviderEvent
+from agentfield_rt.voice.digits import Digits
 
 _TARGET = re.compile(r"(?:tel:\+?[0-9*#().-]{1,64}|sips?:[!-;=?-~]{1,256})")
 
@@ -23,13 +24,15 @@ class PhoneCall:
     def __init__(
         self,
         controller: RealtimeSessionController,
+        digits: Digits,
         record: Callable[[Record], None],
-        keep: Callable[[str], str],
         *,
+        keep: Callable[[str], str],
         is_phone: bool,
     ) -> None:
         self._is_phone = is_phone
         self._controller = controller
+        self._digits = digits
         self._record = record
         self._keep = keep
 
@@ -56,7 +59,12 @@ class PhoneCall:
                 self._controller.reconcile(op_id, Decision.ABANDONED)
 
     def handle(self, event: ProviderEvent) -> None:
-        """Write down what somebody else on the call changed of what is ours to decide."""
-        if isinstance(event, CallTampered):
-            meddled = f"changed by somebody else on the call: {', '.join(event.what)}"
-            self._record(records.PolicyDenied(subject_ref=self._keep(meddled)))
+        """Take a digit, and write down what somebody else on the call changed of what is ours to decide."""
+        match event:
+            case DigitDialled(digit):
+                self._digits.hear(digit)
+            case CallTampered(what):
+                meddled = f"changed by somebody else on the call: {', '.join(what)}"
+                self._record(records.PolicyDenied(subject_ref=self._keep(meddled)))
+            case _:
+                pass

@@ -99,7 +99,7 @@ class VoiceSession:
             controller, self._record, self._end_conversation, self._recording.close, ended=self.live.close
         )
         self._tasks = self._ending.tasks
-        self.phone = PhoneCall(controller, self._record, self._keep, is_phone=bool(spec.incoming_call_id))
+        self.phone = PhoneCall(controller, self.digits, self._record, keep=self._keep, is_phone=spec.rings)
         reach = Reach(
             self.approvals,
             self.live,
@@ -220,7 +220,7 @@ class VoiceSession:
         if caller is not None:
             self._player = self._stopping.player = Player(caller, report, self._tasks.spawn)
         self._tasks.spawn(self._listen(), "listen")
-        self._tasks.spawn(self._utterances.run(), "utterances")
+        self._utterances.begin(self._tasks.spawn)
         if self._handler is not None:
             running = run_handler(self._handler, self, turns=self._turns, apology=self.spec.apology)
             self._tasks.spawn(running, "handler")

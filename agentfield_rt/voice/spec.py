@@ -69,6 +69,11 @@ class SessionSpec:
         return detection.get("silence_duration_ms", 0)
 
     @property
+    def rings(self) -> bool:
+        """It begins with a telephone that rings at the provider."""
+        return self.incoming_call_id is not None
+
+    @property
     def carries_audio(self) -> bool:
         """Media flows through this process, not browser ↔ provider."""
         return self.transport != "webrtc"

@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from agentfield_adapters.local.ids import Ids
+from agentfield_adapters.local.protocol.dialling import DigitReceived
 from agentfield_adapters.local.protocol.server_events import ServerEvent
 
 
@@ -56,4 +57,6 @@ class EventStream:
 
     def _stamped(self, event: ServerEvent) -> EventFrame:
         body = self._encoder.encode(event).decode()
+        if isinstance(event, DigitReceived):
+            return EventFrame(event, body)
         return EventFrame(event, f'{{"event_id":"{self._ids.new("event")}",{body[1:]}')

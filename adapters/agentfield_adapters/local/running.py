@@ -145,6 +145,14 @@ class LocalPhone:
         """
         self._ask("POST", f"/admin/phone-calls/{self.call_id}/speech", json.dumps({"text": text}))
 
+    def press(self, keys: str) -> None:
+        """Press these keys, once the call is answered.
+
+        Raises:
+            AdminRefused: It is not, or a telephone has no such key.
+        """
+        self._ask("POST", f"/admin/phone-calls/{self.call_id}/keys", json.dumps({"keys": keys}))
+
     def hang_up(self) -> None:
         """Put the receiver down, also while it still rings."""
         self._ask("DELETE", f"/admin/phone-calls/{self.call_id}")

@@ -89,6 +89,12 @@ class SpeechStopped(ServerEvent, frozen=True, gc=False, tag="input_audio_buffer.
     item_id: str
 
 
+class DigitDialled(ServerEvent, frozen=True, gc=False, tag="input_audio_buffer.dtmf_event_received"):
+    """The caller pressed a key of their telephone (SIP)."""
+
+    event: str
+
+
 class PlaybackStarted(ServerEvent, frozen=True, gc=False, tag="output_audio_buffer.started"):
     """WebRTC: the caller begins to hear a response."""
 
@@ -237,6 +243,7 @@ ReadEvent = (
     | TranscriptionFailed
     | SpeechStarted
     | SpeechStopped
+    | DigitDialled
     | PlaybackStarted
     | PlaybackStopped
     | PlaybackCleared

@@ -1,15 +1,19 @@
-"""What the user says, as the provider hears it: speech, its words, and what finding them cost. Pure."""
+"""What the user says and dials, as the provider hears it: speech, its words, and what they cost. Pure."""
 
 from agentfield_adapters.openai import reports
 from agentfield_adapters.openai import server_events as server
 from agentfield_rt.frames import (
+    DigitDialled,
     InputRejected,
     InputTranscript,
+    Notice,
     ProviderEvent,
     SpeechStarted,
     SpeechStopped,
     UsageReported,
 )
+
+_KEYS = frozenset("0123456789*#ABCD")
 
 
 def told(
@@ -17,9 +21,12 @@ def told(
     | server.TranscriptionCompleted
     | server.TranscriptionFailed
     | server.SpeechStarted
-    | server.SpeechStopped,
+    | server.SpeechStopped
+    | server.DigitDialled,
 ) -> list[ProviderEvent]:
-    """What an event about the user's speech means to the runtime."""
+    """What an event about the user's speech, or a key they pressed, means to the runtime."""
+    if isinstance(event, server.DigitDialled):
+        return [DigitDialled(event.event) if event.event in _KEYS else Notice(server.name_of(event))]
     item_id = event.item_id
     match event:
         case server.TranscriptionDelta(delta=delta):

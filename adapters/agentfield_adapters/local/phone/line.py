@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 
 from agentfield_adapters.local.call.speech import CallPlayback
 from agentfield_adapters.local.conversation.conversation import Conversation
 from agentfield_adapters.local.ear_rate import EAR_RATE_HZ
 from agentfield_adapters.local.mouth.voice import Speaks
+from agentfield_adapters.local.protocol.dialling import DigitReceived
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +61,11 @@ class PhoneLine:
             return False
         self._texts.put_nowait(text)
         return True
+
+    def dial(self, keys: str) -> None:
+        """Let the caller press these keys."""
+        for key in keys:
+            self._conversation.stream.emit(DigitReceived(key, int(time.time())))
 
     async def close(self) -> None:
         """Put the receiver down."""

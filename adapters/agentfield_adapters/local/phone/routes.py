@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from starlette.requests import Request
@@ -17,6 +17,7 @@ from agentfield_adapters.local.form import BODY_BYTES_MAX, BodyTooLarge, limited
 from agentfield_adapters.local.instrument.desk import Desk
 from agentfield_adapters.local.instrument.setups import Setup, Setups
 from agentfield_adapters.local.phone.exchange import Dialled, Exchange, PhoneCall, PhoneState
+from agentfield_adapters.local.phone.line import PhoneLine
 from agentfield_adapters.local.problems import problem, refused, unauthorised, unknown_call
 from agentfield_adapters.local.protocol.validation import Refusal, decoded, parse_session
 
@@ -40,6 +41,10 @@ class _Speech(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     text: str
 
 
+class _Keys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    keys: Annotated[str, msgspec.Meta(pattern=r"^[0-9*#A-D]{1,64}$")]
+
+
 class _AskedInput(msgspec.Struct, frozen=True):
     turn_detection: dict[str, Any] | None = None
 
@@ -58,6 +63,7 @@ _rejects = msgspec.json.Decoder(_Reject)
 _refers = msgspec.json.Decoder(_Refer)
 _dialled = msgspec.json.Decoder(Dialled)
 _speeches = msgspec.json.Decoder(_Speech)
+_keys = msgspec.json.Decoder(_Keys)
 _asked = msgspec.json.Decoder(_AskedSession)
 
 
@@ -155,6 +161,7 @@ class PhoneAdmin:
             ("POST", "/admin/phone-calls", self.dial),
             ("GET", one, self.show),
             ("POST", f"{one}/speech", self.speak),
+            ("POST", f"{one}/keys", self.press),
             ("DELETE", one, self.hang_up),
         ]
 
@@ -179,8 +186,7 @@ class PhoneAdmin:
 
     async def speak(self, request: Request) -> Response:
         """`POST /admin/phone-calls/{call_id}/speech`: the caller says this."""
-        phone = self._phone(request)
-        if phone is None or phone.line is None or phone.state is not PhoneState.ANSWERED:
+        if (line := self._line(request)) is None:
             return unknown_call(request.path_params["call_id"])
         try:
             text = decoded(_speeches, await limited_body(request, BODY_BYTES_MAX), prefix="").text
@@ -190,8 +196,20 @@ class PhoneAdmin:
             return refused(refusal)
         if not 0 < len(text) <= TEXT_CHARACTERS_MAX:
             return problem(400, "invalid_value", f"Say 1 to {TEXT_CHARACTERS_MAX} characters.", "text")
-        if not phone.line.say(text):
+        if not line.say(text):
             return problem(429, "rate_limit_exceeded", "The caller has not said yet what waits.")
+        return Response(status_code=202)
+
+    async def press(self, request: Request) -> Response:
+        """`POST /admin/phone-calls/{call_id}/keys`: the caller presses these keys."""
+        if (line := self._line(request)) is None:
+            return unknown_call(request.path_params["call_id"])
+        try:
+            line.dial(decoded(_keys, await limited_body(request, BODY_BYTES_MAX), prefix="").keys)
+        except BodyTooLarge:
+            return problem(413, "body_too_large", f"This takes less than {BODY_BYTES_MAX} bytes.")
+        except Refusal as refusal:
+            return refused(refusal)
         return Response(status_code=202)
 
     async def hang_up(self, request: Request) -> Response:
@@ -201,6 +219,10 @@ class PhoneAdmin:
             return unknown_call(request.path_params["call_id"])
         await self._exchange.hang_up(phone)
         return Response(status_code=204)
+
+    def _line(self, request: Request) -> PhoneLine | None:
+        phone = self._phone(request)
+        return phone.line if phone is not None and phone.state is PhoneState.ANSWERED else None
 
     def _phone(self, request: Request) -> PhoneCall | None:
         return self._exchange.get(str(request.path_params["call_id"]))

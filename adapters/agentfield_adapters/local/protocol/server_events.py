@@ -10,6 +10,7 @@ from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
+from agentfield_adapters.local.protocol.dialling import DigitReceived
 from agentfield_adapters.local.protocol.items import FunctionCall, Item, Message
 from agentfield_adapters.local.protocol.session import AudioFormat, OutputTokensMax, Session, Voice
 
@@ -375,6 +376,7 @@ ServerEvent = (
     | BufferCleared
     | SpeechStarted
     | SpeechStopped
+    | DigitReceived
     | OutputBufferStarted
     | OutputBufferStopped
     | OutputBufferCleared
