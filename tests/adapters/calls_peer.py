@@ -77,7 +77,11 @@ class CallsPeer:
     async def _forward(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         onward_reader, onward_writer = await asyncio.open_connection("127.0.0.1", self.peer.port)
         onward_writer.write(head)
-        await asyncio.gather(_pipe(reader, onward_writer), _pipe(onward_reader, writer))
+        try:
+            await asyncio.gather(_pipe(reader, onward_writer), _pipe(onward_reader, writer))
+        finally:
+            for end in (onward_writer, writer):
+                end.transport.abort()
 
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
