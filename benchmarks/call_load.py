@@ -23,6 +23,7 @@ CONNECT_S_MAX = 30.0
 STALL_S_MAX = 0.1  # what is made up for at once
 FRAME_TICKS = 960  # of 48 kHz
 SSRC = 0x5EED
+KEYS = 110
 LATE_S = 2 * FRAME_S
 """A frame that comes longer than this after the one before it is late: that one lasts 20 ms."""
 
@@ -74,7 +75,7 @@ class Caller:
 
         connection.on("connectionstatechange", changed)
         await connection.setLocalDescription(await connection.createOffer())
-        answer = await answered(connection.localDescription.sdp)
+        answer = await answered(with_keys(connection.localDescription.sdp))
         await connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         async with asyncio.timeout(CONNECT_S_MAX):
             await connected.wait()
@@ -157,6 +158,12 @@ class Callers:
             await self._sleep(due_s - time.perf_counter())
             for caller in itertools.islice(self._callers, phase, None, PHASES):
                 await caller.say(self._packets)
+
+
+def with_keys(offer: str) -> str:
+    """Offer the keys of a telephone as events, as browsers do: else they are looked for in the sound."""
+    keys = f"a=rtpmap:{KEYS} telephone-event/48000\r\n"
+    return offer.replace(" 96 ", f" 96 {KEYS} ", 1).replace("a=rtpmap:96 ", f"{keys}a=rtpmap:96 ", 1)
 
 
 async def sleep_blindly(delay_s: float) -> None:
