@@ -35,6 +35,9 @@ from agentfield_rt.voice.utterances import Utterances
 
 BYTES_PER_MS = SAMPLE_RATE_HZ * 2 // 1000
 
+PARTIAL_CHARACTERS_MAX = 20_000
+"""Of a turn that is shown while it is said; its transcript is whole all the same."""
+
 PARTIAL_MAX = 16
 """Turns that are shown while they are said, at once. The oldest goes, its turn comes all the same."""
 
@@ -164,7 +167,8 @@ class Conversation:
 
     def _heard_user(self, item_id: str, text: str, *, final: bool) -> None:
         if not final:
-            so_far = self._partial[item_id] = self._partial.get(item_id, "") + text
+            so_far = (self._partial.get(item_id, "") + text)[-PARTIAL_CHARACTERS_MAX:]
+            self._partial[item_id] = so_far
             if len(self._partial) > PARTIAL_MAX:
                 del self._partial[next(iter(self._partial))]
             self._live.publish({"type": "partial", "item_id": item_id, "text": so_far})
@@ -241,7 +245,7 @@ class Conversation:
         if utterance is None or utterance.state is UtteranceState.PLAYING:
             return
         if status is ResponseStatus.FAILED:
-            self._utterances.failed(utterance, Reason.UNAVAILABLE)
+            self._utterances.failed(utterance, event.reason or Reason.UNAVAILABLE)
         elif status is ResponseStatus.CANCELLED:
             if player is not None:
                 player.refuse(response_id)  # nobody wants to hear what came of it

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from agentfield_adapters.scripted import silent
 from agentfield_rt.agent import RealtimeSession, UtteranceHandle
 from agentfield_rt.core import records
 from agentfield_rt.errors import IllegalCommand, ProviderError, Reason
@@ -18,6 +19,9 @@ from agentfield_rt.frames import (
     ImageFrame,
     RateLimit,
     RateLimitsReported,
+    ResponseEnded,
+    ResponseStarted,
+    ResponseStatus,
     SpeechFrame,
     SpeechStarted,
     TurnEndFrame,
@@ -105,6 +109,19 @@ async def test_costs_are_written_down_without_a_word_and_added_up() -> None:
         assert (second.response_id, second.audio_ms) == (None, 1_500)
         assert call.session.meter.usage == replace(COST, audio_ms=1_500)
         assert call.session.meter.rate_limits == (RateLimit("tokens", 100, 90, 1.5),)
+
+
+@in_virtual_time
+async def test_a_handler_learns_that_its_answer_was_throttled() -> None:
+    for reason in (Reason.RATE_LIMITED, None):
+        async with voice_call(repeats, answer=silent) as call:
+            said = UtteranceHandle(call.session.say("hello", None))
+            await call.settle()
+            call.adapter.give(
+                ResponseStarted("r", said.id), ResponseEnded("r", ResponseStatus.FAILED, reason)
+            )
+            await call.settle()
+            assert (said.state, said.reason) == (UtteranceState.FAILED, reason or Reason.UNAVAILABLE)
 
 
 def test_costs_go_on_where_a_process_died() -> None:
