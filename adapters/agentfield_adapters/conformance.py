@@ -6,11 +6,30 @@ author's own tests: only they know how to make their provider fail.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from agentfield_rt.errors import CloseReason, ConnectionLost, ProviderError
-from agentfield_rt.frames import ProviderEvent, ResponseEnded, ResponseStarted, SpeechFrame, TextFrame
+from agentfield_rt.frames import (
+    ProviderEvent,
+    ResponseEnded,
+    ResponseStarted,
+    SpeechFrame,
+    TextFrame,
+    ToolResultFrame,
+)
+from agentfield_rt.items import AssistantItem, History, NoteItem, ToolCallItem, ToolOutputItem, UserItem
 from agentfield_rt.ports import ConnectRequest, ProviderAdapter
 
+HISTORY = History(
+    items=(
+        UserItem("history-1", "hello"),
+        ToolCallItem("call_history-2", "history-2", "look_up", "{}"),
+        ToolOutputItem("tool_history-2", "history-2", '"found"'),
+        AssistantItem("history-a", "Hello, I found"),
+        NoteItem("history-n", "The caller is in a hurry."),
+        ToolCallItem("call_history-3", "history-3", "look_up", "{}"),
+    )
+)
 ANSWER_S = 15.0
 CLOSE_S = 3.0
 
@@ -37,6 +56,8 @@ async def check_adapter(
         assert second.connection_id != first.connection_id, "a restart made a connection with an old id"
         await _check_speech(adapter, "conformance-3")
         await _check_interrupt(adapter)
+        await _check_history(adapter, await make_request())
+        await _check_owed_answer(adapter, await make_request())
     finally:
         await _close(adapter)
     await _check_closed(adapter, await make_request())
@@ -86,6 +107,36 @@ async def _check_interrupt(adapter: ProviderAdapter) -> None:
     response_id = next(event.response_id for event in events if isinstance(event, ResponseStarted))
     async with asyncio.timeout(ANSWER_S):
         await adapter.interrupt(response_id, heard_ms=0)
+
+
+async def _check_history(adapter: ProviderAdapter, request: ConnectRequest) -> None:
+    """A new connection knows what was said, and answers none of it; a call that waits takes its output."""
+    connection = await adapter.restart(replace(request, history=HISTORY))
+    if connection.restored is None:
+        return  # this provider cannot be told
+    assert connection.restored == len(HISTORY.items), "an item of the history was not taken"
+    await _check_speech(adapter, "conformance-5")  # an answer to the history would come first
+    for frame in (TextFrame("history-1", "hello"), ToolResultFrame("tool_history-2", "history-2", "{}")):
+        await adapter.send(frame)  # the history has them: they are taken, and come to nothing
+    await _check_speech(adapter, "conformance-6")
+    await adapter.send(ToolResultFrame("tool_history-3", "history-3", "{}"))
+    await _check_own_answer(adapter, "the output of a call in the history")
+
+
+async def _check_owed_answer(adapter: ProviderAdapter, request: ConnectRequest) -> None:
+    """An answer that is owed is given once, and is nobody's utterance."""
+    owed = History(items=HISTORY.items[:3], answer_owed=True)
+    connection = await adapter.restart(replace(request, history=owed))
+    if connection.restored is None:
+        return
+    await _check_own_answer(adapter, "a history whose answer is owed")
+    await _check_speech(adapter, "conformance-7")
+
+
+async def _check_own_answer(adapter: ProviderAdapter, to: str) -> None:
+    events = await _until_ended(adapter)
+    started = [event.utterance_id for event in events if isinstance(event, ResponseStarted)]
+    assert started == [None], f"{to} must be answered once, by the model itself"
 
 
 async def _check_closed(adapter: ProviderAdapter, request: ConnectRequest) -> None:

@@ -172,11 +172,21 @@ class LiveConnection:
             ConnectionLost: the connection is gone.
         """
         event = self.conversation.submit(frame)
-        if event is not None:
-            if self._guard is not None and isinstance(event, client.ItemCreate):
-                self._guard.made(str(event.item.id))
+        if isinstance(event, client.ItemCreate):
+            await self.create(event)
+        elif event is not None:
             await self.send(event)
         await self._request()
+
+    async def create(self, event: client.ItemCreate) -> None:
+        """Add an item to the conversation.
+
+        Raises:
+            ConnectionLost: the connection is gone.
+        """
+        if self._guard is not None:
+            self._guard.made(str(event.item.id))
+        await self.send(event)
 
     def retire(self, loss: ConnectionLost) -> None:
         """Listen no more: end the open responses and fail whoever waits. The socket is still open."""

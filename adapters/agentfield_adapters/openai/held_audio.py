@@ -47,9 +47,7 @@ class HeldAudio:
         self._frames.append(pcm)
         self._end += len(pcm)
         self._kept_bytes += len(pcm)
-        floor = self._floor()
-        while self._frames and self._end - self._kept_bytes + len(self._frames[0]) <= floor:
-            self._kept_bytes -= len(self._frames.popleft())
+        self._trim()
 
     def end_turn(self) -> None:
         """The user has finished a turn, where nobody detects that."""
@@ -64,6 +62,7 @@ class HeldAudio:
 
     def again(self) -> Iterator[bytes | None]:
         """What a new connection must hear, in pieces of at most a second; None where a turn ended."""
+        self._trim()
         self._began.clear()
         self._stopped.clear()
         place, part = self._end - self._kept_bytes, bytearray()
@@ -80,6 +79,11 @@ class HeldAudio:
                 yield None
         if part:
             yield bytes(part)
+
+    def _trim(self) -> None:
+        floor = self._floor()
+        while self._frames and self._end - self._kept_bytes + len(self._frames[0]) <= floor:
+            self._kept_bytes -= len(self._frames.popleft())
 
     def _floor(self) -> int:
         """What lies before it nobody needs."""

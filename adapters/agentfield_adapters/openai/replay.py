@@ -70,7 +70,7 @@ async def restore(live: LiveConnection, history: History, session: dict[str, Any
     with ExitStack() as expected:
         answers = [expected.enter_context(live.expect(create)) for create in creates]
         for create in creates:
-            await live.send(create)
+            await live.create(create)
         await live.reconfigure(session)
         try:
             restored = sum(not answer.done() or answer.result() == REPEATED for answer in answers)

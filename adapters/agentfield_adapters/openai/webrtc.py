@@ -15,9 +15,11 @@ from agentfield_adapters.openai.connection import LiveConnection
 from agentfield_adapters.openai.dialing import open_socket
 from agentfield_adapters.openai.endpoint import endpoint
 from agentfield_adapters.openai.interruption import silence_call, stop_at_call
+from agentfield_adapters.openai.replay import restore
 from agentfield_adapters.openai.responses import Response
 from agentfield_adapters.openai.session_object import session_object
 from agentfield_rt.errors import ProviderError, Reason
+from agentfield_rt.items import History
 from agentfield_rt.ports import Connection, ConnectRequest
 
 _UNAVAILABLE = 480  # SIP: Temporarily Unavailable
@@ -52,10 +54,12 @@ class WebrtcAdapter(RealtimeAdapter):
         session = session_object(request.config, self.dialect, carries_audio=False)
         begun = {**session, "model": request.config.model or self.dialect.model}
         answer_sdp: str | None = None
+        restored: int | None = None
         if request.offer_sdp is not None:
             call = await self._calls().create(request.offer_sdp, begun)
             answer_sdp = call.answer_sdp
             await self._begin(call.call_id, session)
+            restored = await self._restore(request.history, session)
         elif request.incoming_call_id is not None:
             await self._answer_phone(request.incoming_call_id, begun)
             await self._begin(request.incoming_call_id, session, is_phone_call=True)
@@ -66,7 +70,18 @@ class WebrtcAdapter(RealtimeAdapter):
             await silence_call(live, self._over)
         assert self._call_id is not None
         connection_id = self._call_id if self._joined == 1 else f"{self._call_id}.{self._joined}"
-        return Connection(session_id=request.session_id, connection_id=connection_id, answer_sdp=answer_sdp)
+        return Connection(
+            session_id=request.session_id,
+            connection_id=connection_id,
+            answer_sdp=answer_sdp,
+            restored=restored,
+        )
+
+    async def _restore(self, history: History | None, session: dict[str, Any]) -> int | None:
+        """A new call knows nothing of the one before; a sideband that is joined again does."""
+        if history is None or self._live is None:
+            return None
+        return await restore(self._live, history, session)
 
     async def _answer_phone(self, call_id: str, session: dict[str, Any]) -> None:
         calls = self._calls()

@@ -101,6 +101,8 @@ class AudioTurnsAdapter:
     async def restart(self, request: ConnectRequest) -> Connection:
         """Begin again with the same conversation; an answer that was running ends, what waits is forgotten.
 
+        With a history that is the conversation: what of an answer was not heard is no part of it.
+
         Raises:
             ProviderError: as `connect`; what was open is closed all the same.
         """
@@ -186,7 +188,12 @@ class AudioTurnsAdapter:
                 await client.aclose()
                 raise
             line = Line(client, self._buffer, self._conversation, request.config, self._dialect)
-            self._live = _Live(line, ears)
+            live = self._live = _Live(line, ears)
+            if request.history is not None:
+                self._buffer.forget()
+                self._conversation.restore(request.history)
+                if request.history.answer_owed:
+                    live.turns.offer(Wanted())
         except BaseException as failure:
             reason = failure.reason if isinstance(failure, ProviderError) else Reason.CANCELLED
             retryable = not self._closed
@@ -194,7 +201,11 @@ class AudioTurnsAdapter:
             raise
         finally:
             self._opening = False
-        return Connection(session_id=request.session_id, connection_id=f"turns_{uuid4().hex}")
+        return Connection(
+            session_id=request.session_id,
+            connection_id=f"turns_{uuid4().hex}",
+            restored=None if request.history is None else len(request.history.items),
+        )
 
     async def _ears(self, config: SessionConfig) -> Ears:
         try:

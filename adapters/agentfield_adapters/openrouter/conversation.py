@@ -13,6 +13,15 @@ from typing import Any
 
 from agentfield_rt.errors import ProviderError, Reason
 from agentfield_rt.frames import SAMPLE_RATE_HZ, TextFrame, ToolResultFrame
+from agentfield_rt.items import (
+    AssistantItem,
+    ConversationItem,
+    History,
+    NoteItem,
+    ToolCallItem,
+    ToolOutputItem,
+    UserItem,
+)
 from agentfield_rt.voice.heard import HeardText
 
 PCM_BYTES_PER_MS = 48
@@ -44,12 +53,20 @@ class UserAudio:
 
 @dataclass(slots=True)
 class ToolCall:
-    """A tool the model called; `output` once there is one."""
+    """A tool the model called; `output` once there is one, and whether it came with a restored history."""
 
     call_id: str
     name: str
     arguments: str
     output: str | None = None
+    is_restored: bool = False
+
+
+@dataclass(slots=True)
+class Note:
+    """Something the model must know that nobody said."""
+
+    text: str
 
 
 @dataclass(slots=True)
@@ -101,17 +118,51 @@ class Said:
         return kept_ms
 
 
+_Item = UserText | UserAudio | Said | Note
+
+
 class Conversation:
     """Items in the order they happened. The same calls make the same requests."""
 
     def __init__(self, tag: str) -> None:
         self._tag = tag
         self._numbers = count(1)
-        self._items: list[UserText | UserAudio | Said] = []
+        self._items: list[_Item] = []
 
     def new_id(self, prefix: str) -> str:
         """An id that nothing else in this conversation has."""
         return f"{prefix}_{self._tag}_{next(self._numbers)}"
+
+    def restore(self, history: History) -> None:
+        """Go on from what the journal knows; of the rest only speech is kept that nobody understood yet."""
+        unheard = [item for item in self._items if isinstance(item, UserAudio) and item.words is None]
+        self._items = []
+        for item in history.items:
+            self._restore(item)
+        for audio in unheard:
+            self._add(audio)
+
+    def _restore(self, item: ConversationItem) -> None:
+        match item:
+            case UserItem(item_id, text):
+                self._add(UserText(item_id, text))
+            case NoteItem(text=text):
+                self._add(Note(text))
+            case AssistantItem(item_id, text):
+                self._said(item_id).append(text)
+            case ToolCallItem(item_id, call_id, name, arguments):
+                last = self._items[-1] if self._items else None
+                said = last if isinstance(last, Said) else self._said(item_id)
+                said.call(call_id, name, arguments)
+            case ToolOutputItem(call_id=call_id, output=output):
+                for call in (call for said in self._answers() for call in said.calls):
+                    if call.call_id == call_id:
+                        call.output, call.is_restored = output, True
+
+    def _said(self, item_id: str) -> Said:
+        said = Said(item_id, item_id, self._free_call_id)
+        self._add(said)
+        return said
 
     def typed(self, frame: TextFrame) -> None:
         """The user typed a turn; one that is sent again is the same turn."""
@@ -150,6 +201,8 @@ class Conversation:
         for said in self._answers():
             for call in said.calls:
                 if call.call_id == frame.call_id:
+                    if call.is_restored:
+                        return False
                     if call.output is not None:
                         raise ProviderError("this tool call has its output", reason=Reason.INVALID_REQUEST)
                     call.output = frame.output
@@ -171,6 +224,8 @@ class Conversation:
                 case UserAudio(item_id=item_id, words=words):
                     content = _input_audio(item.pcm) if item_id in with_audio else words or NOT_KEPT
                     messages.append({"role": "user", "content": content})
+                case Note(text=text):
+                    messages.append({"role": "system", "content": text})
                 case Said():
                     messages += _told(item)
         return messages
@@ -187,7 +242,7 @@ class Conversation:
                 chosen.add(item.item_id)
         return frozenset(chosen)
 
-    def _add(self, item: UserText | UserAudio | Said) -> None:
+    def _add(self, item: _Item) -> None:
         self._items.append(item)
         del self._items[:-ITEMS_MAX]
         kept_bytes = 0
