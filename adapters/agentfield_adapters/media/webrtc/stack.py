@@ -1,4 +1,4 @@
-"""What we use of aiortc and aioice beyond what they document, in one place: a test holds each name."""
+"""What we use of aiortc and aioice to negotiate a call, beyond what they document; a test holds each name."""
 
 from __future__ import annotations
 
