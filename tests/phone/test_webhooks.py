@@ -1,0 +1,120 @@
+"""The webhook that tells of a phone call: believed by its signature alone, and acted upon once."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from agentfield_adapters.local.pytest_plugin import af_provider, af_provider_process
+from agentfield_adapters.local.running import LocalProvider
+from agentfield_journal import JournalUnavailable
+from agentfield_rt.plane.sessions import Sessions, StartRequest
+from agentfield_rt.voice.session import VoiceSession
+from agentfield_rt.webhooks import WebhookSecret
+from tests.controller.planting import always
+from tests.phone.stage import (
+    OTHER_SECRET,
+    SECRET,
+    dial,
+    incoming,
+    plane,
+    session_ids,
+    signed,
+    until,
+)
+
+__all__ = ["af_provider", "af_provider_process"]  # also in an environment older than the plugin
+
+
+def test_a_call_is_answered_once_however_often_it_is_told(
+    af_provider: LocalProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with plane(tmp_path, monkeypatch, af_provider) as server:
+        phone = dial(af_provider, server)
+        body = incoming(phone.call_id)
+        with ThreadPoolExecutor(4) as pool:
+            told = [
+                pool.submit(
+                    httpx.post,
+                    f"{server.url}/api/v1/webhooks/local",
+                    content=body,
+                    headers=signed(body, webhook_id=f"wh_{number % 2}"),
+                )
+                for number in range(8)
+            ]
+        assert {answer.result().status_code for answer in told} == {202}
+        assert len(session_ids(server)) == 1
+
+
+OTHER_EVENT = b'{"type":"response.completed","data":{}}'
+NO_CALL = b'{"type":"realtime.call.incoming"}'
+
+
+def webhooks() -> list[tuple[bytes, dict[str, str], int]]:
+    """Bodies, headers, and what they are answered with."""
+    return [
+        (incoming("rtc_1"), {}, 401),
+        (incoming("rtc_1"), signed(incoming("rtc_1"), secret=OTHER_SECRET), 401),
+        (incoming("rtc_1"), signed(incoming("rtc_2")), 401),
+        (incoming("rtc_1"), signed(incoming("rtc_1"), ago_s=301), 401),
+        (b"x" * 70_000, signed(b"x" * 70_000), 400),
+        (b"no json", signed(b"no json"), 400),
+        (b"[]", signed(b"[]"), 400),
+        (b"\xff", signed(b"\xff"), 400),
+        (incoming("../../x"), signed(incoming("../../x")), 400),
+        (NO_CALL, signed(NO_CALL), 400),
+        (OTHER_EVENT, signed(OTHER_EVENT), 202),
+    ]
+
+
+def test_a_webhook_is_believed_by_its_signature_alone_and_starts_nothing_otherwise(
+    af_provider: LocalProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with plane(tmp_path, monkeypatch, af_provider) as server:
+        for body, headers, status in webhooks():
+            answer = server.client.post("/api/v1/webhooks/local", content=body, headers=headers)
+            assert answer.status_code == status, body[:80]
+            assert SECRET.removeprefix("whsec_") not in answer.text
+        assert session_ids(server) == []
+
+
+@pytest.mark.parametrize("path", ["openai", "nobody"])
+def test_a_provider_without_a_secret_tells_nothing_here(
+    path: str, af_provider: LocalProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with plane(tmp_path, monkeypatch, af_provider) as server:
+        body = incoming("rtc_1")
+        answer = server.client.post(f"/api/v1/webhooks/{path}", content=body, headers=signed(body))
+    assert answer.status_code in (400, 404)
+
+
+def test_these_tests_notice_a_server_that_answers_unsigned_calls(
+    af_provider: LocalProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(WebhookSecret, "verified", always("wh_1"))
+    with pytest.raises(AssertionError):
+        test_a_webhook_is_believed_by_its_signature_alone_and_starts_nothing_otherwise(
+            af_provider, tmp_path, monkeypatch
+        )
+
+
+def test_a_call_that_the_journal_did_not_take_is_answered_when_it_is_told_again(
+    af_provider: LocalProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Sessions.start
+    failures = [JournalUnavailable("the disk is away")]
+
+    async def start(self: Sessions, target: str, request: StartRequest) -> VoiceSession:
+        if failures:
+            raise failures.pop()
+        return await original(self, target, request)
+
+    monkeypatch.setattr(Sessions, "start", start)
+    with plane(tmp_path, monkeypatch, af_provider) as server:
+        phone = dial(af_provider, server)
+        assert (phone.webhook_status, session_ids(server)) == (503, [])
+        body = incoming(phone.call_id)
+        told = server.client.post("/api/v1/webhooks/local", content=body, headers=signed(body))
+        assert told.status_code == 202
+        until(phone, "answered")
