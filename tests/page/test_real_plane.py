@@ -47,6 +47,11 @@ async def server(tmp_path: Path) -> AsyncIterator[tuple[Served, asyncio.Queue[st
         async for digit in session.digits():
             loop.call_soon_threadsafe(dialled.put_nowait, digit)
 
+    @app.session("greeter", provider="local", transport="websocket")
+    async def greets(session: RealtimeSession) -> None:
+        async for turn in session.turns():
+            await session.say(turn.text)
+
     with pytest.MonkeyPatch.context() as patch, served(tmp_path, patch, agents=[app]) as server:
         yield server, dialled
 
@@ -75,3 +80,18 @@ async def test_keys_pressed_in_a_browser_are_digits_and_its_statistics_are_sound
     assert stats["remote-inbound-rtp"]["roundTripTime"] < 1
     assert sum(isinstance(frame, AudioFrame) for frame in plane.adapters[-1].sent) > 50
     assert dialled.empty()
+
+
+async def test_a_browser_whose_addresses_nobody_can_look_up_is_connected_all_the_same(
+    browser: Browser, server: tuple[Served, asyncio.Queue[str]]
+) -> None:
+    plane, _ = server
+    async with Pages(browser, plane.url) as pages:
+        page = await pages.open("?target=keys.greeter", microphone=False, script=KEEP_CONNECTION)
+        await page.get_by_label("Type instead of talking").fill("hello")
+        await page.keyboard.press("Enter")
+        await until(page, "turns[0]?.utterances[0]?.status === 'played'")
+        assert await facts(page, "state.path") == "webrtc"
+        offer: str = await page.evaluate("() => window.connection.localDescription.sdp")
+    assert ".local " in offer
+    assert "a=recvonly" in offer
