@@ -44,9 +44,10 @@ class IncomingCall(msgspec.Struct, frozen=True):
     sip_headers: tuple[SipHeader, ...] = ()
 
     def number(self, name: str) -> str | None:
-        """The number, or the user, in a header such as `To`."""
+        """The number, or the user, in a header such as `To` (RFC 3261, 20.10), not what it shows."""
         for header in self.sip_headers:
-            if header.name.lower() == name.lower() and (found := _NUMBER.search(header.value)):
+            address = header.value.rpartition("<")[2].strip()
+            if header.name.lower() == name.lower() and (found := _NUMBER.match(address)):
                 return found["number"]
         return None
 

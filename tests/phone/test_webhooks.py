@@ -9,6 +9,7 @@ import pytest
 from agentfield_adapters.local.pytest_plugin import af_provider, af_provider_process
 from agentfield_adapters.local.running import LocalProvider
 from agentfield_journal import JournalUnavailable
+from agentfield_rt.plane.phone import IncomingCall, SipHeader
 from agentfield_rt.plane.sessions import Sessions, StartRequest
 from agentfield_rt.voice.session import VoiceSession
 from agentfield_rt.webhooks import WebhookSecret
@@ -45,6 +46,25 @@ def test_a_call_is_answered_once_however_often_it_is_told(
             ]
         assert {answer.result().status_code for answer in told} == {202}
         assert len(session_ids(server)) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        ("<sip:+15550100@sip.example.com>", "+15550100"),
+        ('"sip:+15550111" <sips:+15550100@sip.example.com;transport=tls>;tag=9', "+15550100"),
+        ("sip:desk@example.com;tag=1", "desk"),
+        (" tel:+15550100;phone-context=x", "+15550100"),
+        ('"Anonymous" <sip:>', None),
+        ("+15550100", None),
+        ("", None),
+    ],
+)
+def test_the_number_is_that_of_the_address_and_not_of_the_name_that_is_shown(
+    value: str, number: str | None
+) -> None:
+    call = IncomingCall("rtc_1", (SipHeader("Via", "x"), SipHeader("to", value)))
+    assert call.number("To") == number
 
 
 OTHER_EVENT = b'{"type":"response.completed","data":{}}'
