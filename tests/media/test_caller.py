@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import aioice.ice
+import pytest
+
 from agentfield_adapters.media.webrtc.caller import WAITING_FRAMES_MAX, WebRtcCaller
 from agentfield_adapters.media.webrtc.pacing import Pacer
 from agentfield_rt.caller_media import CallerEvents, IceSettings
+from agentfield_rt.errors import UnsupportedTransport
 from agentfield_rt.frames import FRAME_BYTES
+from agentfield_rt.sdp import read_offer
+from tests.media.offers import CHROMIUM
 from tests.virtual_time import in_virtual_time
 
 FRAME = b"\1" * FRAME_BYTES
@@ -15,6 +21,18 @@ SILENCE = bytes(FRAME_BYTES)
 def caller() -> WebRtcCaller:
     events = CallerEvents(heard=lambda pcm: None, digit=lambda digit: None, gone=lambda: None)
     return WebRtcCaller(events, IceSettings(), pacer=Pacer())
+
+
+@pytest.mark.asyncio
+async def test_a_machine_without_an_address_says_what_would_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    def only_loopback(use_ipv4: bool, use_ipv6: bool) -> list[str]:
+        return []
+
+    monkeypatch.setattr(aioice.ice, "get_host_addresses", only_loopback)
+    ours = caller()
+    with pytest.raises(UnsupportedTransport, match="use a websocket"):
+        await ours.answer(read_offer(CHROMIUM, private=False))
+    await ours.close()
 
 
 @in_virtual_time

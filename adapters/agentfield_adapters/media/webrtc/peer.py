@@ -23,6 +23,7 @@ _log = logging.getLogger(__name__)
 ANSWER_S_MAX = 10.0
 CONNECT_S_MAX = 30.0
 CLOSE_S_MAX = 5.0
+_OTHERWISE = "use a websocket, or see whether its TURN server can be reached"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +87,16 @@ class AudioPeer:
                 await connection.setRemoteDescription(RTCSessionDescription(write_offer(offer), "offer"))
                 agree_on(transceiver, codecs)
                 await connection.setLocalDescription(await connection.createAnswer())
+        except TimeoutError as error:
+            raise UnsupportedTransport(
+                f"no address was found in {ANSWER_S_MAX:.0f} s; {_OTHERWISE}"
+            ) from error
         except Exception as error:  # the stack raises whatever a broken offer trips over
             _log.info("an offer cannot be answered: %s", type(error).__name__)
             raise BadOffer("the SDP offer cannot be answered") from error
         answer: str = connection.localDescription.sdp
         if "\na=candidate:" not in answer:
-            raise UnsupportedTransport("no address of this machine can be reached by WebRTC; use a websocket")
+            raise UnsupportedTransport(f"no address of this machine can be reached by WebRTC; {_OTHERWISE}")
         self._patience = asyncio.get_running_loop().call_later(CONNECT_S_MAX, self._give_up)
         return answer
 
