@@ -12,7 +12,8 @@ from msgspec import json
 from agentfield_journal import ContentStore, JournalError
 from agentfield_rt.agent import Agent, SessionDefinition
 from agentfield_rt.approvals import ApprovalRule, ApprovalSubject
-from agentfield_rt.controller import RealtimeSessionController
+from agentfield_rt.controller import BoundarySettings, RealtimeSessionController
+from agentfield_rt.core.records import Limits
 from agentfield_rt.errors import CloseReason, Reason
 from agentfield_rt.plane.errors import BadRequest, Busy, NotAllowed, NotFound
 from agentfield_rt.plane.executions import Execution, Executions
@@ -37,6 +38,9 @@ CONNECT_WITHIN_S = 120.0
 """A session nobody connects to ends by itself."""
 
 ENDED_REMEMBERED_MAX = 1_000
+
+BOUNDARY = BoundarySettings(limits=Limits(restarts_max=1_000))
+"""A call of hours over a bad line survives; only a provider that keeps breaking off spends this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +145,7 @@ class Sessions:
                 spec,
                 run,
                 controller=RealtimeSessionController(
-                    adapter, run, session_id=spec.session_id, config=spec.config
+                    adapter, run, session_id=spec.session_id, config=spec.config, settings=BOUNDARY
                 ),
                 services=self._services,
                 handler=handler,
