@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import pytest
-from aiortc import RTCPeerConnection
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +13,6 @@ from agentfield_adapters.media.webrtc.arrival import (
     ArrivalBuffer,
     AudioPacket,
 )
-from agentfield_adapters.media.webrtc.stack import CODECS_ATTRIBUTE
 
 
 def packet(sequence: int) -> AudioPacket:
@@ -31,14 +28,6 @@ def handed_on(sequences: Iterable[int]) -> list[int]:
     for sequence in sequences:
         buffer.add(packet(sequence))
     return out
-
-
-@pytest.mark.asyncio
-async def test_aiortc_still_has_what_we_use_of_it() -> None:
-    connection = RTCPeerConnection()
-    transceiver = connection.addTransceiver("audio")
-    assert hasattr(transceiver, CODECS_ATTRIBUTE)
-    await connection.close()
 
 
 def test_packets_in_order_are_handed_on_as_they_arrive() -> None:

@@ -1,12 +1,14 @@
-"""What waits to be sent to a caller: in frames, bounded, and gone when it is cleared."""
+"""A caller's connection from our end: what it answers, and what waits to be sent."""
 
 from __future__ import annotations
 
 import aioice.ice
 import pytest
+from aiortc import rtcpeerconnection
 
 from agentfield_adapters.media.webrtc.caller import WAITING_FRAMES_MAX, WebRtcCaller
 from agentfield_adapters.media.webrtc.pacing import Pacer
+from agentfield_adapters.media.webrtc.stack import CODECS_ATTRIBUTE
 from agentfield_rt.caller_media import CallerEvents, IceSettings
 from agentfield_rt.errors import UnsupportedTransport
 from agentfield_rt.frames import FRAME_BYTES
@@ -21,6 +23,30 @@ SILENCE = bytes(FRAME_BYTES)
 def caller() -> WebRtcCaller:
     events = CallerEvents(heard=lambda pcm: None, digit=lambda digit: None, gone=lambda: None)
     return WebRtcCaller(events, IceSettings(), pacer=Pacer())
+
+
+def test_the_stack_still_reads_the_names_that_we_set() -> None:
+    """A contract with aiortc and aioice: what we replace is what their code looks at."""
+    assert CODECS_ATTRIBUTE in rtcpeerconnection.create_media_description_for_transceiver.__code__.co_names
+    asks_for_consent = aioice.Connection.query_consent.__code__.co_names
+    assert {"CONSENT_INTERVAL", "CONSENT_FAILURES"} <= set(asks_for_consent)
+
+
+@pytest.mark.asyncio
+async def test_the_answer_takes_opus_with_its_copies_and_keys_and_nothing_else() -> None:
+    ours = caller()
+    answer = await ours.answer(read_offer(CHROMIUM, private=False))
+    await ours.close()
+    lines = answer.splitlines()
+    (media,) = (line for line in lines if line.startswith("m="))
+    assert media.split()[2:] == ["UDP/TLS/RTP/SAVPF", "111", "110", "126"]
+    assert {line for line in lines if line.startswith("a=rtpmap")} == {
+        "a=rtpmap:111 opus/48000/2",
+        "a=rtpmap:110 telephone-event/48000",
+        "a=rtpmap:126 telephone-event/8000",
+    }
+    assert "a=fmtp:111 minptime=10;useinbandfec=1" in lines
+    assert "a=fmtp:126 0-15" in lines
 
 
 @pytest.mark.asyncio
