@@ -115,6 +115,8 @@ class PhoneCall:
             for event in events:
                 await self._happened(event)
         except BadMessage as bad:
+            if self._session.is_over:
+                return False
             if self._session.caller_faults.note(bad.fault):
                 await self._socket.close(CALLERS_FAULT, "too many messages that are not the protocol's")
                 return False
