@@ -168,7 +168,7 @@ def _errors() -> str:
             "## Errors",
             "",
             "What an `error` event, or the `status_details` of a response, means. A `session.update` that",
-            "is refused is a failed start whatever the code: the session would go on without its instructions.",
+            "is refused is a failed start whatever the code: a session would go on without its instructions.",
             "",
             _table(["code", "severity", "reason", "so"], rows),
         ]

@@ -1,7 +1,7 @@
 """Reads what a provider reports beside the conversation: what cannot be read is nothing, and does no harm."""
 
 from collections.abc import Mapping
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 import msgspec
 
@@ -25,7 +25,12 @@ def told(raw: msgspec.Raw) -> Any:
 
 def as_object(value: object) -> Mapping[str, Any]:
     """The object, or an empty one for anything else."""
-    return value if isinstance(value, dict) else {}
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}
+
+
+def as_list(value: object) -> list[object]:
+    """The list, or an empty one for anything else."""
+    return cast(list[object], value) if isinstance(value, list) else []
 
 
 def count(of: Mapping[str, Any], name: str) -> int:

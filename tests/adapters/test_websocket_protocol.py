@@ -307,7 +307,7 @@ async def test_what_the_users_words_cost_is_told_with_them(line: Line, usage: Js
         pytest.param(None, id="null"),
         pytest.param({}, id="empty"),
         pytest.param("canary", id="a word"),
-        pytest.param([[[]]], id="a list"),
+        pytest.param([["canary"]], id="a list"),
         pytest.param({"input_tokens": "many", "output_tokens": True}, id="no numbers"),
         pytest.param({"input_tokens": 0, "input_token_details": 7}, id="no object"),
         pytest.param({"error": "canary", "reason": 7}, id="no details"),

@@ -60,7 +60,10 @@ def test_what_is_sent_as_g711_is_what_was_said(audio_format: AudioFormat) -> Non
 
 
 def test_g711_without_its_codecs_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire_audio, "find_spec", lambda package: None)
+    def nothing(package: str) -> None:
+        """No package is installed."""
+
+    monkeypatch.setattr(wire_audio, "find_spec", nothing)
     for make in (wire_audio.encoder, wire_audio.decoder):
         with pytest.raises(ProviderError, match="pip install") as raised:
             make(AudioFormat.G711_ULAW)

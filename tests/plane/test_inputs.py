@@ -36,7 +36,7 @@ def test_a_picture_a_text_and_the_end_of_a_turn_go_out_in_this_order(server: Ser
     assert frames[0] == ImageFrame(taken["image_id"], PNG, "image/png", "low")
     server.post(f"/api/v1/session-instances/{session_id}/close")
     with server.events(session_id) as events:
-        shown = next(data for event, _, data in events if '"image_received"' in data)
+        shown = next(data for _, _, data in events if '"image_received"' in data)
     assert '"content":' not in shown, "what is no text stays behind its reference"
 
 

@@ -1,7 +1,7 @@
 """What a session has besides its conversation: pictures, turns by hand, costs, limits, a foreseen end."""
 
 # A bug is planted inside the classes, so this file reaches where no other may.
-# pyright: reportPrivateUsage=false
+# pyright: reportPrivateUsage=false, reportUnknownLambdaType=false, reportUnknownArgumentType=false
 
 from collections.abc import Callable
 from dataclasses import replace

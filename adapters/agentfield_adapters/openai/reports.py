@@ -1,10 +1,8 @@
 """What the provider reports beside the conversation: costs, limits, and why an answer is not whole."""
 
-from typing import Any
-
 import msgspec
 
-from agentfield_adapters.lenient import as_object, count, scaled, told
+from agentfield_adapters.lenient import as_list, as_object, count, scaled, told
 from agentfield_adapters.openai.failures import reason_of
 from agentfield_adapters.openai.server_events import plain
 from agentfield_rt.errors import Reason
@@ -36,8 +34,7 @@ def usage(raw: msgspec.Raw) -> Usage | None:
 
 def rate_limits(raw: msgspec.Raw) -> tuple[RateLimit, ...]:
     """The limits that can be read (OpenAI Realtime: `rate_limits.updated`)."""
-    members = told(raw)
-    limits = (_rate_limit(member) for member in members[:LIMITS_MAX]) if isinstance(members, list) else ()
+    limits = (_rate_limit(member) for member in as_list(told(raw))[:LIMITS_MAX])
     return tuple(limit for limit in limits if limit is not None)
 
 
@@ -49,7 +46,7 @@ def failure(raw: msgspec.Raw) -> Reason | None:
     return _ENDS.get(str(details.get("reason")))
 
 
-def _rate_limit(member: Any) -> RateLimit | None:
+def _rate_limit(member: object) -> RateLimit | None:
     limit = as_object(member)
     name = limit.get("name")
     if not isinstance(name, str):
