@@ -19,7 +19,7 @@ from agentfield_rt.agent import ExecutionContext, InvalidInput
 from agentfield_rt.core import records
 from agentfield_rt.core.records import Record
 from agentfield_rt.errors import ExecutionFailed, Reason
-from agentfield_rt.plane.errors import BadRequest, NotFound, PlaneError
+from agentfield_rt.plane.errors import BadRequest, Busy, Conflict, NotFound, PlaneError
 from agentfield_rt.plane.nodes import Nodes
 from agentfield_rt.plane.notation import new_execution_id, new_run_id
 from agentfield_rt.plane.runs import Runs
@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 
 REMEMBERED_MAX = 10_000
 """Executions whose status is kept in memory; the journal has them all."""
+
+RUNNING_MAX = 1_000
+"""Executions at once; one that waits for another counts, too."""
 
 STOP_MAX_S = 5.0
 
@@ -46,6 +49,13 @@ class ExecutionStatus(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
 
+
+_REASONS: dict[type[PlaneError], Reason] = {
+    BadRequest: Reason.INVALID_REQUEST,
+    Busy: Reason.OVERFLOW,
+    Conflict: Reason.NOT_ALLOWED,
+    NotFound: Reason.NOT_FOUND,
+}
 
 FINAL_STATUSES = frozenset({ExecutionStatus.SUCCEEDED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED})
 
@@ -117,7 +127,10 @@ class Executions:
 
         Raises:
             BadRequest, NotFound: the target is none of ours.
+            Busy: as many run as may.
         """
+        if len(self._tasks) >= RUNNING_MAX:
+            raise Busy(f"{RUNNING_MAX} executions are running, which is the limit; try again later")
         self._nodes.reasoner(request.target)
         depth = self._depth(request)
         input_ref = self._keep_arguments(request)
@@ -176,8 +189,7 @@ class Executions:
         try:
             execution = await self.submit(request)
         except PlaneError as error:
-            reason = Reason.INVALID_REQUEST if isinstance(error, BadRequest) else Reason.NOT_FOUND
-            raise ExecutionFailed(str(error), execution_id=None, reason=reason) from error
+            raise ExecutionFailed(str(error), execution_id=None, reason=_REASONS[type(error)]) from error
         await execution.finished.wait()
         if execution.status is not ExecutionStatus.SUCCEEDED:
             raise ExecutionFailed(

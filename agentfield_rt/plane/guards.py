@@ -1,5 +1,6 @@
 """What every request and answer passes: our own names, no foreign page, bounded bodies, safe headers."""
 
+import asyncio
 import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
@@ -10,6 +11,9 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BODY_BYTES_MAX = 256 * 1024
+BODY_MAX_S = 30.0
+"""How long a body may take to come."""
+_TOO_SLOW = f"the body did not come within {BODY_MAX_S:.0f} s"
 _TOO_LARGE = f"the body is larger than {BODY_BYTES_MAX} bytes"
 
 PUBLIC_PATHS = ("/api/v1/telephony/", "/api/v1/webhooks/")
@@ -110,7 +114,7 @@ class SameOrigin:
 
 
 class BodyLimit:
-    """Refuses a body that says it is too large; one that lies about it is cut off while it is read."""
+    """Refuses a body that says it is too large; one that lies about it, or never comes, is cut off."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -124,11 +128,19 @@ class BodyLimit:
             answer = JSONResponse({"error": _TOO_LARGE}, 413)
             await answer(scope, receive, send)
             return
-        read_bytes, has_begun = 0, False
+        read_bytes, has_begun, is_whole = 0, False, False
+        ends_at = asyncio.get_running_loop().time() + BODY_MAX_S
 
         async def receive_bounded() -> Message:
-            nonlocal read_bytes
-            message = await receive()
+            nonlocal read_bytes, is_whole
+            if is_whole:  # what comes now is that the caller leaves
+                return await receive()
+            try:
+                async with asyncio.timeout_at(ends_at):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408, _TOO_SLOW) from None
+            is_whole = not message.get("more_body", False)
             read_bytes += len(message.get("body", b""))
             if read_bytes <= BODY_BYTES_MAX:
                 return message

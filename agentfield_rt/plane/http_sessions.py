@@ -14,6 +14,7 @@ from agentfield_journal import verify
 from agentfield_rt.errors import CloseReason
 from agentfield_rt.frames import ImageDetail
 from agentfield_rt.plane.dependencies import Plane
+from agentfield_rt.plane.errors import Busy
 from agentfield_rt.plane.events import session_events
 from agentfield_rt.plane.http_executions import accepted
 from agentfield_rt.plane.ice import for_browser, ice_settings
@@ -24,6 +25,8 @@ from agentfield_rt.timeline import timeline_svg
 from agentfield_rt.voice.session import VoiceSession
 
 TEXT_CHARS_MAX = 4_000
+READERS_MAX = 64
+"""Event streams of one session at once."""
 WORD_CHARS_MAX = 128
 
 Word = Annotated[str, Field(max_length=WORD_CHARS_MAX)]
@@ -233,6 +236,8 @@ async def events(
 ) -> EventSourceResponse:
     """Server-sent events: records from any cursor on, live events in between."""
     session = plane.sessions.get(session_id)
+    if session.live.readers >= READERS_MAX:
+        raise Busy(f"{READERS_MAX} readers follow session {session_id}, which is the limit")
     if last_event_id is not None and last_event_id.isdecimal() and len(last_event_id) < len(str(CURSOR_MAX)):
         after = int(last_event_id)
     return EventSourceResponse(

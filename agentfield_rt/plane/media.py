@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
+from typing import Any
 
 import numpy as np
 import soxr
@@ -23,23 +24,38 @@ CALLER_RATE_HZ = 16_000
 MESSAGE_BYTES_MAX = CALLER_RATE_HZ * 2
 END_TURN = {"type": "end_turn"}
 """What a caller sends, as JSON text, when the button is let go (push to talk)."""
+SEND_MAX_S = 4.0
+"""A caller who takes nothing for so long hears nothing any more: it has gone."""
+
+CLOSE_MAX_S = 2.0
 CALLERS_FAULT = 4400
 SERVERS_FAULT = 4500
 
 
 class WebSocketCaller:
-    """Takes the agent's audio (`voice.player.Caller`)."""
+    """Takes the agent's audio (`voice.player.Caller`).
+
+    Attributes:
+        is_deaf: Set when it takes nothing any more.
+    """
 
     def __init__(self, socket: WebSocket) -> None:
         self._socket = socket
+        self.is_deaf = asyncio.Event()
 
     async def play(self, pcm: bytes) -> None:
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # the reader sees it and hangs up
-            await self._socket.send_bytes(pcm)
+        await self._send(self._socket.send_bytes(pcm))
 
     async def clear(self) -> None:
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-            await self._socket.send_json({"type": "clear"})
+        await self._send(self._socket.send_json({"type": "clear"}))
+
+    async def _send(self, sending: Coroutine[Any, Any, None]) -> None:
+        try:
+            with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # the reader sees it and hangs up
+                async with asyncio.timeout(SEND_MAX_S):
+                    await sending
+        except TimeoutError:
+            self.is_deaf.set()
 
 
 class Upsampler:
@@ -82,29 +98,37 @@ async def carry_media(plane: ControlPlane, socket: WebSocket, session_id: str) -
         session = plane.sessions.get(session_id)
         if not session.spec.carries_audio:
             raise IllegalCommand("the media socket is not for transport=webrtc: send an SDP offer instead")
-        await session.connect(caller=WebSocketCaller(socket))
+        caller = WebSocketCaller(socket)
+        await session.connect(caller=caller)
     except RealtimeError as error:
         await _refuse(socket, error)
         return
-    ending = asyncio.create_task(_hang_up_with(session, socket), name=f"media {session_id}")
+    ends = [
+        asyncio.create_task(what, name=f"media {session_id}")
+        for what in (_carry(socket, session), session.ended(), caller.is_deaf.wait())
+    ]
     try:
-        await socket.send_json({"type": "ready"})
-        await _carry(socket, session)
-    except WebSocketDisconnect:
-        pass
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        for end in ends:
+            end.cancel()
+        await asyncio.wait(ends)
         await session.close(CloseReason.CALLER_GONE)
-        await ending
-
-
-async def _hang_up_with(session: VoiceSession, socket: WebSocket) -> None:
-    """A caller who sends nothing learns of the end as well."""
-    await session.ended()
-    with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # it hung up first
-        await socket.close()
+        # It may have hung up first, or be deaf.
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
+            async with asyncio.timeout(CLOSE_MAX_S):
+                await socket.close()
+    if not ends[0].cancelled():
+        ends[0].result()
 
 
 async def _carry(socket: WebSocket, session: VoiceSession) -> None:
+    with contextlib.suppress(WebSocketDisconnect):
+        await socket.send_json({"type": "ready"})
+        await _listen(socket, session)
+
+
+async def _listen(socket: WebSocket, session: VoiceSession) -> None:
     upsampler, tones = Upsampler(), Tones(session)
     while not session.is_over:
         message = await socket.receive()

@@ -69,7 +69,8 @@ class ProviderProcess:
         )
         assert process.stdout is not None
         try:
-            line = await asyncio.wait_for(process.stdout.readline(), START_MAX_S)
+            async with asyncio.timeout(START_MAX_S):
+                line = await process.stdout.readline()
             ready = msgspec.json.decode(line, type=_Ready)
         except (TimeoutError, msgspec.MsgspecError) as error:
             with contextlib.suppress(ProcessLookupError):
@@ -84,7 +85,8 @@ class ProviderProcess:
         with contextlib.suppress(ProcessLookupError):
             self._process.terminate()
         try:
-            await asyncio.wait_for(self._process.wait(), STOP_MAX_S)
+            async with asyncio.timeout(STOP_MAX_S):
+                await self._process.wait()
         except TimeoutError:
             self._process.kill()
             await self._process.wait()

@@ -30,7 +30,7 @@ class Runs:
         self._failed: dict[str, Reason] = {}
         self._cancelled: set[str] = set()
         self._locks = WeakValueDictionary[str, asyncio.Lock]()
-        self._written: set[str] = set()
+        self._written: set[str] | None = None
         self.ended = asyncio.Event()
 
     def _lock(self, run_id: str) -> asyncio.Lock:
@@ -51,7 +51,8 @@ class Runs:
                     await run.release()
                     raise Conflict(f"run {run_id} has ended; leave the run id out to start a new one")
                 self._open[run_id] = run
-                self._written.add(run_id)
+                if self._written is not None:
+                    self._written.add(run_id)
             self._holders[run_id] = self._holders.get(run_id, 0) + 1
             return run
 
@@ -64,8 +65,8 @@ class Runs:
         self._cancelled.add(run_id)
 
     def take_written(self) -> list[str]:
-        """The runs that may have grown since this was last asked."""
-        written = sorted(self._written)
+        """The runs that may have grown since this was last asked; from the first time on they are noted."""
+        written = sorted(self._written or ())
         self._written = set(self._open)
         return written
 

@@ -19,6 +19,9 @@ from agentfield_rt.plane.errors import PlaneError
 
 GRACE_S = 3
 
+UNREAD_MAX_S = 30
+"""How long a peer may take nothing of what is sent to it. Linux only: elsewhere a deaf peer is waited for."""
+
 
 class PortInUse(PlaneError):
     """Somebody listens there already."""
@@ -73,6 +76,8 @@ def listen(host: str, port: int) -> socket.socket:
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # what is accepted inherits it
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MAX_S * 1000)
         sock.bind((host, port))
         sock.listen(128)
     except OSError as error:

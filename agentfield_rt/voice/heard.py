@@ -5,6 +5,9 @@ import re
 FASTEST_SPEECH_CHARS_PER_S = 22
 """Transcripts of some providers run ahead of the audio; nobody speaks faster than this."""
 
+CHARACTERS_MAX = 50_000
+"""Of one utterance, which is five minutes at most; what a provider sends beyond that nobody hears."""
+
 _WORD = re.compile(r"\S+")
 
 
@@ -13,11 +16,15 @@ class HeardText:
 
     def __init__(self) -> None:
         self._pieces: list[tuple[int, str]] = []
+        self._characters = 0
         self._audio_ms: int | None = None
 
     def append(self, text: str, *, audio_ms: int) -> None:
-        """Add a piece that begins at or before `audio_ms` of the utterance's audio."""
-        self._pieces.append((audio_ms, text))
+        """Add a piece that begins at or before `audio_ms` of the utterance's audio, while there is room."""
+        piece = text[: CHARACTERS_MAX - self._characters]
+        if piece:
+            self._characters += len(piece)
+            self._pieces.append((audio_ms, piece))
 
     def finish(self, *, audio_ms: int) -> None:
         """All of the text is here, and so much audio belongs to it."""

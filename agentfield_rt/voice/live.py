@@ -18,6 +18,11 @@ class LiveFeed:
         self._readers: set[_Reader] = set()
         self._closed = False
 
+    @property
+    def readers(self) -> int:
+        """How many follow it."""
+        return len(self._readers)
+
     def publish(self, event: LiveEvent) -> None:
         for reader in self._readers:
             reader.give(event)
