@@ -29,6 +29,7 @@ from agentfield_rt.core.approvals import (
 from agentfield_rt.core.outcomes import lost
 from agentfield_rt.core.records import ApprovalDecision, ApprovalSubject, Decider, Record
 from agentfield_rt.errors import Reason, SessionClosed
+from agentfield_rt.idle import Few
 from agentfield_rt.run import Context, Run
 
 __all__ = [
@@ -87,7 +88,7 @@ class Approvals:
         self._session_id = session_id
         self._state = core.replay(history)
         self._waits: dict[str, _Wait] = {}
-        self._approvers: set[asyncio.Task[object]] = set()
+        self._approvers = Few[asyncio.Task[object]]()
         self._is_closed = False
 
     @property

@@ -28,6 +28,7 @@ from agentfield_rt.core.deliveries import (
 from agentfield_rt.core.outcomes import lost
 from agentfield_rt.core.records import Decision, DeliveryKind, Record
 from agentfield_rt.errors import IllegalCommand, Reason, SessionClosed
+from agentfield_rt.idle import Few
 from agentfield_rt.run import Context, Run
 from agentfield_rt.sinks import CallableSink, Destination, Output, Parcel, Sink, SinkError, check_name
 
@@ -114,7 +115,7 @@ class Deliveries:
         self._turns: dict[str, _Turn] = {}
         self._under_way = 0
         self._calls: dict[str, asyncio.Task[object]] = {}
-        self._own: set[str] = set()
+        self._own = Few[str]()
         self._owed: list[Closer] = []
         self._is_closed = False
 

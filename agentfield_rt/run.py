@@ -18,6 +18,7 @@ from agentfield_rt.core.records import RECORD_TYPES, ConnectRequested, Record
 from agentfield_rt.core.records.rules import Repeat, StreamRuleRepeatStateRecorded
 from agentfield_rt.core.rules.repeat import RepeatKey
 from agentfield_rt.errors import IllegalCommand, ReplayMismatch
+from agentfield_rt.idle import Few
 from agentfield_rt.ports import Clock, system_clock
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -74,7 +75,7 @@ class Run:
         self._records_total = 0
         self._openers: dict[str, str] = {}
         self.intervened_once: dict[RepeatKey, None] = {}
-        self._connected: set[str] = set()
+        self._connected = Few[str]()
         self._followers: dict[str, Callable[[Record], None]] = {}
 
     @classmethod

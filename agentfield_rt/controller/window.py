@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from agentfield_journal.envelope import Cursor
 from agentfield_rt.core.records import WindowTally
 from agentfield_rt.frames import SAMPLE_RATE_HZ
+
+if TYPE_CHECKING:
+    from _hashlib import HASH
 
 _BYTES_PER_MS = SAMPLE_RATE_HZ // 1000 * 2
 
@@ -83,11 +87,13 @@ class Tally:
     def __init__(self) -> None:
         self.frames = 0
         self.size_bytes = 0
-        self._digest = sha256()
+        self._digest: HASH | None = None  # takes more memory than all else here, so it waits for a frame
 
     def add(self, pcm: bytes) -> None:
         self.frames += 1
         self.size_bytes += len(pcm)
+        if self._digest is None:
+            self._digest = sha256()
         self._digest.update(pcm)
 
     def total(self) -> WindowTally:
@@ -95,5 +101,5 @@ class Tally:
             frames=self.frames,
             size_bytes=self.size_bytes,
             duration_ms=self.size_bytes // _BYTES_PER_MS,
-            digest=self._digest.digest(),
+            digest=(self._digest or sha256()).digest(),
         )

@@ -30,6 +30,7 @@ from agentfield_rt.core.rules.rule import (
 from agentfield_rt.core.rules.stream import Finding
 from agentfield_rt.errors import ProviderError, RealtimeError, Reason
 from agentfield_rt.frames import InputFrame, TextFrame, ToolResultFrame
+from agentfield_rt.idle import Few
 from agentfield_rt.run import Context, Run
 from agentfield_rt.voice.live import LiveFeed
 from agentfield_rt.voice.turns import Turns
@@ -95,7 +96,7 @@ class Interventions:
         self._reach = reach
         self._open: dict[str, str | None] = {}
         self._owed: dict[str, Closer] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Few[asyncio.Task[None]]()
         self._attempts: dict[str, int] = {}
         self._is_closed = False
 

@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from typing import Any
 
+from agentfield_rt.idle import Few
+
 LiveEvent = dict[str, Any]
 
 EVENTS_MAX = 256
@@ -15,7 +17,7 @@ class LiveFeed:
     """One session's live events, for any number of readers."""
 
     def __init__(self) -> None:
-        self._readers: set[_Reader] = set()
+        self._readers = Few[_Reader]()
         self._closed = False
 
     @property

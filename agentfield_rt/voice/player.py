@@ -5,14 +5,15 @@ Where media flows browser ↔ provider, the provider does this and reports the s
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from agentfield_rt.controller.calls import Rest, first_step
 from agentfield_rt.frames import FRAME_BYTES, FRAME_MS, PlaybackStarted, PlaybackStopped
 from agentfield_rt.handover import run_as
 from agentfield_rt.idle import Recent, Signal
+from agentfield_rt.voice.tasks import Spawn
 from agentfield_rt.voice.utterances import PLAY_MAX_S
 
 LEAD_MS = 120
@@ -84,7 +85,7 @@ class Player:
         self,
         caller: Caller,
         report: Callable[[PlaybackStarted | PlaybackStopped], None],
-        spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
+        spawn: Spawn,
     ) -> None:
         self._caller = caller
         self._confirming = caller if isinstance(caller, ConfirmingCaller) else None

@@ -5,9 +5,14 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from agentfield_rt.idle import Few
+
 log = logging.getLogger(__name__)
 
 STOP_MAX_S = 3.0
+
+Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+"""Runs work under a name for as long as a session lives (`SessionTasks.spawn`)."""
 
 
 def is_cancelled() -> bool:
@@ -26,13 +31,18 @@ class SessionTasks:
     def __init__(self, session_id: str, *, failed: Callable[[], object]) -> None:
         self._session_id = session_id
         self._failed = failed
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Few[asyncio.Task[None]]()
         self._is_stopping = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Run `work` for as long as the session lives."""
-        task = asyncio.create_task(work, name=f"{name} {self._session_id}")
+        """Run `work` for as long as the session lives; not at all once its tasks are stopped."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        task = self._loop.create_task(work, name=f"{name} {self._session_id}")
         self._tasks.add(task)
+        if self._is_stopping:
+            task.cancel()
         task.add_done_callback(self._ended)
         return task
 

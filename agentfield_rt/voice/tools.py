@@ -18,7 +18,7 @@ from agentfield_rt.core import records
 from agentfield_rt.core.records import Record
 from agentfield_rt.errors import ExecutionFailed, RealtimeError, Reason
 from agentfield_rt.frames import ProviderEvent, ToolCalled, ToolResultFrame
-from agentfield_rt.idle import Recent
+from agentfield_rt.idle import Few, Recent
 from agentfield_rt.items import output_item_id
 from agentfield_rt.voice.tasks import is_cancelled
 
@@ -91,7 +91,7 @@ class ToolCalls:
         self._keep = keep
         self._seen = Recent(SEEN_MAX)
         self._running: dict[asyncio.Task[None], str] = {}
-        self._open: set[str] = set()
+        self._open = Few[str]()
 
     def handle(self, event: ProviderEvent) -> None:
         """Begin a tool call; the same call id is never run twice."""

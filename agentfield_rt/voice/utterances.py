@@ -14,7 +14,7 @@ from agentfield_rt.errors import ConnectionLost, ProviderError, RealtimeError, R
 from agentfield_rt.idle import Signal
 from agentfield_rt.voice.answers import OwnAnswers
 from agentfield_rt.voice.link import FINAL_STATES, UtteranceState
-from agentfield_rt.voice.tasks import is_cancelled
+from agentfield_rt.voice.tasks import Spawn, is_cancelled
 from agentfield_rt.voice.utterance import Utterance
 
 QUEUED_MAX = 64
@@ -56,6 +56,8 @@ class Utterances:
         self._queue: list[Utterance] = []
         self._current: Utterance | None = None
         self._wake = Signal()
+        self._spawn: Spawn | None = None
+        self._task: asyncio.Task[None] | None = None
         self._hold = False
         self._is_paused = False
         self._sending: asyncio.Future[None] | None = None
@@ -88,7 +90,17 @@ class Utterances:
             self._finish(utterance, UtteranceState.SKIPPED, Reason.UNAVAILABLE)
         else:
             self._queue.append(utterance)
-            self._wake.set()
+            self._proceed()
+
+    def begin(self, spawn: Spawn) -> None:
+        """From now on what is asked for is said, by a task that is made for the first of it."""
+        self._spawn = spawn
+        self._proceed()
+
+    def _proceed(self) -> None:
+        if self._task is None and self._spawn is not None and self._queue:
+            self._task = self._spawn(self._run(), "utterances")
+        self._wake.set()
 
     def hold(self, *, while_user_speaks: bool) -> None:
         """Begin nothing new while the user is speaking."""
@@ -109,7 +121,7 @@ class Utterances:
         self._is_paused = False
         self._wake.set()
 
-    async def run(self) -> None:
+    async def _run(self) -> None:
         """Say one after the other until cancelled."""
         while True:
             await self._wake.wait()

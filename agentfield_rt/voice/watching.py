@@ -23,6 +23,7 @@ from agentfield_rt.core.rules.ruleset import RuleSet, compile_rules
 from agentfield_rt.core.rules.stream import Passed, RuleStream, StreamStatus
 from agentfield_rt.core.rules.syntax import RefusedRule
 from agentfield_rt.errors import SessionClosed
+from agentfield_rt.idle import Few
 from agentfield_rt.run import Run
 from agentfield_rt.voice.interventions import Interventions, Reach, Site
 from agentfield_rt.voice.spec import SessionSpec
@@ -59,7 +60,7 @@ class Watch:
         self._rules = RuleSet()
         self._repeats = RepeatKeys(once=run.intervened_once)
         self._key = b""
-        self._answers: set[asyncio.Future[tuple[str, bool]]] = set()
+        self._answers = Few[asyncio.Future[tuple[str, bool]]]()
         self._is_closed = False
 
     @property
