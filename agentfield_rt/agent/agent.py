@@ -15,7 +15,7 @@ from agentfield_rt.core.rules.ruleset import compile_rules
 from agentfield_rt.errors import RealtimeError, UnsupportedTransport
 from agentfield_rt.ports import SessionConfig
 from agentfield_rt.registry import validate_pair
-from agentfield_rt.turn_detection import validate_turn_detection
+from agentfield_rt.turn_detection import TurnDetection, validate_turn_detection
 from agentfield_rt.voice.link import ExecutionRequest, Executor, Handler, SessionLink
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -63,6 +63,13 @@ class SessionDefinition:
                 _current.reset(token)
 
         return handle
+
+
+def _detection(given: Mapping[str, Any] | None, provider: str, transport: str) -> TurnDetection | None:
+    detection = validate_turn_detection(given, provider=provider, transport=transport)
+    if detection is not None:
+        detection["create_response"] = False  # the handler answers
+    return detection
 
 
 class Agent:
@@ -128,8 +135,7 @@ class Agent:
             tools: Targets the model may call by itself; of an `ApprovalRule`, each call that is approved.
             tags: For whoever looks sessions up; they stand in the journal, so no personal data.
             metadata: What the handler and the page get to know; a caller may add to it.
-            turn_detection: The provider's object; server_vad with its defaults when left out, push to talk
-                with `{"type": "none"}`.
+            turn_detection: The provider's object; server_vad when left out, push to talk if its type is none.
             instructions: What the provider's model is told, for `session.reply`.
             phrases: What callers may say, in JSGF right-hand-side syntax: a hint for the recogniser.
             rules: Named parts of `phrases`, `{"number": "one | two"}` for `<number>`.
@@ -140,9 +146,6 @@ class Agent:
             InvalidTurnDetection: `turn_detection` is not one a provider takes.
         """
         provider_name, transport_name = validate_pair(provider, transport)
-        detection = validate_turn_detection(turn_detection, provider=provider_name, transport=transport_name)
-        if detection is not None:
-            detection["create_response"] = False  # the handler answers
         config = SessionConfig(
             model=model,
             voice=voice,
@@ -150,7 +153,7 @@ class Agent:
             modalities=tuple(modalities),
             phrases=tuple(phrases),
             rules=dict(rules or {}),
-            turn_detection=detection,
+            turn_detection=_detection(turn_detection, provider_name, transport_name),
         )
 
         def declare(function: SessionFunction) -> SessionFunction:

@@ -19,7 +19,7 @@ from agentfield_adapters.openai.responses import Response
 from agentfield_adapters.openai.wire_audio import PcmDecoder
 from agentfield_rt.errors import ConnectionLost
 from agentfield_rt.frames import ProviderEvent, TurnEndFrame, UsageReported
-from tests.adapters import test_conversation, test_received_audio, test_wire_audio
+from tests.adapters import test_conversation_reports, test_received_audio, test_wire_audio
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 Proof = Callable[[], None]
@@ -115,7 +115,7 @@ def endless_patience(patch: pytest.MonkeyPatch) -> None:
 
 @planted(
     "costs are told after the end",
-    seen_by=test_conversation.test_what_a_response_cost_is_told_once_and_before_its_end,
+    seen_by=test_conversation_reports.test_what_a_response_cost_is_told_once_and_before_its_end,
 )
 def costs_late(patch: pytest.MonkeyPatch) -> None:
     original = Conversation.react
@@ -128,7 +128,7 @@ def costs_late(patch: pytest.MonkeyPatch) -> None:
 
 @planted(
     "costs are told once more with a repeated end",
-    seen_by=test_conversation.test_what_a_response_cost_is_told_once_and_before_its_end,
+    seen_by=test_conversation_reports.test_what_a_response_cost_is_told_once_and_before_its_end,
 )
 def costs_twice(patch: pytest.MonkeyPatch) -> None:
     original = Conversation._done
@@ -144,7 +144,7 @@ def costs_twice(patch: pytest.MonkeyPatch) -> None:
 
 @planted(
     "a handler's turn is answered by the model as well",
-    seen_by=test_conversation.test_a_turn_that_ends_by_hand_is_answered_by_one_of_two,
+    seen_by=test_conversation_reports.test_a_turn_that_ends_by_hand_is_answered_by_one_of_two,
 )
 def answered_by_both(patch: pytest.MonkeyPatch) -> None:
     original = Conversation.submit
@@ -158,7 +158,7 @@ def answered_by_both(patch: pytest.MonkeyPatch) -> None:
 
 @planted(
     "the model is asked before it has the turn",
-    seen_by=test_conversation.test_a_turn_that_ends_by_hand_is_answered_by_one_of_two,
+    seen_by=test_conversation_reports.test_a_turn_that_ends_by_hand_is_answered_by_one_of_two,
 )
 def asked_too_soon(patch: pytest.MonkeyPatch) -> None:
     original = Conversation.submit
@@ -172,7 +172,7 @@ def asked_too_soon(patch: pytest.MonkeyPatch) -> None:
 
 @planted(
     "whoever began is taken for the answer",
-    seen_by=test_conversation.test_without_metadata_each_answer_finds_its_request,
+    seen_by=test_conversation_reports.test_without_metadata_each_answer_finds_its_request,
 )
 def any_answer(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ResponseSlot, "asked", property(lambda self: None))
@@ -180,7 +180,7 @@ def any_answer(patch: pytest.MonkeyPatch) -> None:
 
 @planted(
     "an interrupted answer's last sound is handed out",
-    seen_by=test_conversation.test_nothing_of_an_interrupted_answer_is_handed_out,
+    seen_by=test_conversation_reports.test_nothing_of_an_interrupted_answer_is_handed_out,
 )
 def last_sound(patch: pytest.MonkeyPatch) -> None:
     def finish(self: Response) -> bytes:
@@ -192,7 +192,7 @@ def last_sound(patch: pytest.MonkeyPatch) -> None:
 
 @planted(
     "strangers pass where the settings are strict",
-    seen_by=test_conversation.test_a_stranger_is_malformed_to_the_strict_only,
+    seen_by=test_conversation_reports.test_a_stranger_is_malformed_to_the_strict_only,
 )
 def strangers_pass(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(reading, "NAMES", reading.NAMES | {"session.surprise"})

@@ -1,13 +1,14 @@
 """openai/websocket and a scripted provider, each at one end of a real socket."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
-from agentfield_adapters.openai import (
-    websocket_adapter,
-)
-from agentfield_rt.errors import ConnectionLost
+from agentfield_adapters.openai import websocket_adapter
+from agentfield_rt.errors import CloseReason, ConnectionLost
 from agentfield_rt.frames import (
     Notice,
     OutputAudio,
@@ -23,7 +24,7 @@ from agentfield_rt.ports import (
     ToolSpec,
 )
 from tests.adapters import peer as wire
-from tests.adapters.peer import Peer, PeerSocket
+from tests.adapters.peer import Json, Peer, PeerSocket, both
 
 KEY = "sk-canary-key"
 MS = bytes(48)
@@ -83,3 +84,22 @@ async def speaking(line: Line, *, ms: int, ended: bool = False) -> None:
     if ended:
         await line.socket.give(wire.done("r"))
         await line.next()
+
+
+@asynccontextmanager
+async def lined(
+    peer: Peer, config: SessionConfig, *, session: Json | None = None
+) -> AsyncGenerator[tuple[Line, Json]]:
+    """A line for a session of its own, and the session object it asked for; `session` is what it is told."""
+    adapter = websocket_adapter(ProviderSettings(base_url=peer.url, api_key=KEY))
+
+    async def provider() -> tuple[PeerSocket, Json]:
+        socket = await peer.accept()
+        await socket.give({"type": "session.created", "session": {"id": "sess_1", **(session or {})}})
+        return socket, await socket.greet(created=False)
+
+    connected, (socket, asked) = await both(adapter.connect(replace(REQUEST, config=config)), provider())
+    try:
+        yield Line(adapter, socket, connected), asked
+    finally:
+        await adapter.close(CloseReason.NORMAL)
