@@ -3,7 +3,7 @@
 One `Run` per run and process: it gives records their ids and links closers to their openers.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -156,9 +156,9 @@ class Run:
                 follow(record)
         return cursor
 
-    async def durable(self, cursor: Cursor | None = None) -> None:
+    def durable(self, cursor: Cursor | None = None) -> Coroutine[Any, Any, None]:
         """Return once everything up to `cursor` (default: all of it) is on stable storage."""
-        await self._writer.durable(cursor or self._writer.head)
+        return self._writer.durable(cursor or self._writer.head)
 
     async def seal(self, last: Record) -> Cursor:
         """Write the run's last record (`RunCompleted`, `RunFailed` or `RunCancelled`), once it may have one.

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+from collections.abc import Coroutine
+from typing import Any
 
 from agentfield_rt.controller.audio import AudioFlow, OutgoingAudio
 from agentfield_rt.controller.calls import Call, Rest, observe
@@ -93,15 +95,15 @@ class Outgoing:
                 return None
             raise
 
-    async def _operate(
+    def _operate(
         self, command: commands.Send | commands.Release, frame: InputFrame, intent: Records | None = None
-    ) -> None:
+    ) -> Coroutine[Any, Any, None]:
         async def hand_over(_: Call) -> None:
             async with self._wire:
                 self._operations.require_connection()
                 await self._adapter.send(frame)
 
-        await self._operations.operate(
+        return self._operations.operate(
             command,
             hand_over,
             lambda op_id, _: commands.Done(op_id),

@@ -45,22 +45,19 @@ def decide(state: State, command: commands.Command) -> Records:
         RepairNeeded: An operation's outcome is unknown and this command is not safe meanwhile.
         GateOverflow: The gate takes no more frames.
     """
-    match command:
-        case commands.Connected() | commands.Flowed() | commands.Received() | commands.Done():
-            return settle_done(state, command)
-        case commands.NotDone() | commands.Unknown():
-            return settle_undone(state, command)
-        case _:
-            reaction = COMMANDS[type(command)].get(state.phase)
+    command_type = type(command)
+    if (settle := _SETTLERS.get(command_type)) is not None:
+        return settle(state, command)
+    reaction = COMMANDS[command_type].get(state.phase)
     if reaction is None:
         raise IllegalCommand(
             f"{type(command).__name__.lower()} is not possible while the session is {state.phase}"
         )
     if reaction is Reaction.IGNORE:
         return ()
-    if state.unknown and type(command) not in REPAIRABLE:
+    if state.unknown and command_type not in REPAIRABLE:
         raise repair_needed(state)
-    return _DECIDERS[type(command)](state, command)
+    return _DECIDERS[command_type](state, command)
 
 
 def _opening(state: State, name: OperationName) -> str:
@@ -234,6 +231,15 @@ def _reconcile(state: State, command: commands.Reconcile) -> Records:
         raise IllegalCommand(f"operation {command.op_id} is not waiting to be reconciled")
     return (records.Reconciled(op_id=command.op_id, decision=command.decision),)
 
+
+_SETTLERS: dict[type[commands.Command], Callable[[State, Any], Records]] = {
+    commands.Connected: settle_done,
+    commands.Flowed: settle_done,
+    commands.Received: settle_done,
+    commands.Done: settle_done,
+    commands.NotDone: settle_undone,
+    commands.Unknown: settle_undone,
+}
 
 _DECIDERS: dict[type[commands.Command], Callable[[State, Any], Records]] = {
     commands.Connect: _connect,

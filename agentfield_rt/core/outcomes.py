@@ -29,7 +29,10 @@ def _short_name(session_id: str) -> str:
 
 def succeeds(op_id: str, decided: Records) -> bool:
     """Whether `decided` says that the operation was done; it may have been given up meanwhile."""
-    return any(type(record) in _DONE and _op_id(record) == op_id for record in decided)
+    for record in decided:
+        if type(record) in _DONE and _op_id(record) == op_id:
+            return True
+    return False
 
 
 def _op_id(record: Any) -> str:
