@@ -76,10 +76,10 @@ class Caller:
         return time.monotonic()
 
     async def hears_the_end(self) -> None:
-        """Listen until it has been silent for half a second."""
+        """Listen until it has been silent for a second."""
         try:
             while True:
-                async with asyncio.timeout(0.5):
+                async with asyncio.timeout(1.0):
                     await self._socket.recv()
         except TimeoutError:
             pass
@@ -145,7 +145,8 @@ async def main() -> None:
     print(
         f"in the journal: {kinds['realtime_connection_lost']} connections lost, "
         f"{kinds['realtime_conversation_restored']} conversations restored, "
-        f"{kinds['utterance_played']} of {kinds['utterance_requested']} answers heard to their end"
+        f"of {kinds['utterance_requested']} answers {kinds['utterance_played']} heard to their end, "
+        f"{kinds['utterance_interrupted']} interrupted by the next turn, {kinds['utterance_failed']} failed"
     )
 
 

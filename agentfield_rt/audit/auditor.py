@@ -7,6 +7,7 @@ used here, so a mistake in them is seen.
 from collections.abc import Callable, Iterable, Sequence
 
 from agentfield_journal import Envelope, JournalCorrupt, StoreJournal
+from agentfield_rt.audit.conversations import ConversationChecks
 from agentfield_rt.audit.envelopes import EnvelopeChecks
 from agentfield_rt.audit.features import FeatureChecks
 from agentfield_rt.audit.operations import Operations
@@ -35,6 +36,7 @@ class Auditor:
         self._operations = Operations(self._findings)
         self._features = FeatureChecks(self._findings, self._operations)
         self._recordings = RecordingChecks(self._findings)
+        self._conversations = ConversationChecks(self._findings)
         self._sessions: dict[str, SessionAudit] = {}
         self._talking: dict[str, int] = {}
         self._sealed: tuple[str, int] | None = None
@@ -70,6 +72,7 @@ class Auditor:
             return
         self._features.take(envelope, data, step)
         self._recordings.take(envelope, data)
+        self._conversations.take(envelope, data)
         kind, session_id = envelope.kind, envelope.session_id
         if kind in PHASES:
             if session_id is None:

@@ -51,6 +51,7 @@ class Code(StrEnum):
     DELIVERED_TWICE = "45-delivered-twice"
     NOT_APPROVED = "46-not-approved"
     RECORDING_DIFFERS = "51-recording-differs"
+    CONVERSATION_DIFFERS = "52-conversation-differs"
 
     @property
     def invariant(self) -> int:

@@ -112,6 +112,7 @@ def a_restart_is_asked_for_and_does_not_begin(story: list[Envelope]) -> list[Env
 
 @breaks(Code.CONNECTION_ID_REPEATED)
 def a_new_connection_has_an_old_id(story: list[Envelope]) -> list[Envelope]:
+    story = changed(story, "realtime_conversation_restored", connection_id="c1")
     return changed(story, "realtime_restart_completed", connection_id="c1")
 
 
@@ -136,3 +137,34 @@ def another_response_is_interrupted_than_was_meant(story: list[Envelope]) -> lis
 @breaks(Code.CLOSE_REASON_DIFFERS)
 def a_close_ends_with_another_reason(story: list[Envelope]) -> list[Envelope]:
     return changed(story, "realtime_closed", reason=CloseReason.SHUTDOWN)
+
+
+# The conversation.
+
+
+@breaks(Code.CONVERSATION_DIFFERS)
+def a_new_connection_is_told_less_than_was_said(story: list[Envelope]) -> list[Envelope]:
+    return changed(story, "realtime_conversation_restored", left_out=0)
+
+
+@breaks(Code.CONVERSATION_DIFFERS)
+def a_new_connection_is_told_more_than_was_said(story: list[Envelope]) -> list[Envelope]:
+    return changed(story, "realtime_conversation_restored", restored=6)
+
+
+@breaks(Code.CONVERSATION_DIFFERS)
+def a_conversation_is_told_to_an_old_connection(story: list[Envelope]) -> list[Envelope]:
+    return changed(story, "realtime_conversation_restored", connection_id="c1")
+
+
+@breaks(Code.CONVERSATION_DIFFERS)
+def the_output_of_a_tool_is_told_twice(story: list[Envelope]) -> list[Envelope]:
+    at = index_of(story, "utterance_played")
+    return spliced(story, at, insert=[records.ToolCallAnswered(call_id="call_1", output_ref="ref.output")])
+
+
+@breaks(Code.CONVERSATION_DIFFERS)
+def an_utterance_is_heard_again_from_its_beginning(story: list[Envelope]) -> list[Envelope]:
+    at = index_of(story, "utterance_played")
+    again = records.UtteranceResumed(utterance_id="u2", heard_ms=100, heard_ref="ref.heard")
+    return spliced(story, at, insert=[again])
