@@ -86,6 +86,7 @@ def recording_for(
     spec: SessionSpec,
     services: SessionServices,
     controller: RealtimeSessionController,
+    *,
     record: Callable[[Record], None],
 ) -> Unrecorded:
     """What records a session, if it is to be recorded.

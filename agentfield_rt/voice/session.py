@@ -94,7 +94,7 @@ class VoiceSession:
         self.caller_faults = CallerFaults(self._record)
         self.approvals = Approvals(run, services.content, session_id=spec.session_id, history=spec.history)
         self.deliveries = Deliveries(run, services.content, session_id=spec.session_id, history=spec.history)
-        self._recording = recording_for(spec, services, controller, self._record)
+        self._recording = recording_for(spec, services, controller, record=self._record)
         self._ending = Ending(
             controller, self._record, self._end_conversation, self._recording.close, ended=self.live.close
         )

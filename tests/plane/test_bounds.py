@@ -13,6 +13,7 @@ from agentfield_journal.stores.memory import MemoryStore
 from agentfield_rt.frames import (
     InputTranscript,
     OutputAudio,
+    ProviderEvent,
     ResponseStarted,
 )
 from agentfield_rt.plane import executions, guards, http_sessions, media
@@ -49,7 +50,7 @@ def narrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Served]
 def test_a_caller_who_takes_nothing_any_more_is_hung_up_on(narrow: Served) -> None:
     session_id = narrow.start()
     with deaf_caller(narrow, session_id):
-        long = [ResponseStarted("resp_long"), *[AUDIO] * 500]
+        long: list[ProviderEvent] = [ResponseStarted("resp_long"), *[AUDIO] * 500]
         narrow.loop.call_soon_threadsafe(lambda: narrow.adapters[-1].give(*long))
         assert close_reason_of(narrow, session_id) == "caller_gone"
 
