@@ -115,6 +115,20 @@ async def test_a_call_that_fails_is_asked_no_more_and_the_others_do_not_notice()
         assert member.gaps_ms == {20}
 
 
+@in_virtual_time
+async def test_the_clock_stops_with_a_lone_call_that_fails_and_goes_on_for_the_next() -> None:
+    pacer, broken, other = Pacer(), Member(fails_at=3), Member()
+    pacer.join(broken)
+    await time_passes(1.0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    pacer.join(other)
+    await time_passes(1.0)
+
+    assert len(broken.asked_at) == 3
+    assert len(other.asked_at) == pytest.approx(50, abs=1)
+
+
 @given(st.lists(st.floats(0.0, 1.0), max_size=10))
 def test_after_a_stall_time_is_made_up_for_or_reported_as_skipped(stalls_s: list[float]) -> None:
     """What is asked for and what is skipped are together as long as what passed; nobody is rushed."""

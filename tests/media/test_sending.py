@@ -14,10 +14,10 @@ import numpy.typing as npt
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender
 
+from agentfield_adapters.media.webrtc import sending
 from agentfield_adapters.media.webrtc.pacing import Pacer
 from agentfield_adapters.media.webrtc.sending import (
     CALM_LOOKS,
-    LOSS_LOOK_FRAMES,
     NAMES,
     PCM_RATE_HZ,
     OpusStream,
@@ -27,6 +27,7 @@ from agentfield_adapters.media.webrtc.sending import (
 WAIT_S = 20
 TONE_HZ = 440
 FRAME_SAMPLES = PCM_RATE_HZ // 50
+LOOK_FRAMES = 5
 
 
 class Tone:
@@ -114,6 +115,23 @@ async def test_a_call_that_is_hung_up_leaves_the_clock() -> None:
     assert asyncio.all_tasks() == before
 
 
+@pytest.mark.asyncio
+async def test_a_call_that_cannot_send_can_still_be_hung_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    began = asyncio.Event()
+
+    def missing(**_: object) -> None:
+        began.set()
+        raise RuntimeError("there is no libopus")
+
+    monkeypatch.setattr(sending, "Encoder", missing)
+    async with asyncio.timeout(WAIT_S), call(Tone()) as (ours, _):
+        await began.wait()
+        assert ours.connectionState == "connected"
+    assert "a call cannot send" in caplog.text
+
+
 class Wire:
     """Takes the place of a transport, below which everything is encrypted."""
 
@@ -168,10 +186,10 @@ def read(packet: bytes) -> tuple[bool, int, int, int]:
 async def test_a_stall_is_a_gap_in_time_but_no_loss() -> None:
     """RFC 3550, section 5.1: a sequence number left out would be a lost packet; what goes on is marked."""
     wire = Wire()
-    sending, _ = stream(wire)
+    opus, _ = stream(wire)
 
     for skipped in (0, 0, 7, 0):
-        await sending.send_next(skipped)
+        await opus.send_next(skipped)
 
     packets = [read(packet) for packet in wire.sent]
     assert [marker for marker, *_ in packets] == [True, False, True, False]
@@ -183,9 +201,9 @@ async def test_a_stall_is_a_gap_in_time_but_no_loss() -> None:
 
 @pytest.mark.asyncio
 async def test_what_could_not_be_sent_is_not_counted_as_sent() -> None:
-    sending, sender = stream(Wire(breaks=True))
+    opus, sender = stream(Wire(breaks=True))
 
-    await sending.send_next(0)
+    await opus.send_next(0)
 
     assert vars(sender)["_RTCRtpSender__packet_count"] == 0
 
@@ -193,11 +211,11 @@ async def test_what_could_not_be_sent_is_not_counted_as_sent() -> None:
 @pytest.mark.asyncio
 async def test_numbers_and_times_wrap() -> None:
     wire = Wire()
-    sending, _ = stream(wire)
-    sending._sequence, sending._ticks = 0xFFFF, 0xFFFFFFFF - 100  # pyright: ignore[reportPrivateUsage]
+    opus, _ = stream(wire)
+    opus._sequence, opus._ticks = 0xFFFF, 0xFFFFFFFF - 100  # pyright: ignore[reportPrivateUsage]
 
-    await sending.send_next(0)
-    await sending.send_next(0)
+    await opus.send_next(0)
+    await opus.send_next(0)
 
     assert [read(packet)[2] for packet in wire.sent] == [0xFFFF, 0]
     assert read(wire.sent[1])[3] == 960 - 101
@@ -211,13 +229,17 @@ def is_low_delay(packet: bytes) -> bool:
 @pytest.mark.asyncio
 async def test_packets_carry_copies_while_the_other_side_reports_loss_and_a_minute_longer() -> None:
     wire = Wire()
-    sending, sender = stream(wire)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sending, "LOSS_LOOK_FRAMES", LOOK_FRAMES)
+        await copies_follow_reports(wire, *stream(wire))
 
+
+async def copies_follow_reports(wire: Wire, opus: OpusStream, sender: Sender) -> None:
     async def looks(count: int, lost_percent: int) -> bool:
         """Whether, after so many looks at such a loss, packets can carry no copies."""
         sender.lost_percent = lost_percent
-        for _ in range(count * LOSS_LOOK_FRAMES):
-            await sending.send_next(0)
+        for _ in range(count * LOOK_FRAMES):
+            await opus.send_next(0)
         return is_low_delay(wire.sent[-1])
 
     assert await looks(2, 0)

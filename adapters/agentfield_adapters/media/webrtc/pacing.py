@@ -55,7 +55,7 @@ class Pacer:
     async def _run(self) -> None:
         clock = asyncio.get_running_loop().time
         due_s, skipped_frames = clock(), 0
-        while True:
+        while any(self._phases):
             for members in self._phases:
                 due_s += FRAME_S / PHASES
                 if not members:

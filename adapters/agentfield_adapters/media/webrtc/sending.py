@@ -8,6 +8,7 @@ frame in Python, and builds each header from objects. aiortc negotiates the stre
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import struct
 import time
@@ -28,6 +29,7 @@ LOSS_LOOK_FRAMES = 250
 CALM_LOOKS = 12
 """After a minute without loss packets carry no copies any more."""
 
+_log = logging.getLogger(__name__)
 _HEADER = struct.Struct("!BBHLL")
 _MARKER = 0x80
 _NTP_OF_UNIX_S = 2_208_988_800
@@ -62,16 +64,20 @@ def send_from(source: Source, sender: RTCRtpSender, pacer: Pacer) -> None:
         raise RuntimeError(f"aiortc's sender has no {missing[0]}: install aiortc>=1.16,<1.17")
 
     async def run(codec: Any) -> None:
-        stream = OpusStream(source, sender, payload_type=codec.payloadType)
         getattr(sender, STARTED).set()
-        pacer.join(stream)
         try:
-            await asyncio.get_running_loop().create_future()
+            stream = OpusStream(source, sender, payload_type=codec.payloadType)
+            pacer.join(stream)
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                pacer.leave(stream)
         except asyncio.CancelledError:
-            pass  # this is how aiortc stops it, and it waits for EXITED
+            pass  # this is how aiortc stops it
+        except Exception:
+            _log.exception("a call cannot send; it is silent")
         finally:
-            pacer.leave(stream)
-            getattr(sender, EXITED).set()
+            getattr(sender, EXITED).set()  # aiortc waits for it without end
 
     setattr(sender, SENDING_TASK, run)
 
