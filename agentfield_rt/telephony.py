@@ -71,9 +71,15 @@ class CallAudio:
 
 @dataclass(frozen=True, slots=True)
 class CallDigit:
-    """The caller dialled a digit."""
+    """The caller dialled a digit.
+
+    Attributes:
+        pressed_at_s: When, in seconds since the epoch, where the vendor says so because digits may overtake
+            one another on their way.
+    """
 
     digit: str = field(repr=False)
+    pressed_at_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

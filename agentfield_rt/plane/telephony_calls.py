@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from functools import partial
 
 from fastapi import WebSocket, WebSocketDisconnect
 
@@ -12,6 +13,7 @@ from agentfield_rt.frames import FRAME_MS
 from agentfield_rt.plane.dialled import dialled
 from agentfield_rt.plane.errors import PlaneError
 from agentfield_rt.plane.telephony_caller import TelephonyCaller
+from agentfield_rt.plane.telephony_digits import DigitOrder
 from agentfield_rt.telephony import (
     BadMessage,
     CallAudio,
@@ -36,6 +38,9 @@ SILENT_MAX_S = 30.0
 
 AHEAD_MAX_MS = 10_000
 """How much more audio may come than time has passed."""
+
+DIGITS_PER_S_MAX, DIGITS_AHEAD_MAX = 20, 64
+"""How many digits may come: so many a second, and so many at once."""
 
 REASON_BYTES_MAX = 123
 """Of a close frame (RFC 6455 5.5)."""
@@ -82,6 +87,8 @@ class PhoneCall:
         self._socket = socket
         self._stream = stream
         self._caller = TelephonyCaller(socket, stream)
+        self._digits = DigitOrder(partial(dialled, session))
+        self._digits_total = 0
         self._heard_ms = 0
         self._began_at_s = asyncio.get_running_loop().time()
 
@@ -100,6 +107,7 @@ class PhoneCall:
         except CallGone:
             pass
         finally:
+            self._digits.close()
             await self._session.close(CloseReason.CALLER_GONE)
             await ending
 
@@ -127,20 +135,29 @@ class PhoneCall:
     async def _happened(self, event: CallEvent) -> None:
         match event:
             case CallAudio(pcm):
-                self._require_time_for_it()
+                self._require_time_to_say_it()
                 await self._hear(pcm)
             case MarkReached(name):
                 self._caller.reached(name)
-            case CallDigit(digit):
-                dialled(self._session, digit)
+            case CallDigit(digit, pressed_at_s):
+                self._require_time_to_press_it()
+                self._digits.put(digit, pressed_at_s)
             case CallStarted() | CallStopped():
                 pass
 
-    def _require_time_for_it(self) -> None:
-        passed_ms = (asyncio.get_running_loop().time() - self._began_at_s) * 1000
-        if self._heard_ms + FRAME_MS > passed_ms + AHEAD_MAX_MS:
+    def _require_time_to_say_it(self) -> None:
+        if self._heard_ms + FRAME_MS > self._passed_s * 1000 + AHEAD_MAX_MS:
             raise BadMessage("more audio comes than time passes", CallerFault.TOO_FAST)
         self._heard_ms += FRAME_MS
+
+    def _require_time_to_press_it(self) -> None:
+        if self._digits_total >= self._passed_s * DIGITS_PER_S_MAX + DIGITS_AHEAD_MAX:
+            raise BadMessage("more digits come than anybody can press", CallerFault.TOO_FAST)
+        self._digits_total += 1
+
+    @property
+    def _passed_s(self) -> float:
+        return asyncio.get_running_loop().time() - self._began_at_s
 
     async def _hear(self, pcm: bytes) -> None:
         try:

@@ -93,6 +93,18 @@ async def test_more_audio_than_time_passes_is_not_taken(line: Exchange) -> None:
     assert faults == {"too_fast"}
 
 
+@pytest.mark.asyncio
+async def test_more_digits_than_anybody_can_press_are_not_taken(line: Exchange) -> None:
+    vendor = TwilioVendor()
+    async with called(line.server, vendor) as phone:
+        call = await line.call()
+        await phone.send(*(vendor.dtmf("5") for _ in range(1_000)))
+        assert await phone.closed == 4400
+    kinds = await call.kinds()
+    assert kinds.count("caller_message_refused") == FAULTS_MAX
+    assert kinds.count("caller_digit_received") < 200
+
+
 def first_messages(vendor: Vendor) -> list[list[str]]:
     """What a stream may begin with, and must not."""
     wrong_media = vendor.start({}).replace("x-mulaw", "opus").replace("PCMU", "OPUS")

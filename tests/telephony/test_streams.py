@@ -21,6 +21,7 @@ from agentfield_rt.telephony import (
     BadMessage,
     CallAudio,
     CallDigit,
+    CallEvent,
     CallStarted,
     CallStopped,
     MarkReached,
@@ -43,6 +44,10 @@ def begun(vendor: Vendor) -> MediaStream:
     return stream
 
 
+def digits(events: Sequence[CallEvent]) -> str:
+    return "".join(event.digit for event in events if isinstance(event, CallDigit))
+
+
 def refused(stream: MediaStream, message: str) -> CallerFault:
     with pytest.raises(BadMessage) as caught:
         stream.take(message)
@@ -61,7 +66,7 @@ def test_a_call_from_its_first_message_to_its_last(make_vendor: MakeVendor) -> N
     heard = [event for _ in range(10) for event in stream.take(vendor.media())]
     assert len(heard) in (9, 10)  # the resampler holds back two milliseconds
     assert all(isinstance(event, CallAudio) and len(event.pcm) == FRAME_BYTES for event in heard)
-    assert stream.take(vendor.dtmf("#")) == (CallDigit("#"),)
+    assert digits(stream.take(vendor.dtmf("#"))) == "#"
     assert stream.take(vendor.mark("mark_1")) == (MarkReached("mark_1"),)
     assert stream.take(vendor.media(track="outbound")) == ()
     assert stream.take(vendor.stop()) == (CallStopped(),)
@@ -160,9 +165,9 @@ def test_a_message_that_comes_twice_is_taken_once(make_vendor: MakeVendor) -> No
     vendor = make_vendor()
     stream = begun(vendor)
     digit = vendor.dtmf("1")
-    assert stream.take(digit) == (CallDigit("1"),)
+    assert digits(stream.take(digit)) == "1"
     assert refused(stream, digit) is CallerFault.REPEATED
-    assert stream.take(vendor.dtmf("1")) == (CallDigit("1"),)
+    assert digits(stream.take(vendor.dtmf("1"))) == "1"
 
 
 @each_vendor
@@ -186,31 +191,37 @@ def changed(message: str, *path: str, to: Any) -> str:
     return json.dumps(whole)
 
 
-@pytest.mark.parametrize(
-    ("message", "fault"),
-    [
-        ("", CallerFault.MALFORMED),
-        ("{", CallerFault.MALFORMED),
-        ("[]", CallerFault.MALFORMED),
-        ("null", CallerFault.MALFORMED),
-        ('{"event": 7}', CallerFault.MALFORMED),
-        ('{"event": "\ud800"}', CallerFault.MALFORMED),
-        ('{"event": "media"}', CallerFault.MALFORMED),
-        ('{"event": "media", "media": {"chunk": "x", "payload": ""}}', CallerFault.MALFORMED),
-        ('{"event": "media", "media": {"chunk": "1", "payload": "?"}}', CallerFault.MALFORMED),
-        ('{"event": "dtmf", "dtmf": {"digit": "55"}}', CallerFault.MALFORMED),
-        ('{"event": "dtmf", "dtmf": {"digit": "w"}}', CallerFault.MALFORMED),
-        ('{"event": "hello"}', CallerFault.UNKNOWN_EVENT),
-        ('{"event": "' + "x" * MESSAGE_CHARS_MAX + '"}', CallerFault.OVERSIZED),
-        (
-            '{"event": "media", "media": {"chunk": "1", "payload": "' + "A" * 16_000 + '"}}',
-            CallerFault.OVERSIZED,
-        ),
-        ("[" * 20_000, CallerFault.MALFORMED),
-        ('{"event": "media", "sequenceNumber": ' + "9" * 5_000 + "}", CallerFault.MALFORMED),
-    ],
-    ids=str,
-)
+UNREADABLE = {
+    "nothing": ("", CallerFault.MALFORMED),
+    "half": ("{", CallerFault.MALFORMED),
+    "a list": ("[]", CallerFault.MALFORMED),
+    "null": ("null", CallerFault.MALFORMED),
+    "a number for an event": ('{"event": 7}', CallerFault.MALFORMED),
+    "half a character": ('{"event": "\ud800"}', CallerFault.MALFORMED),
+    "media without media": ('{"event": "media"}', CallerFault.MALFORMED),
+    "a word for a number": (
+        '{"event": "media", "media": {"chunk": "x", "payload": ""}}',
+        CallerFault.MALFORMED,
+    ),
+    "no base64": ('{"event": "media", "media": {"chunk": "1", "payload": "?"}}', CallerFault.MALFORMED),
+    "two digits": ('{"event": "dtmf", "dtmf": {"digit": "55"}}', CallerFault.MALFORMED),
+    "no digit": ('{"event": "dtmf", "dtmf": {"digit": "w"}}', CallerFault.MALFORMED),
+    "no time": ('{"event": "dtmf", "dtmf": {"digit": "1"}, "occurred_at": "now"}', CallerFault.MALFORMED),
+    "another event": ('{"event": "hello"}', CallerFault.UNKNOWN_EVENT),
+    "too long": ('{"event": "' + "x" * MESSAGE_CHARS_MAX + '"}', CallerFault.OVERSIZED),
+    "too much audio": (
+        '{"event": "media", "media": {"chunk": "1", "payload": "' + "A" * 16_000 + '"}}',
+        CallerFault.OVERSIZED,
+    ),
+    "too deep": ("[" * 20_000, CallerFault.MALFORMED),
+    "too great": (
+        '{"event": "mark", "sequence_number": 1e400, "sequenceNumber": 1e400}',
+        CallerFault.MALFORMED,
+    ),
+}
+
+
+@pytest.mark.parametrize(("message", "fault"), UNREADABLE.values(), ids=UNREADABLE.keys())
 @each_vendor
 def test_what_cannot_be_read_is_refused_by_its_fault(
     make_vendor: MakeVendor, message: str, fault: CallerFault
@@ -218,7 +229,7 @@ def test_what_cannot_be_read_is_refused_by_its_fault(
     vendor = make_vendor()
     stream = begun(vendor)
     assert refused(stream, message) is fault
-    assert stream.take(vendor.dtmf("1")) == (CallDigit("1"),)
+    assert digits(stream.take(vendor.dtmf("1"))) == "1"
 
 
 @pytest.mark.parametrize(
@@ -247,6 +258,12 @@ def test_a_call_that_begins_wrongly_does_not_begin(
     good = vendor.start({})
     assert refused(stream, changed(good, *path, to=value)) is fault
     assert isinstance(stream.take(good)[0], CallStarted)
+
+
+def test_a_digit_is_told_with_the_time_at_which_it_was_pressed() -> None:
+    vendor = TelnyxVendor()
+    (event,) = begun(vendor).take(vendor.dtmf("1", occurred_at="2025-06-05T08:54:19.698408Z"))
+    assert event == CallDigit("1", 1_749_113_659.698408)
 
 
 def test_pieces_that_come_in_another_order_are_heard_in_theirs() -> None:

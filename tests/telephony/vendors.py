@@ -10,6 +10,7 @@ import hmac
 import json
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
@@ -200,8 +201,9 @@ class TelnyxVendor(Numbered):
             },
         )
 
-    def dtmf(self, digit: str) -> str:
-        return self._message("dtmf", occurred_at="2025-06-05T08:54:19.698408Z", dtmf={"digit": digit})
+    def dtmf(self, digit: str, *, occurred_at: str | None = None) -> str:
+        at = occurred_at or datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        return self._message("dtmf", occurred_at=at, dtmf={"digit": digit})
 
     def mark(self, name: str) -> str:
         return self._message("mark", mark={"name": name})

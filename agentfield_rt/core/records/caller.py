@@ -21,7 +21,7 @@ class CallerFault(StrEnum):
     REPEATED = "repeated"
     """Its number has been seen."""
     TOO_FAST = "too_fast"
-    """It brings more audio than time has passed."""
+    """It brings more audio than time has passed, or more digits than anybody can press."""
     UNKNOWN_EVENT = "unknown_event"
     """It is of a kind that is not known here."""
     UNSUPPORTED_MEDIA = "unsupported_media"

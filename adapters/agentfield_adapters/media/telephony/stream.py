@@ -124,10 +124,10 @@ class MediaStream:
                 return self._heard(chunk, payload) if is_callers else ()
             case Marked(name):
                 return (MarkReached(name),)
-            case Dialled(digit):
+            case Dialled(digit, at_s):
                 if len(digit) != 1 or digit.upper() not in DIGITS:
                     raise BadMessage("a digit is not one that can be dialled", CallerFault.MALFORMED)
-                return (CallDigit(digit.upper()),)
+                return (CallDigit(digit.upper(), at_s),)
             case Connected():
                 self._state = _State.CONNECTED
                 return ()

@@ -6,6 +6,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -46,9 +47,10 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class Dialled:
-    """A key was pressed."""
+    """A key was pressed, at that second since the epoch if the vendor says."""
 
     digit: str
+    at_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,7 @@ class Message(msgspec.Struct):
     media: MediaPart | None = None
     dtmf: DigitPart | None = None
     mark: MarkPart | None = None
+    occurred_at: datetime | None = None
 
 
 M = TypeVar("M")
@@ -170,7 +173,8 @@ def event_of(message: Message, started: Started | None) -> Event:
         case "mark":
             event = Marked(_required(message.mark).name)
         case "dtmf":
-            event = Dialled(_required(message.dtmf).digit)
+            at = message.occurred_at
+            event = Dialled(_required(message.dtmf).digit, at.timestamp() if at is not None else None)
         case "connected":
             event = Connected()
         case "start":
