@@ -207,6 +207,10 @@ UNREADABLE = {
     "two digits": ('{"event": "dtmf", "dtmf": {"digit": "55"}}', CallerFault.MALFORMED),
     "no digit": ('{"event": "dtmf", "dtmf": {"digit": "w"}}', CallerFault.MALFORMED),
     "no time": ('{"event": "dtmf", "dtmf": {"digit": "1"}, "occurred_at": "now"}', CallerFault.MALFORMED),
+    "a time without a zone": (
+        '{"event": "dtmf", "dtmf": {"digit": "1"}, "occurred_at": "0001-01-01T00:00:00"}',
+        CallerFault.MALFORMED,
+    ),
     "another event": ('{"event": "hello"}', CallerFault.UNKNOWN_EVENT),
     "too long": ('{"event": "' + "x" * MESSAGE_CHARS_MAX + '"}', CallerFault.OVERSIZED),
     "too much audio": (
@@ -264,6 +268,12 @@ def test_a_digit_is_told_with_the_time_at_which_it_was_pressed() -> None:
     vendor = TelnyxVendor()
     (event,) = begun(vendor).take(vendor.dtmf("1", occurred_at="2025-06-05T08:54:19.698408Z"))
     assert event == CallDigit("1", 1_749_113_659.698408)
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+def test_a_time_at_the_end_of_time_is_one(at: str) -> None:
+    vendor = TelnyxVendor()
+    assert digits(begun(vendor).take(vendor.dtmf("1", occurred_at=at))) == "1"
 
 
 def test_pieces_that_come_in_another_order_are_heard_in_theirs() -> None:

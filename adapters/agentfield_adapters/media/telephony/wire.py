@@ -7,7 +7,7 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Annotated, Protocol, TypeVar
 
 import msgspec
 
@@ -138,7 +138,7 @@ class Message(msgspec.Struct):
     media: MediaPart | None = None
     dtmf: DigitPart | None = None
     mark: MarkPart | None = None
-    occurred_at: datetime | None = None
+    occurred_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
 M = TypeVar("M")
