@@ -101,6 +101,13 @@ def session_ids(server: Served) -> list[str]:
     return asyncio.run(_session_ids(server.data))
 
 
+def connected(server: Served) -> str:
+    """The id of the only session, once it hears its caller: what was said before that, nobody heard."""
+    (session_id,) = session_ids(server)
+    records(server, session_id, until="realtime_connected")
+    return session_id
+
+
 def until(phone: LocalPhone, state: str) -> dict[str, Any]:
     """What became of a call, once it came to this."""
     while (told := phone.state())["state"] != state:

@@ -11,6 +11,7 @@ from agentfield_adapters.local.running import LocalProvider
 from agentfield_rt import RealtimeSession
 from tests.phone.stage import (
     NUMBER,
+    connected,
     dial,
     incoming,
     kinds,
@@ -32,8 +33,7 @@ def test_a_phone_that_rings_is_answered_heard_and_spoken_to_until_the_caller_han
     with plane(tmp_path, monkeypatch, af_provider) as server:
         phone = dial(af_provider, server)
         assert phone.webhook_status == 202
-        (session_id,) = session_ids(server)
-        until(phone, "answered")
+        session_id = connected(server)
         shown = server.get(f"/api/v1/session-instances/{session_id}").json()
         phone.say("hello there")
         found = records(server, session_id, until="utterance_played")
@@ -59,8 +59,7 @@ def test_the_model_calls_a_tool_on_the_phone_too(
     af_provider.set_scenario("senses: synthetic\ntranscripts: [please look up Coffee]\n")
     with plane(tmp_path, monkeypatch, af_provider, agent=shop(replies)) as server:
         phone = dial(af_provider, server)
-        (session_id,) = session_ids(server)
-        until(phone, "answered")
+        session_id = connected(server)
         phone.say("hello there")
         found = records(server, session_id, until="tool_result_recorded")
         phone.hang_up()
@@ -153,8 +152,7 @@ def test_the_handler_that_the_how_to_shows_answers_and_hands_on(
     af_provider.set_scenario("senses: synthetic\ntranscripts: [hello, a person please]\n")
     with plane(tmp_path, monkeypatch, af_provider, agent=names["app"], targets={"*": "shop.phone"}) as server:
         phone = dial(af_provider, server)
-        (session_id,) = session_ids(server)
-        until(phone, "answered")
+        session_id = connected(server)
         phone.say("anything")
         records(server, session_id, until="utterance_played")
         phone.say("anything else")
@@ -171,9 +169,9 @@ def test_what_the_caller_dials_is_gathered(
 
     with plane(tmp_path, monkeypatch, af_provider, agent=shop(asks)) as server:
         phone = dial(af_provider, server)
-        until(phone, "answered")
+        session_id = connected(server)
         phone.press("42#")
-        found = records(server, session_ids(server)[0], until="session_ended")
+        found = records(server, session_id, until="session_ended")
     said = next(record for record in found if record["kind"] == "utterance_requested")
     assert said["content"][said["data"]["text_ref"]] == "You dialled 42."
     assert kinds(found).count("caller_digit_received") == 3

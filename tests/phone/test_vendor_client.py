@@ -83,7 +83,7 @@ def test_it_answers_hands_on_and_hangs_up(phone: LocalPhone, client: OpenAI) -> 
         calls.hangup(phone.call_id)
 
 
-def test_it_refuses(phone: LocalPhone, client: OpenAI) -> None:
+def test_it_refuses_with_a_sip_status(phone: LocalPhone, client: OpenAI) -> None:
     client.realtime.calls.reject(phone.call_id, status_code=486)
     assert (phone.state()["state"], phone.state()["sip_status"]) == ("refused", 486)
     with pytest.raises(NotFoundError):
