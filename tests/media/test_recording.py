@@ -124,6 +124,18 @@ def test_a_recording_is_an_opus_file_that_plays_and_is_as_long_as_the_call() -> 
     run(talk(), threads="inline")
 
 
+def test_a_crash_would_take_no_more_than_twelve_seconds_of_it() -> None:
+    async def talk() -> None:
+        async with recorded_call(OggOpusEncoder) as call:
+            for second in range(1, 36):
+                await call.speaks(frames=50)
+                kept = await call.recording()
+                data = b"".join([await call.content.get(ref) for ref in kept.refs])
+                assert second - (plays(data)[2] if data else 0) <= 12.5
+
+    run(talk(), threads="inline")
+
+
 # Where it comes from.
 
 Step = tuple[str, int]
