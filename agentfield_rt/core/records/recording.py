@@ -33,8 +33,8 @@ class RecordingStarted(Record, frozen=True, gc=False, kw_only=True, omit_default
 class RecordingSegmentStored(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """A piece is on stable storage. All pieces in order are one file; those up to any of them play, too.
 
-    `number` counts from 1. `samples` of each side, at 24 kHz, had been given to the encoder, which holds a second
-    at most back until the next piece; `digest` is the SHA-256 of the file up to the end of this one.
+    `number` counts from 1. `samples` of each side, at 24 kHz, had been given to the encoder, which may hold
+    the last second back until the next piece; `digest` is the SHA-256 of the file up to the end of this one.
     """
 
     kind: ClassVar[str] = "recording_segment_stored"
