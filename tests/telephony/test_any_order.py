@@ -129,9 +129,16 @@ TEXTS = st.text(max_size=40) | st.recursive(
 def test_no_text_breaks_a_stream(texts: list[str], data: st.DataObject) -> None:
     for make_vendor in VENDORS:
         vendor = make_vendor()
-        stream = begun(vendor)
+        stream = begun(vendor) if data.draw(st.booleans()) else stream_of(vendor)
         for text in texts:
-            mutated = mutate(vendor.media(), data)
+            whole = [
+                vendor.media(),
+                vendor.dtmf("1"),
+                vendor.mark("m"),
+                vendor.stop(),
+                vendor.start({"a": "b"}),
+            ]
+            mutated = mutate(data.draw(st.sampled_from(whole)), data)
             for message in (text, mutated):
                 try:
                     stream.take(message)
