@@ -50,6 +50,7 @@ class FakePlane:
         self.connects = True
         self.ends_on_close = True
         self.chain_is_broken = False
+        self.records = False
         self.tone_hz = 440
         self.takes_media_offers = False
         self.ice: dict[str, Any] = {}
@@ -133,7 +134,7 @@ class FakePlane:
             "session_id": session.session_id, "run_id": f"run_{len(self.sessions)}",
             "target": target["target"], "provider": "local", "transport": target["transport"],
             "offer_url": f"{base}/realtime-offer", "events_url": f"{base}/events",
-            "media_url": f"{base}/media", **self.ice,
+            "media_url": f"{base}/media", "recorded": self.records, **self.ice,
         }  # fmt: skip
         if self.takes_media_offers and target["transport"] == "websocket":
             answer["media_offer_url"] = f"{base}/media-offer"

@@ -21,6 +21,13 @@ async def test_a_call_connects_over_webrtc_and_offers_to_hang_up(pages: Pages, p
     ]  # fmt: skip
 
 
+async def test_a_caller_who_is_recorded_is_told_so(pages: Pages, plane: FakePlane) -> None:
+    plane.records = True
+    page = await pages.open()
+    await begin_call(page, plane)
+    await expect(page.get_by_role("status")).to_have_text("In call over WebRTC. This call is recorded.")
+
+
 async def test_the_offer_is_sent_complete_with_its_candidates(pages: Pages, plane: FakePlane) -> None:
     session = await begin_call(await pages.open(), plane)
     assert "a=candidate" in session.offers[0]

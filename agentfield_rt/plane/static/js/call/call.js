@@ -163,8 +163,8 @@ export class Call {
     const session = await plane.startSession(target.target);
     if (line.signal.aborted) await plane.closeSession(session.session_id);
     line.signal.throwIfAborted();
-    const { session_id, run_id, provider } = session;
-    this.model.update({ session_id, run_id, provider, target: target.target });
+    const { session_id, run_id, provider, recorded = false } = session;
+    this.model.update({ session_id, run_id, provider, recorded, target: target.target });
     return session;
   }
 

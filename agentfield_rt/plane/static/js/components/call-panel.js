@@ -78,9 +78,10 @@ class CallPanel extends HTMLElement {
     this.#showMessage(state);
   }
 
-  #showStatus({ call, path }) {
-    const over = call === "in_call" && element("span.over", {}, ` over ${nameOf(path)}`);
-    const status = element("span", {}, STATUS[call], over || "");
+  #showStatus({ call, path, recorded }) {
+    const inCall = call === "in_call";
+    const over = inCall && element("span.over", {}, ` over ${nameOf(path)}`);
+    const status = element("span", {}, STATUS[call], over || "", inCall && recorded ? ". This call is recorded." : "");
     // A live region is read out on every write, also when nothing changed.
     if (this.status.textContent !== status.textContent) this.status.replaceChildren(status);
   }

@@ -28,6 +28,8 @@ const IDLE = {
   run_id: null,
   target: null,
   provider: null,
+  /** both sides are kept as a file; callers have a right to know */
+  recorded: false,
   started_at_ms: null,
   ended_at_ms: null,
   ended_reason: null,
