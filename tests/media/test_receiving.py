@@ -13,7 +13,7 @@ from typing import Any
 import pylibsrtp
 import pytest
 from aiortc.rtp import RtpPacket
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentfield_adapters.media.webrtc import receiving
@@ -97,6 +97,7 @@ def test_a_packet_is_read_as_aiortc_reads_it(
     assert reading.packets == [AudioPacket(OPUS, 65_535, 0xFFFFFFFF, payload)]
 
 
+@example(b"\xa0" + bytes([OPUS]) + bytes(10))
 @given(st.binary(max_size=80).map(lambda tail: bytes([0x80 | (tail[0] & 0x3F if tail else 0), OPUS]) + tail))
 def test_what_aiortc_cannot_read_is_dropped_and_the_rest_is_read_alike(data: bytes) -> None:
     reading = Reading()

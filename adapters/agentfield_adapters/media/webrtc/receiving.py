@@ -101,7 +101,8 @@ class PacketReader:
         begin = _HEADER.size + 4 * (flags & 0x0F)
         if flags & _HAS_EXTENSION:
             begin += 4 + 4 * int.from_bytes(data[begin + 2 : begin + 4])
-        end = len(data) - (data[-1] if flags & _HAS_PADDING else 0)
+        padding_bytes = data[-1] or len(data)  # it counts itself: of none, nothing is left that can be read
+        end = len(data) - (padding_bytes if flags & _HAS_PADDING else 0)
         packet = AudioPacket(kind & 0x7F, sequence_number, timestamp, data[begin:end])
         if begin > end or packet.payload_type not in self._payload_types:
             return
