@@ -166,7 +166,7 @@ class PhoneAdapter(Protocol):
     """
 
     async def refer(self, target_uri: str) -> None:
-        """Let the call of this session go on at a `tel:` or `sip:` address."""
+        """Let the call of this session go on at a `tel:` or `sip:` address. Never overlaps itself."""
         ...
 
     async def reject(self, call_id: str, *, sip_status: int) -> None:

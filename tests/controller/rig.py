@@ -139,6 +139,10 @@ class Rig:
     def interrupt(self, response_id: str) -> Request:
         return self.request("interrupt", self.controller.interrupt(response_id, heard_ms=20))
 
+    def refer(self) -> Request:
+        target = f"tel:{next(self.numbers)}"
+        return self.request("refer", self.controller.refer(target, target_ref=f"ref.{target}"))
+
     def restart(self) -> Request:
         return self.request("restart", self.controller.restart(Reason.CONNECTION_LOST))
 

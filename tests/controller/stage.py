@@ -259,6 +259,7 @@ class Stage(Rig):
             self.receive(),
             self.restart(),
             self.interrupt("r"),
+            self.refer(),
         ]
         self.settle()
         self.require(late[0].task.exception() is None, "a second close fails")

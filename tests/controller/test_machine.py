@@ -10,6 +10,7 @@ from tests.controller.machine import (
     ControllerMachine,
     WindowMachine,
 )
+from tests.controller.machine_referring import ReferringMachine
 
 STEPS_MIN = 10_000
 SEARCH = settings(max_examples=320, stateful_step_count=50)  # most examples are shorter
@@ -27,3 +28,7 @@ def test_the_rules_hold_in_ten_thousand_steps_and_calls_overlap(
     run_state_machine_as_test(machine, settings=SEARCH)
     assert machine.steps_total >= STEPS_MIN
     assert machine.overlapping_total >= STEPS_MIN // 10
+
+
+def test_the_rules_hold_while_calls_are_handed_on() -> None:
+    run_state_machine_as_test(ReferringMachine, settings=settings(SEARCH, max_examples=60))

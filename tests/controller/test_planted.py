@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from agentfield_rt.errors import ReplayMismatch
-from tests.controller import planted, planted_flow
+from tests.controller import planted, planted_flow, planted_referring
 from tests.controller.planting import always
 from tests.controller.rig import RuleBroken
 
-PLANTED = planted.BUGS | planted_flow.BUGS
+PLANTED = planted.BUGS | planted_flow.BUGS | planted_referring.BUGS
 SEARCH = settings(
     max_examples=1_000,
     stateful_step_count=50,

@@ -187,6 +187,12 @@ class WatchedAdapter:
             "interrupt", response_id, lambda: self._scripted.interrupt(response_id, heard_ms=heard_ms)
         )
 
+    async def refer(self, target_uri: str) -> None:
+        await self._watched("refer", f"ref.{target_uri}", lambda: self._scripted.refer(target_uri))
+
+    async def reject(self, call_id: str, *, sip_status: int) -> None:
+        self.violations.append("a call that rings was refused by a session")
+
     async def restart(self, request: ConnectRequest) -> Connection:
         return await self._watched("restart", None, lambda: self._scripted.restart(request))
 
@@ -262,5 +268,7 @@ def _subject(intent: Record) -> str | None:
             return intent.frame_id
         case records.InterruptRequested():
             return intent.response_id
+        case records.ReferRequested():
+            return intent.target_ref
         case _:
             return None

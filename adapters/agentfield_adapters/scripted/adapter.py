@@ -29,7 +29,7 @@ Answer = Callable[[InputFrame, str], Iterable[ProviderEvent]]
 """What the provider says to a frame; the string is an id no response has had yet."""
 
 _EVENTS_MAX = 100_000
-_NEVER_OVERLAPPING: frozenset[Method] = frozenset({"connect", "send", "receive", "restart"})
+_NEVER_OVERLAPPING: frozenset[Method] = frozenset({"connect", "send", "receive", "restart", "refer"})
 _AT_ONCE = Verdict(acts=True)
 
 
@@ -53,7 +53,7 @@ def silent(frame: InputFrame, response_id: str) -> Iterable[ProviderEvent]:
 
 
 class ScriptedAdapter:
-    """A `ProviderAdapter` whose every answer a test can hold, fail or lose.
+    """A `ProviderAdapter` and `PhoneAdapter` whose every answer a test can hold, fail or lose.
 
     Unheld calls succeed at once. The same calls in the same order give the same ids and events.
 
@@ -142,6 +142,14 @@ class ScriptedAdapter:
     async def restart(self, request: ConnectRequest) -> Connection:
         """Drop the connection and open another, which knows the history; see `ProviderAdapter.restart`."""
         return await self._perform("restart", request, lambda: self._reopen(request))
+
+    async def refer(self, target_uri: str) -> None:
+        """Hand the call on (`PhoneAdapter`). It goes on here until a test ends it, with a `CallEnded` say."""
+        await self._perform("refer", target_uri, self._require_connection)
+
+    async def reject(self, call_id: str, *, sip_status: int) -> None:
+        """Refuse a call that rings (`PhoneAdapter`)."""
+        await self._perform("reject", call_id, lambda: None)
 
     async def close(self, reason: CloseReason) -> None:
         """Hang up."""

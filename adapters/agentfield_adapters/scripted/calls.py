@@ -9,7 +9,7 @@ from agentfield_rt.errors import CloseReason, ConnectionLost, ProviderError
 from agentfield_rt.frames import InputFrame
 from agentfield_rt.ports import ConnectRequest
 
-Method = Literal["connect", "send", "receive", "interrupt", "restart", "close"]
+Method = Literal["connect", "send", "receive", "interrupt", "restart", "close", "refer", "reject"]
 
 
 class Outcome(StrEnum):
@@ -30,7 +30,7 @@ class Interruption:
     heard_ms: int | None
 
 
-Argument = ConnectRequest | InputFrame | Interruption | CloseReason | int
+Argument = ConnectRequest | InputFrame | Interruption | CloseReason | str | int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,7 +38,8 @@ class Call:
     """One call of an adapter method.
 
     Attributes:
-        argument: What was passed; a number is the demand of a `receive`.
+        argument: What was passed; a number is the demand of a `receive`, a text the target of a `refer` or
+            the call of a `reject`.
         outcome: What the caller saw.
         acted: Whether the provider did it. A lost or cancelled call may well have acted.
     """
