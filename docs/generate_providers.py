@@ -51,6 +51,16 @@ _CAN = {
         TURNS: "of each answer",
     },
     "rate limits": {SOCKET: "told", CALL: "told", TURNS: "only when they are met"},
+    "phone calls": {
+        SOCKET: "of media streams, through this process",
+        CALL: "those that ring at the provider: answered, refused, handed on (SIP)",
+        TURNS: "of media streams, through this process",
+    },
+    "a lost connection": {
+        SOCKET: "is replaced; the new one is told what was heard",
+        CALL: "the call goes on and is joined again",
+        TURNS: "there is none between turns",
+    },
     "an hour is over": {
         SOCKET: "replaced in a pause before",
         CALL: "the call ends",
