@@ -7,7 +7,7 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentfield_adapters.media.webrtc.pacing import FRAME_S, PHASES, STALL_S_MAX, Pacer
@@ -129,6 +129,7 @@ async def test_the_clock_stops_with_a_lone_call_that_fails_and_goes_on_for_the_n
     assert len(other.asked_at) == pytest.approx(50, abs=1)
 
 
+@example([0.3, 0.05])
 @given(st.lists(st.floats(0.0, 1.0), max_size=10))
 def test_after_a_stall_time_is_made_up_for_or_reported_as_skipped(stalls_s: list[float]) -> None:
     """What is asked for and what is skipped are together as long as what passed; nobody is rushed."""

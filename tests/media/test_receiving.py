@@ -74,6 +74,7 @@ def datagram(number: int = 1, *, source: int = 7, payload: bytes = b"opus") -> b
     return RtpPacket(OPUS, 0, number, number * 960, source, payload).serialize()
 
 
+@example(csrc=[1], extension=bytes(4), padding=4, payload=b"opus")
 @given(
     csrc=st.lists(st.integers(0, 0xFFFFFFFF), max_size=15),
     extension=st.none() | st.integers(0, 8).map(lambda words: bytes(words * 4)),

@@ -64,9 +64,9 @@ def _library() -> Any:
 class Encoder:
     """One stream to packets of 20 ms.
 
-    As long as no loss is expected it is in Opus's low-delay mode (CELT): a quarter of the time of the mode for
-    speech (SILK), 4 ms less delay and, at this bit rate, as near to the original. What that cannot do is carry
-    copies of lost packets.
+    As long as no loss is expected it is in Opus's low-delay mode (CELT): a quarter of the time of the mode
+    for speech (SILK), 4 ms less delay and, at this bit rate, as near to the original. What that cannot do is
+    carry copies of lost packets.
 
     Args:
         rate_hz: Of the PCM, one of `RATES_HZ`; the packets are the same for any receiver.
