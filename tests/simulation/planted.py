@@ -21,7 +21,6 @@ from agentfield_rt.core.deliveries import DeliveryLedger, DeliveryState
 from agentfield_rt.core.records import Decision
 from agentfield_rt.deliveries import Deliveries
 from agentfield_rt.errors import ProviderError, Reason
-from agentfield_rt.ports import ProviderAdapter
 from agentfield_rt.run import Run
 from agentfield_rt.testing import HeldAdapter, MemoryProvider
 from agentfield_rt.voice.ending import Ending
@@ -160,9 +159,7 @@ def a_receive_is_not_told_of_a_loss(patch: MonkeyPatch) -> None:
 
 
 def nobody_hangs_up_what_a_stale_owner_connected(patch: MonkeyPatch) -> None:
-    async def reconnect(
-        controller: RealtimeSessionController, adapter: ProviderAdapter, settings: recovery.Recovery
-    ) -> None:
+    async def reconnect(controller: RealtimeSessionController, *_: object) -> None:
         await controller.reconnect(Reason.PROCESS_LOST)
         await controller.durable()
 

@@ -27,6 +27,7 @@ OFTEN = {
     "output_dispatch_reconciled",
     "realtime_backpressure_released",
     "realtime_connect_unknown",
+    "realtime_conversation_restored",
     "realtime_emergency_closed",
     "realtime_input_dropped",
     "realtime_interrupt_unknown",
@@ -38,6 +39,7 @@ OFTEN = {
     "run_completed",
     "run_failed",
     "utterance_interrupted",
+    "utterance_resumed",
 }
 """In fifty session-hours."""
 

@@ -10,7 +10,7 @@ from tests.simulation.options import options_of
 from tests.simulation.planted import PLANTED, Plant
 from tests.simulation.world import simulate
 
-SEEDS = range(20)
+SEEDS = range(30)
 RED = (AssertionError, ReplayMismatch, RunIncomplete, NothingCanHappen, TimeIsUp)
 """What a world says of a broken promise; anything else is a fault of the world."""
 
