@@ -16,7 +16,7 @@ from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSes
 from aiortc.mediastreams import MediaStreamError
 
 RATE_HZ, FRAME_SAMPLES, FRAME_S = 48_000, 960, 0.02
-MARK_EVERY = 25
+MARK_EVERY = 50
 LOUD = 3_000
 CONNECT_S_MAX = 15.0
 NO_SERVERS = RTCConfiguration(iceServers=[])
