@@ -15,9 +15,12 @@ from agentfield_journal import (
 )
 from agentfield_journal.envelope import Envelope
 from agentfield_rt.cli.failures import ExitCode, Failure
+from agentfield_rt.core.records import ImageReceived, RecordingSegmentStored
 from agentfield_rt.plane.control_plane import journal_path
 from agentfield_rt.plane.notation import run_id_of
 
+_NO_TEXT = frozenset({ImageReceived.kind, RecordingSegmentStored.kind})
+"""Records whose content a terminal cannot show."""
 _URL = re.compile(r"(sqlite|postgresql|postgres|nats|nats-unsynced):|memory:$")
 
 
@@ -113,7 +116,7 @@ def content_file(place: str) -> Path:
 
 
 async def read_texts(place: str, envelopes: Iterable[Envelope]) -> dict[str, str]:
-    """What the references of `envelopes` stand for. What was erased is left out.
+    """What the references of `envelopes` stand for. What was erased, and what is no text, is left out.
 
     Raises:
         Failure: there is no content store beside the journal.
@@ -122,7 +125,7 @@ async def read_texts(place: str, envelopes: Iterable[Envelope]) -> dict[str, str
     texts: dict[str, str] = {}
     async with open_content(f"sqlite:///{path}", read_only=True) as content:
         for envelope in envelopes:
-            for ref in envelope.content_refs:
+            for ref in () if envelope.kind in _NO_TEXT else envelope.content_refs:
                 text = await _text(content, ref)
                 if text is not None:
                     texts[ref] = text

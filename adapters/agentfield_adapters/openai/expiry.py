@@ -20,6 +20,8 @@ class Expiry:
         lifetime_s: How long a connection lives whose provider does not say; None: for ever.
     """
 
+    __slots__ = ("_buffer", "_lifetime_s", "_timer")
+
     def __init__(self, buffer: EventBuffer, lifetime_s: float | None) -> None:
         self._buffer = buffer
         self._lifetime_s = lifetime_s
