@@ -64,7 +64,8 @@ class Reading:
     def __init__(self) -> None:
         self.receiver = Receiver()
         self.packets: list[AudioPacket] = []
-        PacketReader(self.receiver, {OPUS}, self.packets.append)
+        self.reader = PacketReader(self.receiver, self.packets.append)
+        self.reader.begin({OPUS})
 
     def take(self, data: bytes) -> None:
         self.receiver.ice.data_received(data, 1)
@@ -167,6 +168,24 @@ async def test_a_real_call_is_heard_and_reported_on_without_a_thread_for_it() ->
         assert report.packetsLost > 0
         assert 0 < report.fractionLost < 0.3 * 256
         assert not [thread for thread in threading.enumerate() if "decoder" in thread.name]
+
+
+def test_before_there_are_keys_only_what_would_end_aiortcs_task_is_dropped() -> None:
+    receiver, packets = Receiver(), list[AudioPacket]()
+    PacketReader(receiver, packets.append)
+    for data in (b"", datagram(), b"\x16\xfe\xfd dtls", bytes(DATAGRAM_BYTES_MAX + 1)):
+        receiver.ice.data_received(data, 1)
+    assert receiver.ice.left == [datagram(), b"\x16\xfe\xfd dtls"]
+    assert not packets
+
+
+def test_a_receiver_that_was_given_another_transport_is_read_there() -> None:
+    receiver, packets = Receiver(), list[AudioPacket]()
+    reader = PacketReader(receiver, packets.append)
+    receiver.transport.transport._connection = bundled = Connection()
+    reader.begin({OPUS})
+    bundled.data_received(datagram(), 1)
+    assert len(packets) == 1
 
 
 @pytest.mark.asyncio

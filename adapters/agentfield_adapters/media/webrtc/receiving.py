@@ -51,41 +51,56 @@ def take_packets(receiver: RTCRtpReceiver, on_packet: Callable[[AudioPacket], No
     ):
         if not hasattr(thing, name):
             raise RuntimeError(f"aiortc's receiver has no {name}: install aiortc>=1.16,<1.17")
+    reader = PacketReader(receiver, ArrivalBuffer(on_packet).add)
     start = receiver.receive
 
     async def receive(parameters: RTCRtpReceiveParameters) -> None:
         await start(parameters)
         getattr(receiver, STOP_DECODER)()
-        agreed = {codec.payloadType for codec in parameters.codecs if codec.payloadType is not None}
-        PacketReader(receiver, agreed, ArrivalBuffer(on_packet).add)
+        reader.begin({codec.payloadType for codec in parameters.codecs if codec.payloadType is not None})
 
     receiver.receive = receive  # type: ignore[method-assign]  # called once connected, when there are keys
 
 
 class PacketReader:
-    """Reads the RTP of one receiver from its datagrams, from now on.
+    """Reads the RTP of one receiver from its datagrams.
 
     Args:
-        payload_types: What was agreed on; anything else is dropped.
         on_packet: Takes each packet, in the order of arrival.
     """
 
-    def __init__(
-        self, receiver: Any, payload_types: Collection[int], on_packet: Callable[[AudioPacket], None]
-    ) -> None:
-        self._payload_types = payload_types
+    def __init__(self, receiver: Any, on_packet: Callable[[AudioPacket], None]) -> None:
+        self._receiver = receiver
         self._on_packet = on_packet
         self._streams: dict[int, StreamStatistics] = getattr(receiver, STREAMS)
-        self._srtp = getattr(receiver.transport, SRTP)
-        connection = getattr(receiver.transport.transport, ICE_CONNECTION)
-        self._others: Callable[[bytes, int], None] = getattr(connection, DATAGRAMS)
-        setattr(connection, DATAGRAMS, self.take)
+        self._payload_types: Collection[int] = ()
+        self._srtp: Any = None
+        self._connection: Any = None
+        self._stand_in_front()
+
+    def begin(self, payload_types: Collection[int]) -> None:
+        """Read from now on, when there are keys.
+
+        Args:
+            payload_types: What was agreed on; anything else is dropped.
+        """
+        self._stand_in_front()
+        self._payload_types = payload_types
+        self._srtp = getattr(self._receiver.transport, SRTP)
+
+    def _stand_in_front(self) -> None:
+        """Take the receiver's datagrams before aiortc; a data channel may have changed whose they are."""
+        connection = getattr(self._receiver.transport.transport, ICE_CONNECTION)
+        if connection is not self._connection:
+            self._connection = connection
+            self._others: Callable[[bytes, int], None] = getattr(connection, DATAGRAMS)
+            setattr(connection, DATAGRAMS, self.take)
 
     def take(self, data: bytes, component: int) -> None:
         """Take a datagram that is not STUN; what is not RTP is aiortc's."""
         if not 2 <= len(data) <= DATAGRAM_BYTES_MAX:
             return  # aiortc's task would end with these, whoever sent them
-        if not _RTP <= data[0] < _RTP_END or _RTCP <= data[1] < _RTCP_END:
+        if self._srtp is None or not _RTP <= data[0] < _RTP_END or _RTCP <= data[1] < _RTCP_END:
             self._others(data, component)
             return
         try:
