@@ -86,17 +86,13 @@ class Switchboard:
         self._tickets = Tickets()
         self._starting = 0
 
-    def line(self, vendor_name: str, target: str, plane: ControlPlane) -> Line:
-        """The line that ends in a session.
+    def line(self, vendor_name: str, target: str) -> Line:
+        """The line on which a vendor calls a session, which there may not be.
 
         Raises:
-            NotFound: there is no such session or vendor, or a setting is missing; says which.
-            BadRequest: the session takes no audio from us.
+            NotFound: there is no such vendor, or a setting is missing; says which.
             UnsupportedTransport: nothing here speaks with the vendor.
         """
-        _, definition = plane.nodes.session(target)
-        if definition.transport == "webrtc":
-            raise BadRequest("phones need a session of transport=websocket or audio_turns")
         vendor = self._vendor(vendor_name)
         public_url = self._settings.public_url
         if public_url is None:
@@ -163,6 +159,18 @@ class Switchboard:
         await PhoneCall(session, socket, stream).carry()
 
 
+def _require_session(line: Line, plane: ControlPlane) -> None:
+    """Asked once the vendor has shown who it is: nobody else learns which sessions there are.
+
+    Raises:
+        NotFound: there is no such session.
+        BadRequest: it takes no audio from us.
+    """
+    _, definition = plane.nodes.session(line.target)
+    if definition.transport == "webrtc":
+        raise BadRequest("phones need a session of transport=websocket or audio_turns")
+
+
 def _metadata(line: Line, call: CallStarted) -> dict[str, Any]:
     """What the handler learns of a call, under `phone`."""
     ours = ("from", "to", TICKET)
@@ -185,7 +193,7 @@ def telephony_router(settings: Settings) -> APIRouter:
     @router.post("/telephony/{vendor}/{target}", response_class=Response)
     async def answer(vendor: str, target: str, request: Request, plane: Plane) -> Response:
         """What the vendor shall do with a call that comes in: stream it here, or say that we are busy."""
-        line = switchboard.line(vendor, target, plane)
+        line = switchboard.line(vendor, target)
         query = f"?{request.url.query}" if request.url.query else ""
         signed = SignedRequest(
             url=f"https://{line.url}{query}",
@@ -197,6 +205,7 @@ def telephony_router(settings: Settings) -> APIRouter:
             fields = line.vendor.webhook(signed)
         except NotFromVendor as error:
             raise NotAllowed(str(error)) from None
+        _require_session(line, plane)
         is_busy = len(plane.sessions) >= settings.sessions_max
         document = line.vendor.busy() if is_busy else switchboard.answer(line, fields)
         return Response(document, media_type="application/xml")
@@ -206,8 +215,9 @@ def telephony_router(settings: Settings) -> APIRouter:
         """The call itself, both ways."""
         plane: ControlPlane = websocket.app.state.plane
         try:
-            line = switchboard.line(vendor, target, plane)
+            line = switchboard.line(vendor, target)
             line.vendor.admit(SignedRequest(url=f"wss://{line.url}", headers=websocket.headers))
+            _require_session(line, plane)
         except RealtimeError:
             await websocket.close()
             return

@@ -31,8 +31,6 @@ log = logging.getLogger(__name__)
 START_WITHIN_S = 10.0
 """How long a stream may take to say which call it carries."""
 
-MESSAGES_BEFORE_START_MAX = 4
-
 SILENT_MAX_S = 30.0
 """A vendor sends fifty messages a second, also of a caller who says nothing; one that sends none has gone."""
 
@@ -62,13 +60,12 @@ async def started(socket: WebSocket, stream: PhoneStream) -> CallStarted:
     """
     try:
         async with asyncio.timeout(START_WITHIN_S):
-            for _ in range(MESSAGES_BEFORE_START_MAX):
+            while True:
                 for event in stream.take(await _message(socket)):
                     if isinstance(event, CallStarted):
                         return event
     except TimeoutError:
-        pass
-    raise CallGone
+        raise CallGone from None
 
 
 async def refuse(socket: WebSocket, error: RealtimeError) -> None:

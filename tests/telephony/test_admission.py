@@ -112,6 +112,12 @@ def test_a_session_that_no_phone_reaches_is_refused_with_a_reason(
     assert why in answer.json()["error"]
 
 
+def test_who_has_not_shown_who_it_is_does_not_learn_which_sessions_there_are(line: Exchange) -> None:
+    for target in ("desk.phone", "desk.page", "desk.nobody"):
+        answer = line.server.client.post(f"/api/v1/telephony/twilio/{target}")
+        assert answer.status_code == 403
+
+
 def test_a_vendor_that_nobody_knows_is_refused_with_those_that_are(line: Exchange) -> None:
     answer = line.server.client.post("/api/v1/telephony/acme/desk.phone")
     assert answer.status_code == 404
