@@ -81,7 +81,7 @@ async def on_the_loop() -> float:
     """Hops for a frame of each side, as a call tells its recording of them."""
     content = QueuedContentStore(MemoryContent())
     recording = Recordings(OggOpusEncoder, content).of("s", lambda _: None)
-    recording.begin()
+    recording.begin(plays=True)
     recording.began("r")
     frame, audio = AudioFrame("f", bytes(FRAME_BYTES)), OutputAudio("r", "i", bytes(FRAME_BYTES))
 

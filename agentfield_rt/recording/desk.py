@@ -83,7 +83,7 @@ class Played:
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """The caller dropped what had not sounded."""
+    """The caller dropped what had not sounded, and nothing that came by then is played any more."""
 
     at_s: float
 
@@ -122,11 +122,13 @@ class Desk:
 
     Args:
         began_at_s: Of the clock that stamps the events: the recording's first sample.
+        plays: Somebody is handed what the agent says.
     """
 
-    def __init__(self, encoder: AudioEncoder, began_at_s: float) -> None:
+    def __init__(self, encoder: AudioEncoder, began_at_s: float, *, plays: bool = True) -> None:
         self._encoder = encoder
         self._began_at_s = began_at_s
+        self._plays = plays
         self._caller = Track(jitter_samples=JITTER_SAMPLES)
         self._agent = Track()
         self._sources = {side: Source() for side in Side}
@@ -182,8 +184,9 @@ class Desk:
                 self._sources[Side.CALLER].add(self._spoken(frame))
             case Came(audio):
                 self._sources[Side.AGENT].add(audio.pcm)
-                self._unheard.setdefault(audio.response_id, bytearray()).extend(audio.pcm)
-                self._unheard_bytes += len(audio.pcm)
+                if self._plays:
+                    self._unheard.setdefault(audio.response_id, bytearray()).extend(audio.pcm)
+                    self._unheard_bytes += len(audio.pcm)
             case WindowEnded(side):
                 self._sources[side].end_window()
             case Began(response_id):
@@ -192,6 +195,8 @@ class Desk:
                 self._agent.place(self._sample(at_s), _whole(self._heard(size_bytes)))
             case Cleared(at_s):
                 self._agent.cut(self._sample(at_s))
+                self._unheard.clear()
+                self._unheard_bytes = 0
 
     def _spoken(self, frame: AudioFrame) -> bytes:
         """The frame as it stands in the recording. Those before it never reached the provider."""

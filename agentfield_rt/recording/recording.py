@@ -88,8 +88,8 @@ class Recording:
         self._stored_samples = 0
         self._segments = 0
 
-    def begin(self) -> None:
-        """Write down that the call is recorded from now on.
+    def begin(self, *, plays: bool) -> None:
+        """Write down that the call is recorded from now on; `plays`: somebody is handed what the agent says.
 
         Raises:
             JournalError: it was not taken; nothing is recorded.
@@ -98,7 +98,7 @@ class Recording:
         self._record(records.RecordingStarted(op_id=self._id, format=encoder.format))
         self._began_at_s = _now_s()
         self._is_noting = True
-        writing = self._write(Desk(encoder, self._began_at_s))
+        writing = self._write(Desk(encoder, self._began_at_s, plays=plays))
         self._task = asyncio.create_task(writing, name=f"recording {self._session_id}")
 
     async def close(self) -> None:

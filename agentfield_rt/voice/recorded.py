@@ -39,7 +39,7 @@ class Recorded(Unrecorded):
                 self._recording.began(event.response_id)
             report(event)
 
-        self._recording.begin()
+        self._recording.begin(plays=caller is not None)
         if isinstance(caller, ConfirmingCaller):
             return _ConfirmingEar(caller, self._recording), reported
         return (None if caller is None else _Ear(caller, self._recording)), reported

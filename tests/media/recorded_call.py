@@ -88,6 +88,7 @@ class RecordedCall:
     ear: Ear
     spoken: list[int] = field(default_factory=list[int])
     answers: int = 0
+    answered: int = 0
     hearing: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
 
     async def speaks(self, *, frames: int, waits: bool = True) -> None:
@@ -101,17 +102,25 @@ class RecordedCall:
                 await asyncio.wait([hearing])
             await time_passes(FRAME_S)
 
-    def answer(self, *, frames: int) -> str:
-        """The provider's model answers by itself, all of it at once; returns the response."""
+    def answer(self, *, frames: int, ends: bool = True) -> None:
+        """The provider's model answers by itself: so much at once, and all of it if it `ends`."""
         self.answers += 1
-        response_id = f"resp-own-{self.answers}"
-        first = self.answers * 1_000
-        self.adapter.give(
-            ResponseStarted(response_id),
-            *(OutputAudio(response_id, "item", frame(first + number)) for number in range(frames)),
-            ResponseEnded(response_id, ResponseStatus.COMPLETED),
-        )
-        return response_id
+        self.answered = 0
+        self.adapter.give(ResponseStarted(self.response_id))
+        self.more(frames=frames)
+        if ends:
+            self.adapter.give(ResponseEnded(self.response_id, ResponseStatus.COMPLETED))
+
+    def more(self, *, frames: int) -> None:
+        """More of the last answer comes, also after it has ended or was cut off."""
+        first = self.answers * 1_000 + self.answered
+        self.answered += frames
+        pieces = (frame(first + number) for number in range(frames))
+        self.adapter.give(*(OutputAudio(self.response_id, "item", piece) for piece in pieces))
+
+    @property
+    def response_id(self) -> str:
+        return f"resp-own-{self.answers}"
 
     async def cut(self) -> None:
         """The agent is silenced, as where somebody speaks over it."""
@@ -153,6 +162,7 @@ async def recorded_call(
     make_encoder: Callable[[], AudioEncoder] = KeepingEncoder,
     *,
     answer: Answer | None = None,
+    listens: bool = True,
 ) -> AsyncGenerator[RecordedCall]:
     """A call from its start to its end; `call.end()` ends it earlier, for whoever wants to look at it."""
     journal, content = StoreJournal(MemoryStore()), QueuedContentStore(MemoryContent())
@@ -182,7 +192,7 @@ async def recorded_call(
     call = RecordedCall(session, adapter, journal, content, Ear())
     before = asyncio.all_tasks()
     try:
-        await session.connect(caller=call.ear)
+        await session.connect(caller=call.ear if listens else None)
         yield call
         await call.end()
         assert asyncio.all_tasks() == before, "tasks of the session are left"

@@ -90,6 +90,19 @@ def cuts_nothing(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Recording, "cleared", nothing)
 
 
+@planted("what came before a cut is played after it")
+def plays_what_was_cut(patch: pytest.MonkeyPatch) -> None:
+    original = Desk._take
+
+    def take(self: Desk, event: desk.Event) -> None:
+        kept, kept_bytes = dict(self._unheard), self._unheard_bytes
+        original(self, event)
+        if isinstance(event, desk.Cleared):
+            self._unheard, self._unheard_bytes = kept, kept_bytes
+
+    patch.setattr(Desk, "_take", take)
+
+
 @planted("late frames are written over early ones")
 def writes_over(patch: pytest.MonkeyPatch) -> None:
     def place(self: Track, at: int, pcm: bytes) -> None:

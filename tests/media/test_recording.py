@@ -107,6 +107,21 @@ def plays(recorded: bytes) -> tuple[str, str, float]:
         return stream.codec_context.name, stream.layout.name, samples / 48_000  # Opus comes out at 48 kHz
 
 
+def test_what_nobody_is_handed_is_not_kept_for_anybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk, "UNHEARD_BYTES_MAX", 10_000)
+
+    async def talk() -> None:
+        async with recorded_call(listens=False) as call:
+            call.answer(frames=100)
+            await call.speaks(frames=100)
+            await call.end()
+            caller, agent = await call.sides()
+            assert (heard(caller), heard(agent)) == (call.spoken, [])
+            assert (await call.recording()).status is RecordingStatus.STORED
+
+    run(talk(), threads="inline")
+
+
 def test_a_recording_is_an_opus_file_that_plays_and_is_as_long_as_the_call() -> None:
     async def talk() -> None:
         async with recorded_call(OggOpusEncoder) as call:
@@ -144,6 +159,8 @@ STEPS = st.lists(
         st.tuples(st.just("speaks"), st.integers(1, 40)),
         st.tuples(st.just("floods"), st.integers(1, 40)),
         st.tuples(st.just("answer"), st.integers(1, 120)),
+        st.tuples(st.just("begin"), st.integers(1, 60)),
+        st.tuples(st.just("more"), st.integers(1, 60)),
         st.tuples(st.just("cut"), st.just(0)),
         st.tuples(st.just("drop"), st.just(0)),
         st.tuples(st.just("hold"), st.integers(1, 30)),
@@ -165,6 +182,12 @@ async def follow(call: RecordedCall, steps: list[Step]) -> None:
                 await call.speaks(frames=amount, waits=False)
             case "answer":
                 call.answer(frames=amount)
+                await time_passes(0.01)
+            case "begin":
+                call.answer(frames=amount, ends=False)
+                await time_passes(0.01)
+            case "more" if call.answers:
+                call.more(frames=amount)
                 await time_passes(0.01)
             case "cut":
                 await call.cut()
