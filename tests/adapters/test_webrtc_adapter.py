@@ -278,7 +278,10 @@ async def test_a_clean_end_is_the_caller_hanging_up(call: Call) -> None:
 async def test_a_sideband_that_breaks_joins_the_same_call_again(call: Call, calls_peer: CallsPeer) -> None:
     await call.socket.give(wire.created("r"))
     call.socket.reset()
-    assert await call.next(2) == [ResponseStarted("r"), ResponseEnded("r", ResponseStatus.INCOMPLETE, Reason.CONNECTION_LOST)]
+    assert await call.next(2) == [
+        ResponseStarted("r"),
+        ResponseEnded("r", ResponseStatus.INCOMPLETE, Reason.CONNECTION_LOST),
+    ]
     assert (await call.lost()).retryable
 
     async def rejoined() -> None:
