@@ -10,7 +10,7 @@ from agentfield_adapters.openai.dialect import Dialect
 from agentfield_rt.errors import ProviderError, Reason
 from agentfield_rt.ports import ProviderSettings
 
-# These log addresses at INFO and headers at DEBUG, where a key may be; whoever wants that sets their own level.
+# These log addresses at INFO and headers at DEBUG, where a key may be; whoever wants that sets a level.
 for _library in ("httpcore", "httpx"):
     if logging.getLogger(_library).level == logging.NOTSET:
         logging.getLogger(_library).setLevel(logging.WARNING)
