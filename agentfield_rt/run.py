@@ -88,7 +88,10 @@ class Run:
         """
         writer = await journal.open_run(run_id)
         run = cls(writer, clock=clock, journal=journal)
-        while page := await journal.read(run_id, after=run._read_seq, limit=_PAGE_RECORDS):
+        # Most runs are new: of those there is nothing to ask for.
+        while run._read_seq < writer.head.seq and (
+            page := await journal.read(run_id, after=run._read_seq, limit=_PAGE_RECORDS)
+        ):
             for envelope in page:
                 run._read(envelope)
         return run
