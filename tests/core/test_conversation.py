@@ -1,0 +1,108 @@
+"""The fold of what was said: order, places, what is forgotten, and what the model still owes."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentfield_rt.core import records
+from agentfield_rt.core.conversation import SAID_MAX, By, Conversation, Owed, conversation_of, follow
+from agentfield_rt.core.records import Record, TurnSource
+from agentfield_rt.errors import Reason
+
+SPEECH, TYPED = TurnSource.SPEECH, TurnSource.TEXT
+
+
+def turn(op_id: str, source: TurnSource = SPEECH, *, understood: bool = True) -> Record:
+    ref = f"ref.{op_id}" if understood else None
+    return records.TurnStarted(op_id=op_id, source=source, understood=understood, text_ref=ref)
+
+
+def played(op_id: str, ref: str | None = "ref.all") -> Record:
+    return records.UtterancePlayed(op_id=op_id, heard_ref=ref)
+
+
+def resumed(utterance_id: str, ref: str | None = "ref.part") -> Record:
+    return records.UtteranceResumed(utterance_id=utterance_id, heard_ms=100, heard_ref=ref)
+
+
+def heard(ref: str | None, *, lost: bool) -> Record:
+    return records.ResponseHeard(response_id="r1", heard_ms=100, heard_ref=ref, lost=lost)
+
+
+CALLED = records.ToolCallReceived(call_id="c1", call_ref="ref.call")
+ANSWERED = records.ToolCallAnswered(call_id="c1", output_ref="ref.output")
+SAYS = records.UtteranceRequested(op_id="u1", text_ref="ref.text")
+INJECTED = records.StreamRuleInjectionAppended(
+    rule_id="r", version=1, intervention_id="i", frame_id="inj_1", text_ref="ref.injected"
+)
+RECORDS = [
+    turn("t1"), turn("t2", TYPED), turn("t3", understood=False), SAYS, played("u1"), played("u2", None),
+    resumed("u1"), resumed("u3", None), heard("ref.own", lost=True), heard(None, lost=False), CALLED,
+    ANSWERED, INJECTED, records.UtteranceFailed(op_id="u1", reason=Reason.TIMEOUT),
+]  # fmt: skip
+
+
+def said(*history: Record) -> list[tuple[By, str]]:
+    return [(item.by, item.ref) for item in conversation_of(history).said]
+
+
+def test_what_was_said_stands_in_its_order() -> None:
+    assert said(turn("t1"), CALLED, ANSWERED, played("u1"), INJECTED) == [
+        (By.USER, "ref.t1"),
+        (By.CALL, "ref.call"),
+        (By.OUTPUT, "ref.output"),
+        (By.ASSISTANT, "ref.all"),
+        (By.USER, "ref.injected"),
+    ]
+
+
+def test_an_utterance_that_broke_off_is_one_item_where_it_began() -> None:
+    story = (turn("t1"), resumed("u1"), turn("t2", TYPED), played("u1"))
+    assert said(*story) == [(By.USER, "ref.t1"), (By.ASSISTANT, "ref.all"), (By.USER, "ref.t2")]
+
+
+def test_what_nobody_heard_is_no_item_and_takes_none_away() -> None:
+    interrupted = records.UtteranceInterrupted(op_id="u1", heard_ref=None, heard_ms=0)
+    assert said(interrupted) == []
+    assert said(resumed("u1"), interrupted) == [(By.ASSISTANT, "ref.part")]
+
+
+@pytest.mark.parametrize(
+    ("story", "owed"),
+    [
+        ((turn("t1"),), Owed.TURN),
+        ((turn("t1", understood=False),), None),
+        ((turn("t1"), turn("t2", TYPED)), None),
+        ((turn("t1"), SAYS), None),
+        ((turn("t1"), heard("ref.own", lost=False)), None),
+        ((turn("t1"), heard("ref.own", lost=True)), Owed.REST),
+        ((turn("t1"), heard(None, lost=True)), Owed.TURN),
+        ((turn("t1"), CALLED), None),
+        ((CALLED, ANSWERED), Owed.OUTPUT),
+        ((CALLED, ANSWERED, SAYS), Owed.OUTPUT),
+        ((CALLED, ANSWERED, heard(None, lost=False)), None),
+    ],
+    ids=[
+        "spoken", "not understood", "typed", "the handler answers", "answered", "broke off", "never begun",
+        "a tool runs", "a tool returned", "it did so while somebody spoke", "answered in silence",
+    ],
+)  # fmt: skip
+def test_what_the_model_owes(story: tuple[Record, ...], owed: Owed | None) -> None:
+    assert conversation_of(story).owed is owed
+
+
+def test_of_a_long_conversation_the_oldest_is_forgotten_and_counted() -> None:
+    conversation = conversation_of(turn(f"t{number}") for number in range(SAID_MAX + 7))
+    assert len(conversation.said) == SAID_MAX
+    assert conversation.forgotten == 7
+    assert conversation.said[0].key == "t7"
+
+
+@given(st.lists(st.sampled_from(RECORDS)), st.integers(0, 20))
+def test_folding_a_part_and_then_the_rest_is_folding_all_of_it(history: list[Record], cut: int) -> None:
+    conversation: Conversation = conversation_of(history[:cut])
+    for record in history[cut:]:
+        conversation = follow(conversation, record)
+    assert conversation == conversation_of(history)
+    keys = [(item.by, item.key) for item in conversation.said]
+    assert len(set(keys)) == len(keys), "something was said twice"
