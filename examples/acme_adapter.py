@@ -132,7 +132,8 @@ class AcmeAdapter:
         if self._writer is not None:
             self._writer.transport.abort()
         for response_id in sorted(self._running):
-            self._buffer.append(ResponseEnded(response_id, ResponseStatus.INCOMPLETE))
+            lost = ResponseEnded(response_id, ResponseStatus.INCOMPLETE, Reason.CONNECTION_LOST)
+            self._buffer.append(lost)
         self._running.clear()
         self._buffer.end(loss)
 

@@ -242,6 +242,9 @@ class Conversation:
         utterance = self._of(response_id)
         if status is ResponseStatus.COMPLETED:
             self._finish_text(response_id, utterance)
+        # Where nobody reports a playback, what was said counts as heard.
+        if utterance is None and not self._spec.provider_plays and self._answers.is_silent(response_id):
+            self._answers.over(response_id)
         if utterance is None or utterance.state is UtteranceState.PLAYING:
             return
         if status is ResponseStatus.FAILED:
@@ -255,13 +258,11 @@ class Conversation:
             self.set_agent("idle")
 
     def _finish_text(self, response_id: str, utterance: Utterance | None) -> None:
-        """All words are here. Where nobody reports a playback, they count as heard."""
+        """All its words are here."""
         if utterance is not None:
             utterance.transcript.finish(audio_ms=utterance.audio_bytes // BYTES_PER_MS)
-            return
-        self._answers.finish(response_id)
-        if not self._spec.provider_plays and self._answers.is_silent(response_id):
-            self._answers.over(response_id)
+        else:
+            self._answers.finish(response_id)
 
     def break_off_answers(self, player: Player | None, *, lost: bool) -> None:
         """What the model says by itself ends here; `lost`: with its connection."""

@@ -96,7 +96,9 @@ async def test_a_connection_that_breaks_in_an_answer_ends_it_and_is_told() -> No
         assert (await made.receive(demand=1))[0] == ResponseStarted("r2", "u1")
         assert isinstance((await made.receive(demand=1))[0], OutputTranscript)
         provider.writers[0].transport.abort()
-        assert await made.receive(demand=1) == (ResponseEnded("r2", ResponseStatus.INCOMPLETE),)
+        assert await made.receive(demand=1) == (
+            ResponseEnded("r2", ResponseStatus.INCOMPLETE, Reason.CONNECTION_LOST),
+        )
         with pytest.raises(ConnectionLost):
             await made.receive(demand=1)
         assert provider.heard[0] == {"typed": "hello", "id": "f1"}
