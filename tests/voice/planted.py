@@ -151,16 +151,6 @@ def said_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Utterance, "take_up", take_up)
 
 
-@planted("what is on its way to a connection that is gone reaches the next one too")
-def sent_to_both(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Utterances, "unsent", no_wait)
-    patch.setattr(VoiceSession, "_speak", _speaks_on)
-
-
-async def _speaks_on(self: VoiceSession, utterance: Utterance) -> None:
-    await asyncio.shield(asyncio.ensure_future(self._send(utterance.frame)))
-
-
 @planted("a frame that may have arrived is sent again")
 def doubtful_frame_sent_again(patch: pytest.MonkeyPatch) -> None:
     original = VoiceSession._send

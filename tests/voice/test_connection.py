@@ -13,6 +13,8 @@ from agentfield_rt.core.records import Limits
 from agentfield_rt.errors import CloseReason, ConnectionLost, ProviderError, Reason
 from agentfield_rt.frames import AudioFrame, CallEnded, SpeechFrame, SpeechStarted, TextFrame
 from agentfield_rt.voice.link import UtteranceState
+from agentfield_rt.voice.session import VoiceSession
+from agentfield_rt.voice.utterance import Utterance
 from tests.virtual_time import in_virtual_time, time_passes
 from tests.voice.call import plays_at_the_provider, speaks, voice_call
 
@@ -147,6 +149,36 @@ async def test_speech_in_flight_at_a_restart_is_said_once_on_the_new_connection(
         assert [first.state, second.state] == [UtteranceState.PLAYED, UtteranceState.PLAYED]
         spoken = [frame.text for frame in call.adapter.sent if isinstance(frame, SpeechFrame)]
         assert spoken == ["first", "second"]
+
+
+async def _speaks_behind_a_text_that_is_lost() -> list[str | None]:
+    """What reaches the provider when the connection breaks while speech waits for its turn to be sent."""
+    async with voice_call(repeats) as call:
+        held = call.adapter.hold("send")
+        typing = asyncio.create_task(call.session.hear_text("typed"))
+        await held.wait_reached()
+        call.session.say("hello", None)
+        await call.settle()
+        call.adapter.drop()
+        await call.settle()
+        await time_passes(2)
+        assert isinstance(typing.exception(), ProviderError)
+        return [frame.text for frame in call.adapter.sent if isinstance(frame, SpeechFrame)]
+
+
+@in_virtual_time
+async def test_speech_that_waits_for_its_turn_when_the_connection_breaks_is_said_once() -> None:
+    assert await _speaks_behind_a_text_that_is_lost() == ["hello"]
+
+
+@in_virtual_time
+async def test_speech_that_cannot_be_held_back_would_be_said_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def speak(self: VoiceSession, utterance: Utterance) -> None:
+        sending = asyncio.ensure_future(self._send(utterance.frame))  # pyright: ignore[reportPrivateUsage]
+        await asyncio.shield(sending)
+
+    monkeypatch.setattr(VoiceSession, "_speak", speak)
+    assert await _speaks_behind_a_text_that_is_lost() != ["hello"]
 
 
 @in_virtual_time
