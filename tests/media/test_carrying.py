@@ -37,7 +37,7 @@ class HeldMedia:
         self._refuses = refuses
 
     async def answer(self, offer: Offer) -> str:
-        await asyncio.sleep(0.01)
+        await time_passes(0.01)
         if self._refuses:
             raise BadOffer("the test says so")
         return "v=0\r\n"
