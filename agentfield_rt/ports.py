@@ -126,7 +126,10 @@ class ProviderAdapter(Protocol):
         ...
 
     async def send(self, frame: InputFrame) -> None:
-        """Hand one frame over. Returning means the provider's socket took it."""
+        """Hand one frame over. Returning means the provider's socket took it.
+
+        A frame that there is no way to pass on is refused before anything is sent (`invalid_request`).
+        """
         ...
 
     async def receive(self, *, demand: int) -> tuple[ProviderEvent, ...]:
