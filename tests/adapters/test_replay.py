@@ -1,4 +1,4 @@
-"""What a lost conversation becomes on a new connection of OpenAI's protocol, at a strict provider's end of it."""
+"""What a lost conversation becomes on a new connection of OpenAI's protocol, as a strict provider has it."""
 
 import asyncio
 
