@@ -1,6 +1,7 @@
 """What a lost conversation becomes on a new connection of OpenAI's protocol, as a strict provider has it."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -43,17 +44,12 @@ SAID = (
 KEYS = ("text", "call_id", "name", "arguments", "output")
 
 
-def told(event: dict[str, object]) -> tuple[object, ...]:
+def told(event: dict[str, Any]) -> tuple[object, ...]:
     """An item as the wire has it, without what only names it."""
-    item = event["item"]
-    assert isinstance(item, dict)
-    parts = item.get("content", [{}])
-    return (
-        item.get("role"),
-        item["type"],
-        *(parts[0].get("type"),),
-        *(item.get(k) or parts[0].get(k) for k in KEYS),
-    )
+    item: dict[str, Any] = event["item"]
+    part: dict[str, Any] = item.get("content", [{}])[0]
+    words = (item.get(key) or part.get(key) for key in KEYS)
+    return (item.get("role"), item["type"], part.get("type"), *words)
 
 
 @pytest.mark.asyncio
