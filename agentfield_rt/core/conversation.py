@@ -1,6 +1,6 @@
 """What was said in a session, as its records tell it: the fold that a lost conversation is rebuilt from.
 
-Only references stand here; whoever can read the content makes items of them (`voice.history`).
+Only references stand here; whoever can read the content makes items of them (`agentfield_rt.conversation`).
 """
 
 from collections.abc import Callable, Iterable
@@ -35,11 +35,16 @@ class Owed(Enum):
 
 
 class Said(msgspec.Struct, frozen=True, gc=False):
-    """One item: `key` names the turn, utterance, response or call, `ref` its words."""
+    """One item: `key` names the turn, utterance, response or call, `ref` its words.
+
+    Attributes:
+        response_id: Of a call, the response that it was made in.
+    """
 
     by: By
     key: str
     ref: str
+    response_id: str | None = None
 
 
 class Conversation(msgspec.Struct, frozen=True):
@@ -73,17 +78,29 @@ def follow(conversation: Conversation, record: Record) -> Conversation:
 def _add(
     conversation: Conversation, by: By, key: str, ref: str | None, owed: Owed | None = None
 ) -> Conversation:
-    """Something was said; what was said under the same key before, it replaces where that stands."""
+    """Something was said, if there is a `ref` to its words."""
     if ref is None:
         return replace(conversation, owed=owed)
-    new, said = Said(by, key, ref), conversation.said
+    return _put(conversation, Said(by, key, ref), owed)
+
+
+def _put(conversation: Conversation, new: Said, owed: Owed | None) -> Conversation:
+    """What was said under the same key before, `new` replaces where that stands; else it is the last.
+
+    Only words that the caller hears while a tool runs are before the call, as in the response that made it.
+    """
+    said = conversation.said
+    place = len(said)
     for at, old in enumerate(said):
-        if old.by is by and old.key == key:
+        if old.by is new.by and old.key == new.key:
             return replace(conversation, said=(*said[:at], new, *said[at + 1 :]), owed=owed)
-    too_many = max(len(said) + 1 - SAID_MAX, 0)
+        if old.response_id == new.key and new.by is By.ASSISTANT:
+            place = min(place, at)
+    said = (*said[:place], new, *said[place:])
+    too_many = max(len(said) - SAID_MAX, 0)
     return replace(
         conversation,
-        said=(*said[too_many:], new),
+        said=said[too_many:],
         forgotten=conversation.forgotten + too_many,
         owed=owed,
     )
@@ -118,11 +135,13 @@ def _answered(conversation: Conversation, record: records.ResponseHeard) -> Conv
     owed = Owed.REST if record.lost and record.heard_ref is not None else None
     if record.lost and owed is None:
         owed = conversation.owed  # nothing of it was heard: it is as if it had never begun
+    if any(said.response_id == record.response_id for said in conversation.said):
+        owed = conversation.owed  # it called tools, and what they return another one answers
     return _add(conversation, By.ASSISTANT, record.response_id, record.heard_ref, owed)
 
 
 def _called(conversation: Conversation, record: records.ToolCallReceived) -> Conversation:
-    return _add(conversation, By.CALL, record.call_id, record.call_ref)
+    return _put(conversation, Said(By.CALL, record.call_id, record.call_ref, record.response_id), None)
 
 
 def _returned(conversation: Conversation, record: records.ToolCallAnswered) -> Conversation:

@@ -100,7 +100,11 @@ class ToolCalls:
         self._seen.add(event.call_id)
         with contextlib.suppress(JournalError):  # then its intent is not taken either, and says so
             call_ref = self._keep(call_content(event.name, event.arguments))
-            self._record(records.ToolCallReceived(call_id=event.call_id, call_ref=call_ref))
+            self._record(
+                records.ToolCallReceived(
+                    call_id=event.call_id, call_ref=call_ref, response_id=event.response_id
+                )
+            )
         target, is_busy = self._gate.target(event.name), len(self._running) >= CALLS_AT_ONCE_MAX
         if target is None:
             work = self._deny(event)

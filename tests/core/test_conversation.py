@@ -31,6 +31,7 @@ def heard(ref: str | None, *, lost: bool) -> Record:
 
 CALLED = records.ToolCallReceived(call_id="c1", call_ref="ref.call")
 ANSWERED = records.ToolCallAnswered(call_id="c1", output_ref="ref.output")
+CALLED_IN_R1 = records.ToolCallReceived(call_id="c1", call_ref="ref.call", response_id="r1")
 SAYS = records.UtteranceRequested(op_id="u1", text_ref="ref.text")
 INJECTED = records.StreamRuleInjectionAppended(
     rule_id="r", version=1, intervention_id="i", frame_id="inj_1", text_ref="ref.injected"
@@ -61,6 +62,13 @@ def test_an_utterance_that_broke_off_is_one_item_where_it_began() -> None:
     assert said(*story) == [(By.USER, "ref.t1"), (By.ASSISTANT, "ref.all"), (By.USER, "ref.t2")]
 
 
+def test_words_heard_while_a_tool_runs_stand_before_its_call() -> None:
+    answered = (By.OUTPUT, "ref.output")
+    words_and_call = [(By.ASSISTANT, "ref.own"), (By.CALL, "ref.call")]
+    assert said(CALLED_IN_R1, ANSWERED, heard("ref.own", lost=False)) == [*words_and_call, answered]
+    assert said(CALLED, ANSWERED, heard("ref.own", lost=False))[-1] == (By.ASSISTANT, "ref.own")
+
+
 def test_what_nobody_heard_is_no_item_and_takes_none_away() -> None:
     interrupted = records.UtteranceInterrupted(op_id="u1", heard_ref=None, heard_ms=0)
     assert said(interrupted) == []
@@ -81,10 +89,14 @@ def test_what_nobody_heard_is_no_item_and_takes_none_away() -> None:
         ((CALLED, ANSWERED), Owed.OUTPUT),
         ((CALLED, ANSWERED, SAYS), Owed.OUTPUT),
         ((CALLED, ANSWERED, heard(None, lost=False)), None),
+        ((CALLED_IN_R1, ANSWERED, heard("ref.own", lost=False)), Owed.OUTPUT),
+        ((CALLED_IN_R1, ANSWERED, heard("ref.own", lost=True)), Owed.OUTPUT),
+        ((CALLED_IN_R1, heard("ref.own", lost=True)), None),
     ],
     ids=[
         "spoken", "not understood", "typed", "the handler answers", "answered", "broke off", "never begun",
         "a tool runs", "a tool returned", "it did so while somebody spoke", "answered in silence",
+        "the caller hears what it was called with", "that broke off", "and the tool runs on",
     ],
 )  # fmt: skip
 def test_what_the_model_owes(story: tuple[Record, ...], owed: Owed | None) -> None:

@@ -121,7 +121,10 @@ class Script:
         """So many things happen, and then one more connection breaks: what it is told is everything."""
         for _ in range(acts):
             act = self._chance.choice(
-                [self._speaks, self._speaks, self._types, self._calls_a_tool, self._answers_by_itself]
+                [
+                    *(self._speaks, self._speaks, self._types, self._answers_by_itself),
+                    *(self._calls_a_tool, self._calls_a_tool_and_speaks),
+                ]
             )
             await act()
             if self._chance.random() < 0.3:
@@ -225,6 +228,26 @@ class Script:
         output = '"found"' if name == "look_up" else REFUSED
         self.account.append(("output", call_id, output))
         self._owes = True
+
+    async def _calls_a_tool_and_speaks(self) -> None:
+        """The tool has returned before the caller heard the words it was called with to their end."""
+        text, response_id, call_id = self._text(), f"own_{next(self._numbers)}", f"call_{next(self._numbers)}"
+        before = len(self._ear.words())
+        arguments = json.encode({"call": call_id}).decode()
+        self._call.adapter.give(
+            ResponseStarted(response_id),
+            *sound(response_id, text),
+            ToolCalled(response_id, call_id, "look_up", arguments),
+            ResponseEnded(response_id, ResponseStatus.COMPLETED),
+        )
+        if self._chance.random() < 0.5:
+            await self._within(text, before)
+        else:
+            await time_passes((WORDS_MAX + 1) * WORD_S)
+        self.account.append(("assistant", self._heard(before)))
+        self.account += [("call", call_id, "look_up", arguments), ("output", call_id, '"found"')]
+        self._owes = True
+        await self._breaks()
 
     async def _breaks(self, *, broke_off: bool = False) -> None:
         """The connection is lost; the next one must be told the account, and nothing else.

@@ -2,14 +2,19 @@
 
 import random
 from collections.abc import Callable, Container
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from agentfield_adapters.openai import replay
 from agentfield_adapters.openai.client_events import ItemCreate
 from agentfield_adapters.scripted import ScriptedAdapter
 from agentfield_rt import conversation
 from agentfield_rt.controller import Backoff, BoundarySettings
+from agentfield_rt.core import conversation as core_conversation
+from agentfield_rt.core import records
+from agentfield_rt.core.conversation import Conversation
 from agentfield_rt.frames import ToolCalled
 from agentfield_rt.idle import Recent
 from agentfield_rt.items import History, ToolCallItem, ToolOutputItem
@@ -117,6 +122,17 @@ def tool_run_twice(patch: pytest.MonkeyPatch) -> None:
 @planted("an answer is asked for that nobody owes")
 def asked_twice(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(conversation, "_is_owed", lambda owed, last, *, answers_turns: True)
+
+
+@planted("words that a tool was called with are taken for the answer to what it returned")
+def preamble_answers(patch: pytest.MonkeyPatch) -> None:
+    steps: dict[Any, Any] = dict(core_conversation._STEPS)  # pyright: ignore[reportPrivateUsage]
+    original = steps[records.ToolCallReceived]
+
+    def called(said: Conversation, record: records.ToolCallReceived) -> Conversation:
+        return original(said, replace(record, response_id=None))
+
+    patch.setattr(core_conversation, "_STEPS", {**steps, records.ToolCallReceived: called})
 
 
 @planted("the newest item is left out")

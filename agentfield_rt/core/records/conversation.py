@@ -182,6 +182,7 @@ class ToolCallReceived(Record, frozen=True, gc=False, kw_only=True, omit_default
     kind: ClassVar[str] = "tool_call_received"
     call_id: str
     call_ref: str
+    response_id: str | None = None
 
 
 class ToolCallAnswered(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
