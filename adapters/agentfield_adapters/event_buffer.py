@@ -101,8 +101,10 @@ class EventBuffer:
         """What nobody received of a connection that is replaced did not happen, but for what it ended."""
         unheard = {event.response_id for event in self._events if isinstance(event, ResponseStarted)}
         self.discard(
-            lambda event: isinstance(event, _HAPPENED)
-            or (isinstance(event, ResponseEnded) and event.response_id in unheard)
+            lambda event: (
+                isinstance(event, _HAPPENED)
+                or (isinstance(event, ResponseEnded) and event.response_id in unheard)
+            )
         )
 
     async def take(self, demand: int) -> tuple[ProviderEvent, ...]:
