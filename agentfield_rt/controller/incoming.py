@@ -37,8 +37,8 @@ class _Count:
         """Count `events` and return those that are delivered: not the output of interrupted responses."""
         delivered: list[ProviderEvent] = []
         for event in events:
-            if is_late(state, event):
-                self.late[event.response_id] += 1  # type: ignore[union-attr]  # only output is late
+            if is_late(event, state):
+                self.late[event.response_id] += 1
                 continue
             delivered.append(event)
             if isinstance(event, OutputAudio):  # most events are

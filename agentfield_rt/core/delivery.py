@@ -1,6 +1,7 @@
 """Which provider events the application gets, and what the journal says of them. Knows no adapter."""
 
 import re
+from typing import TypeGuard
 
 from agentfield_rt.core.state import State
 from agentfield_rt.frames import (
@@ -33,7 +34,7 @@ def is_audio(event: ProviderEvent) -> bool:
     return isinstance(event, OutputAudio)
 
 
-def is_late(state: State, event: ProviderEvent) -> bool:
+def is_late(event: ProviderEvent, state: State) -> TypeGuard[OutputAudio | OutputTranscript]:
     """Whether it is output of a response that was interrupted before it came."""
     if not isinstance(event, _OUTPUT):
         return False
