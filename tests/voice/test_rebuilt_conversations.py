@@ -130,7 +130,8 @@ def preamble_answers(patch: pytest.MonkeyPatch) -> None:
     original = steps[records.ToolCallReceived]
 
     def called(said: Conversation, record: records.ToolCallReceived) -> Conversation:
-        return original(said, replace(record, response_id=None))
+        told: Conversation = original(said, replace(record, response_id=None))
+        return told
 
     patch.setattr(core_conversation, "_STEPS", {**steps, records.ToolCallReceived: called})
 
