@@ -3,7 +3,9 @@
 import secrets
 from collections.abc import Awaitable, Callable
 
-from agentfield_rt.core import records
+from agentfield_rt.controller import RealtimeSessionController
+from agentfield_rt.core import commands, records
+from agentfield_rt.core.lifecycle import COMMANDS
 from agentfield_rt.errors import IllegalCommand, SessionClosed
 from agentfield_rt.frames import IMAGE_BYTES_MAX, ImageDetail, ImageFrame, TurnEndFrame, image_type
 from agentfield_rt.voice.recorder import Recorder
@@ -22,12 +24,14 @@ class Inputs:
         self,
         recorder: Recorder,
         send: Callable[[ImageFrame | TurnEndFrame], Awaitable[None]],
+        controller: RealtimeSessionController,
         *,
         spoken: Callable[[], None],
         is_over: Callable[[], bool],
     ) -> None:
         self._recorder = recorder
         self._send = send
+        self._controller = controller
         self._spoken = spoken
         self._is_over = is_over
 
@@ -74,3 +78,6 @@ class Inputs:
     def _require_open(self) -> None:
         if self._is_over():
             raise SessionClosed("the session is over; start a new one")
+        phase = self._controller.state.phase
+        if phase not in COMMANDS[commands.Send]:  # what is refused, no record tells of
+            raise IllegalCommand(f"nothing can be given to a session that is {phase}; connect it first")

@@ -120,8 +120,8 @@ class VoiceSession:
             clock=services.clock,
             spec=spec,
         )
-        turn_ended = self._conversation.turn_ended
-        self.inputs = Inputs(recorder, self._send, spoken=turn_ended, is_over=lambda: self.is_over)
+        ended = self._conversation.turn_ended
+        self.inputs = Inputs(recorder, self._send, controller, spoken=ended, is_over=lambda: self.is_over)
         self.meter = Meter(self._record, spec.history)
         self._rollover = RollOver(
             self._conversation, controller, self.live, recover=self._recover, spawn=self._tasks.spawn

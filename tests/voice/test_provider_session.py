@@ -80,6 +80,16 @@ async def test_what_is_no_picture_is_refused_and_leaves_no_trace() -> None:
 
 
 @in_virtual_time
+async def test_what_is_given_before_there_is_a_connection_is_refused_and_leaves_no_trace() -> None:
+    async with voice_call(repeats, connect=False) as call:
+        before = await call.records()
+        for giving in (call.session.inputs.show(PNG), call.session.inputs.end_turn()):
+            with pytest.raises(IllegalCommand, match="connect it first"):
+                await giving
+        assert await call.records() == before
+
+
+@in_virtual_time
 async def test_a_turn_that_ends_by_hand_comes_with_its_words() -> None:
     async with voice_call(repeats, answer=speaks(audio_ms=100)) as call:
         await call.session.hear_audio(bytes(960))
