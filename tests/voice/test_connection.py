@@ -217,6 +217,28 @@ async def test_over_webrtc_a_call_that_is_gone_ends_the_session() -> None:
 
 
 @in_virtual_time
+async def test_a_call_that_is_joined_again_is_silenced_first_and_then_hears_the_rest() -> None:
+    """The provider plays on until then, so what was heard is known only when it is joined."""
+    words = "one two three four five six seven eight nine ten"
+    async with voice_call(repeats, transport="webrtc", answer=plays_at_the_provider) as call:
+        said = UtteranceHandle(call.session.say(words, None))
+        await time_passes(1.0)
+        held = call.adapter.hold("restart")
+        call.adapter.drop()
+        await held.wait_reached()
+        await time_passes(0.5)
+        held.release()
+        await call.settle()
+        (resumed,) = await call.of_kind(records.UtteranceResumed)
+        assert resumed.heard_ms == 1_500
+        first, rest = [frame.text or "" for frame in call.adapter.sent if isinstance(frame, SpeechFrame)]
+        assert first == words
+        assert f"{await call.text_of(resumed.heard_ref)} {rest}" == words
+        await call.playback_ends()
+        assert said.state is UtteranceState.PLAYED
+
+
+@in_virtual_time
 async def test_a_caller_who_hangs_up_at_the_provider_has_gone() -> None:
     async with voice_call(repeats, transport="webrtc", answer=plays_at_the_provider) as call:
         call.adapter.give(CallEnded())
