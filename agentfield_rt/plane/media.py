@@ -11,11 +11,13 @@ import numpy as np
 import soxr
 from fastapi import WebSocket, WebSocketDisconnect
 
-from agentfield_rt.errors import CloseReason, IllegalCommand, ProviderError, RealtimeError
+from agentfield_journal import JournalError
+from agentfield_rt.errors import IllegalCommand, ProviderError, RealtimeError
 from agentfield_rt.frames import FRAME_BYTES, SAMPLE_RATE_HZ
 from agentfield_rt.plane.control_plane import ControlPlane
 from agentfield_rt.plane.dialled import Tones
 from agentfield_rt.plane.guards import is_same_origin
+from agentfield_rt.plane.hanging_up import hang_up
 from agentfield_rt.voice.session import VoiceSession
 
 log = logging.getLogger(__name__)
@@ -100,7 +102,7 @@ async def carry_media(plane: ControlPlane, socket: WebSocket, session_id: str) -
             raise IllegalCommand("the media socket is not for transport=webrtc: send an SDP offer instead")
         caller = WebSocketCaller(socket)
         await session.connect(caller=caller)
-    except RealtimeError as error:
+    except (RealtimeError, JournalError) as error:
         await _refuse(socket, error)
         return
     ends = [
@@ -113,7 +115,7 @@ async def carry_media(plane: ControlPlane, socket: WebSocket, session_id: str) -
         for end in ends:
             end.cancel()
         await asyncio.wait(ends)
-        await session.close(CloseReason.CALLER_GONE)
+        await hang_up(session)
         # It may have hung up first, or be deaf.
         with contextlib.suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
             async with asyncio.timeout(CLOSE_MAX_S):
@@ -167,6 +169,6 @@ def _ends_turn(text: str | None) -> bool:
     return False
 
 
-async def _refuse(socket: WebSocket, error: RealtimeError) -> None:
+async def _refuse(socket: WebSocket, error: RealtimeError | JournalError) -> None:
     await socket.send_json({"type": "error", "message": str(error)})
-    await socket.close(SERVERS_FAULT if isinstance(error, ProviderError) else CALLERS_FAULT)
+    await socket.close(SERVERS_FAULT if isinstance(error, ProviderError | JournalError) else CALLERS_FAULT)

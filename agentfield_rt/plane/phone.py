@@ -12,6 +12,7 @@ from agentfield_journal import JournalError
 from agentfield_rt.errors import CloseReason, ProviderError, RealtimeError, Reason
 from agentfield_rt.idle import Recent
 from agentfield_rt.plane.errors import Busy, NotFound
+from agentfield_rt.plane.hanging_up import hang_up
 from agentfield_rt.plane.providers import Providers
 from agentfield_rt.plane.sessions import Sessions, StartRequest
 from agentfield_rt.ports import PhoneAdapter
@@ -138,7 +139,7 @@ class Phones:
         except (RealtimeError, JournalError) as error:
             log.warning("session %s did not get its call: %s", session.session_id, type(error).__name__)
             is_gone = isinstance(error, ProviderError) and error.reason is Reason.NOT_FOUND
-            await session.close(CloseReason.CALLER_GONE if is_gone else CloseReason.PROVIDER_FAILURE)
+            await hang_up(session, CloseReason.CALLER_GONE if is_gone else CloseReason.PROVIDER_FAILURE)
 
     async def _reject(self, provider: str, call: IncomingCall, sip_status: int) -> None:
         try:

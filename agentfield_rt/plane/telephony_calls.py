@@ -7,11 +7,13 @@ from functools import partial
 
 from fastapi import WebSocket, WebSocketDisconnect
 
+from agentfield_journal import JournalError
 from agentfield_rt.core.records import CallerFault
-from agentfield_rt.errors import CloseReason, ProviderError, RealtimeError
+from agentfield_rt.errors import ProviderError, RealtimeError
 from agentfield_rt.frames import FRAME_MS
 from agentfield_rt.plane.dialled import dialled
 from agentfield_rt.plane.errors import PlaneError
+from agentfield_rt.plane.hanging_up import hang_up
 from agentfield_rt.plane.telephony_caller import TelephonyCaller
 from agentfield_rt.plane.telephony_digits import DigitOrder
 from agentfield_rt.telephony import (
@@ -68,9 +70,11 @@ async def started(socket: WebSocket, stream: PhoneStream) -> CallStarted:
         raise CallGone from None
 
 
-async def refuse(socket: WebSocket, error: RealtimeError) -> None:
+async def refuse(socket: WebSocket, error: RealtimeError | JournalError) -> None:
     """Close a stream that will not be served; its vendor is told whose fault that is."""
-    is_ours = isinstance(error, ProviderError) or (isinstance(error, PlaneError) and error.status >= 500)
+    is_ours = isinstance(error, ProviderError | JournalError) or (
+        isinstance(error, PlaneError) and error.status >= 500
+    )
     reason = str(error).encode()[:REASON_BYTES_MAX].decode(errors="ignore")
     with contextlib.suppress(WebSocketDisconnect, RuntimeError):
         await socket.close(SERVERS_FAULT if is_ours else CALLERS_FAULT, reason)
@@ -93,11 +97,11 @@ class PhoneCall:
         """Connect the session and carry the call until one side hangs up; then the other is."""
         try:
             await self._session.connect(caller=self._caller)
-        except RealtimeError as error:
+        except (RealtimeError, JournalError) as error:
             await refuse(self._socket, error)
-            await self._session.close(CloseReason.CALLER_GONE)
+            await hang_up(self._session)
             return
-        ending = asyncio.create_task(self._hang_up_with_session(), name=f"call {self._session.session_id}")
+        ending = asyncio.create_task(self._end_with_session(), name=f"call {self._session.session_id}")
         try:
             while await self._take(await _message(self._socket)):
                 pass
@@ -105,11 +109,15 @@ class PhoneCall:
             pass
         finally:
             self._digits.close()
-            await self._session.close(CloseReason.CALLER_GONE)
-            await ending
+            await hang_up(self._session)
+            ending.cancel()
+            await self._close_socket()
 
-    async def _hang_up_with_session(self) -> None:
+    async def _end_with_session(self) -> None:
         await self._session.ended()
+        await self._close_socket()
+
+    async def _close_socket(self) -> None:
         with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # the vendor hung up first
             await self._socket.close()
 

@@ -4,13 +4,13 @@ import asyncio
 import logging
 from weakref import WeakKeyDictionary
 
-from agentfield_journal import JournalError
 from agentfield_rt.caller_media import CallerEvents, CallerMediaFactory, IceSettings, webrtc_media
 from agentfield_rt.config import Settings
-from agentfield_rt.errors import CloseReason, RealtimeError
+from agentfield_rt.errors import RealtimeError
 from agentfield_rt.frames import FRAME_BYTES, FRAME_MS
 from agentfield_rt.plane.dialled import Tones, dialled
 from agentfield_rt.plane.errors import Conflict
+from agentfield_rt.plane.hanging_up import hang_up
 from agentfield_rt.plane.ice import ice_settings
 from agentfield_rt.sdp import BadOffer, read_offer
 from agentfield_rt.voice.session import VoiceSession
@@ -71,7 +71,7 @@ class WebRtcCalls:
     def _ended(self, carrying: asyncio.Task[None]) -> None:
         self._calls.discard(carrying)
         if not carrying.cancelled() and (error := carrying.exception()) is not None:
-            log.error("%s failed and was hung up", carrying.get_name(), exc_info=error)
+            log.error("%s failed and was hung up: %s", carrying.get_name(), type(error).__name__)
 
     async def close(self) -> None:
         """Return once every call has been hung up; their sessions must have been closed."""
@@ -99,10 +99,7 @@ class _Call:
             await self._pass_on()
         finally:
             await self.media.close()
-            try:
-                await self._session.close(CloseReason.CALLER_GONE)
-            except JournalError as error:
-                log.error("the end of %s is not recorded: %s", self._session.session_id, type(error).__name__)
+            await hang_up(self._session)
             ending.cancel()
 
     async def _end_with_session(self) -> None:

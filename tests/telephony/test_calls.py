@@ -5,8 +5,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from agentfield_journal import JournalUnavailable
+from agentfield_rt.errors import CloseReason
 from agentfield_rt.frames import AudioFrame, SpeechStarted
 from agentfield_rt.plane.telephony_caller import MARK_EVERY_MS, MARKS_MAX
+from agentfield_rt.voice.session import VoiceSession
 from tests.telephony.exchange import Exchange, exchange
 from tests.telephony.peer import called
 from tests.telephony.vendors import CALLED, CALLER, VENDORS, TwilioVendor, Vendor
@@ -140,6 +143,24 @@ async def test_many_phones_at_once_are_each_heard_and_answered(line: Exchange) -
     for _ in range(20):
         kinds = await (await line.call()).kinds()
         assert kinds.count("caller_digit_received") == 3
+
+
+@pytest.mark.asyncio
+async def test_a_phone_is_hung_up_on_also_when_the_end_cannot_be_recorded(
+    line: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def cannot(session: VoiceSession, reason: CloseReason) -> None:
+        raise JournalUnavailable("the disk is away")
+
+    vendor = TwilioVendor()
+    async with called(line.server, vendor) as phone:
+        call = await line.call()
+        with monkeypatch.context() as patch:
+            patch.setattr(VoiceSession, "close", cannot)
+            await phone.send(vendor.stop())
+            assert await phone.closed == 1000
+    await asyncio.to_thread(line.server.post, f"/api/v1/session-instances/{call.session.id}/close")
+    assert await call.close_reason() == "normal"
 
 
 @pytest.mark.asyncio
