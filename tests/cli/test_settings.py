@@ -1,0 +1,34 @@
+"""What is said of an environment that no server can be started with."""
+
+import pytest
+
+from agentfield_rt.cli.failures import ExitCode, Failure
+from agentfield_rt.cli.settings import read_settings
+
+SECRET = "hunter2"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("AGENTFIELD_RT_PUBLIC_URL", f"http://{SECRET}", "AGENTFIELD_RT_PUBLIC_URL: "),
+        ("AGENTFIELD_RT_PHONE_TARGETS", f'{{"{SECRET}": 5}}', "AGENTFIELD_RT_PHONE_TARGETS: "),
+        ("AGENTFIELD_RT_PHONE_TARGETS", f"+1:{SECRET}", "phone_targets"),
+        ("AGENTFIELD_RT_ICE_URLS", f'["{SECRET}", "{SECRET}"]', "AGENTFIELD_RT_ICE_URLS: "),
+        ("AGENTFIELD_RT_ICE_URLS", f"stun:{SECRET}", "ice_urls"),
+        ("AGENTFIELD_RT_ICE_URLS", f'["turn:{SECRET}"]', "AGENTFIELD_RT_TURN_SECRET"),
+        ("AGENTFIELD_RT_ICE_RELAY_ONLY", "true", "ice_relay_only needs a TURN server"),
+        ("AGENTFIELD_RT_LOCAL_WEBHOOK_SECRET", SECRET, "AGENTFIELD_RT_LOCAL_WEBHOOK_SECRET: "),
+        ("OPENAI_WEBHOOK_SECRET", SECRET, "for OPENAI_WEBHOOK_SECRET: "),
+    ],
+    ids=lambda value: value.replace(SECRET, "x") if isinstance(value, str) else None,
+)
+def test_a_setting_that_is_not_usable_is_the_user_s_fault_named_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(Failure) as refused:
+        read_settings(host=None, port=None, data=None)
+    assert refused.value.exit_code is ExitCode.USER
+    assert said in str(refused.value)
+    assert SECRET not in str(refused.value)
