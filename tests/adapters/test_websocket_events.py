@@ -103,7 +103,10 @@ async def test_a_close_code_tells_why(
 ) -> None:
     await line.socket.give(wire.created("r"))
     await line.socket.close(code, text)
-    assert await line.next(2) == [ResponseStarted("r"), ResponseEnded("r", ResponseStatus.INCOMPLETE, Reason.CONNECTION_LOST)]
+    assert await line.next(2) == [
+        ResponseStarted("r"),
+        ResponseEnded("r", ResponseStatus.INCOMPLETE, Reason.CONNECTION_LOST),
+    ]
     loss = await line.lost()
     assert (loss.reason, loss.retryable, loss.not_done) == (reason, retryable, False)
     assert "canary" not in str(loss)
