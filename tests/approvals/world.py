@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from agentfield_journal import JournalError
+from agentfield_journal.envelope import Retention
 from agentfield_rt.approvals import ApprovalDecision, ApprovalRule, Approvals, DecisionRefused, Question
 from agentfield_rt.core import approvals as core
 from agentfield_rt.core import records
@@ -97,7 +98,7 @@ class World:
         self.run.append([record], Context(session_id=SESSION_ID))
 
     def keep(self, text: str) -> str:
-        raise RuleBroken("no tool was denied here")
+        return self.stage.content.put(text.encode(), subject=SESSION_ID, retention=Retention.SESSION)
 
     async def answer(self, frame: ToolResultFrame) -> None:
         self.told[frame.call_id] += 1
