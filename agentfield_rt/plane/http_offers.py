@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from agentfield_rt.errors import ProviderError, Reason, SessionClosed
+from agentfield_rt.plane.bodies import read_body
 from agentfield_rt.plane.dependencies import Plane
 from agentfield_rt.plane.errors import BadRequest, Conflict
 from agentfield_rt.sdp import OFFER_BYTES_MAX, read_offer, write_offer
@@ -19,7 +20,7 @@ async def realtime_offer(session_id: str, request: Request, plane: Plane) -> Res
     if session.spec.transport != "webrtc":
         raise BadRequest("realtime-offer requires transport=webrtc")
     # The provider is on the internet, or on this machine with a guard of its own.
-    offer = read_offer(await _body(request), private=True)
+    offer = read_offer(await read_body(request, bytes_max=OFFER_BYTES_MAX), private=True)
     _require_uncalled(session)
     try:
         connection = await session.connect(offer_sdp=write_offer(offer))
@@ -37,7 +38,7 @@ async def media_offer(session_id: str, request: Request, plane: Plane) -> Respon
     session = plane.sessions.get(session_id)
     if not session.spec.carries_audio:
         raise BadRequest("media-offer is not for transport=webrtc: send the offer to realtime-offer instead")
-    body = await _body(request)
+    body = await read_body(request, bytes_max=OFFER_BYTES_MAX)
     _require_uncalled(session)
     return Response(await plane.webrtc_calls.answer(session, body), media_type="application/sdp")
 
@@ -49,13 +50,3 @@ def _require_uncalled(session: VoiceSession) -> None:
         raise Conflict(
             f"session {session.session_id} has had its offer; start a new session for another call"
         )
-
-
-async def _body(request: Request) -> bytes:
-    """The body, read no further than one byte past what is allowed."""
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > OFFER_BYTES_MAX:
-            raise BadRequest(f"the body is larger than {OFFER_BYTES_MAX} bytes")
-    return body

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import SecretStr
 
 from agentfield_rt.config import Settings
+from agentfield_rt.plane.bodies import read_body
 from agentfield_rt.plane.dependencies import Plane
 from agentfield_rt.plane.errors import BadRequest, NotFound, Unauthorised
 from agentfield_rt.plane.phone import incoming_call
@@ -24,7 +25,7 @@ async def webhook(provider: Literal["openai", "local"], request: Request, plane:
     202 says that it need not come again: the call's session is in the journal, or the call is being refused.
     """
     secret = _secret(plane.settings, provider)
-    body = await _body(request)
+    body = await read_body(request, bytes_max=BODY_BYTES_MAX)
     try:
         secret.verified(request.headers, body, now_s=int(time.time()))
     except WebhookRefused as refusal:
@@ -47,12 +48,3 @@ def _secret(settings: Settings, provider: str) -> WebhookSecret:
     if secret is None:
         raise NotFound(f"this server takes no webhooks of {provider}: {variable} is not set")
     return WebhookSecret(secret.get_secret_value())
-
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > BODY_BYTES_MAX:
-            raise BadRequest(f"the body is larger than {BODY_BYTES_MAX} bytes")
-    return bytes(body)

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from agentfield_rt.config import Settings
 from agentfield_rt.errors import IllegalCommand, RealtimeError
+from agentfield_rt.plane.bodies import read_body
 from agentfield_rt.plane.control_plane import ControlPlane
 from agentfield_rt.plane.dependencies import Plane
 from agentfield_rt.plane.errors import BadRequest, NotAllowed, NotFound
@@ -198,7 +199,7 @@ def telephony_router(settings: Settings) -> APIRouter:
         signed = SignedRequest(
             url=f"https://{line.url}{query}",
             headers=request.headers,
-            body=await _body(request),
+            body=await read_body(request, bytes_max=BODY_BYTES_MAX),
             now_s=time.time(),
         )
         try:
@@ -224,12 +225,3 @@ def telephony_router(settings: Settings) -> APIRouter:
         await switchboard.carry(line, plane, websocket)
 
     return router
-
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > BODY_BYTES_MAX:
-            raise BadRequest(f"the body is larger than {BODY_BYTES_MAX} bytes")
-    return bytes(body)
