@@ -22,26 +22,27 @@ from tests.audit.story import CALL, dispatch
 
 RUN_ID = "run_gate"
 CONTEXT = Context(session_id="s1")
+NEXT = len(CALL) + 1
 OPEN: dict[str, tuple[Sequence[Record], Condition, str]] = {
     "a delivery": (
         [dispatch("d9", "key-9")],
         Condition.OUTPUT_DELIVERY_TERMINAL,
-        "output_dispatch_requested (seq 50, operation d9) has no outcome yet.",
+        f"output_dispatch_requested (seq {NEXT}, operation d9) has no outcome yet.",
     ),
     "a turn": (
         [records.TurnStarted(op_id="t9", source=records.TurnSource.TEXT, understood=True)],
         Condition.JOURNAL_TERMINAL,
-        "turn_started (seq 50, operation t9) has no outcome yet.",
+        f"turn_started (seq {NEXT}, operation t9) has no outcome yet.",
     ),
     "a session": (
         [records.SessionStarted(target="a.b", provider="local", transport="websocket")],
         Condition.REALTIME_SESSIONS_TERMINAL,
-        "Session s2 began with session_started (seq 50) and has no session_ended.",
+        f"Session s2 began with session_started (seq {NEXT}) and has no session_ended.",
     ),
     "a connection": (
         [records.ConnectRequested(op_id="o1b"), records.Connected(op_id="o1b", connection_id="c9")],
         Condition.REALTIME_SESSIONS_TERMINAL,
-        "Session s2 is open since realtime_connected (seq 51, operation o1b) and was not closed.",
+        f"Session s2 is open since realtime_connected (seq {NEXT + 1}, operation o1b) and was not closed.",
     ),
 }
 
