@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from agentfield_journal import ContentStore
 from agentfield_journal.ports import Journal
 from agentfield_rt.controller import BoundarySettings, RealtimeSessionController
-from agentfield_rt.conversation import read_history
 from agentfield_rt.core import commands, records
 from agentfield_rt.core.commands import Command
 from agentfield_rt.core.decide import decide
@@ -22,6 +21,7 @@ from agentfield_rt.core.outcomes import lost
 from agentfield_rt.core.records import Decision
 from agentfield_rt.core.state import OpenOperation, State
 from agentfield_rt.errors import CloseReason, IllegalCommand, ProviderError, Reason
+from agentfield_rt.history import read_history
 from agentfield_rt.inspection import OpenFeature, RunInJournal, history, inspect_run
 from agentfield_rt.items import History
 from agentfield_rt.ports import Clock, ProviderAdapter, SessionConfig, system_clock

@@ -1,6 +1,6 @@
 """What was said in a session, as its records tell it: the fold that a lost conversation is rebuilt from.
 
-Only references stand here; whoever can read the content makes items of them (`agentfield_rt.conversation`).
+Only references stand here; whoever can read the content makes items of them (`agentfield_rt.history`).
 """
 
 from collections.abc import Callable, Iterable
@@ -87,7 +87,7 @@ def _add(
 def _put(conversation: Conversation, new: Said, owed: Owed | None) -> Conversation:
     """What was said under the same key before, `new` replaces where that stands; else it is the last.
 
-    Only words that the caller hears while a tool runs are before the call, as in the response that made it.
+    Words that the caller heard while a tool ran are before its call, as in the response that made it.
     """
     said = conversation.said
     place = len(said)

@@ -2,9 +2,9 @@
 
 from agentfield_journal import ContentStore
 from agentfield_journal.envelope import Retention
-from agentfield_rt.conversation import SpokenSoFar
 from agentfield_rt.core.lifecycle import FEATURE_CLOSERS
 from agentfield_rt.core.records import Record
+from agentfield_rt.history import SpokenSoFar
 from agentfield_rt.run import Context, Run
 
 

@@ -13,11 +13,11 @@ import msgspec
 
 from agentfield_journal import JournalError
 from agentfield_rt.approvals import Approval, ApprovalRule, Approvals, ApprovalSubject
-from agentfield_rt.conversation import call_content
 from agentfield_rt.core import records
 from agentfield_rt.core.records import Record
 from agentfield_rt.errors import ExecutionFailed, RealtimeError, Reason
 from agentfield_rt.frames import ProviderEvent, ToolCalled, ToolResultFrame
+from agentfield_rt.history import call_content
 from agentfield_rt.idle import Few, Recent
 from agentfield_rt.items import output_item_id
 from agentfield_rt.voice.tasks import is_cancelled

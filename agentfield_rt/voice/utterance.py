@@ -3,9 +3,9 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from agentfield_rt.conversation import GO_ON
 from agentfield_rt.errors import Reason
 from agentfield_rt.frames import SpeechFrame
+from agentfield_rt.history import GO_ON
 from agentfield_rt.voice.heard import HeardText, after_words
 from agentfield_rt.voice.link import UtteranceState
 

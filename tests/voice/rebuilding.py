@@ -19,7 +19,6 @@ from agentfield_adapters.local.protocol.validation import parse_event
 from agentfield_adapters.openai.client_events import encode
 from agentfield_adapters.openai.replay import item_events
 from agentfield_rt.agent import RealtimeSession
-from agentfield_rt.conversation import GO_ON
 from agentfield_rt.frames import (
     FRAME_BYTES,
     FRAME_MS,
@@ -36,6 +35,7 @@ from agentfield_rt.frames import (
     SpeechStopped,
     ToolCalled,
 )
+from agentfield_rt.history import GO_ON
 from agentfield_rt.items import History
 from agentfield_rt.ports import ConnectRequest
 from tests.virtual_time import time_passes

@@ -7,7 +7,10 @@ from hypothesis import strategies as st
 from agentfield_journal import QueuedContentStore
 from agentfield_journal.content.store import MemoryContent
 from agentfield_journal.envelope import Retention
-from agentfield_rt.conversation import (
+from agentfield_rt.core import records
+from agentfield_rt.core.conversation import By, Conversation, Owed, Said
+from agentfield_rt.core.records import TurnSource
+from agentfield_rt.history import (
     CANCELLED,
     GO_ON,
     HISTORY_BYTES_MAX,
@@ -15,9 +18,6 @@ from agentfield_rt.conversation import (
     history_of,
     read_history,
 )
-from agentfield_rt.core import records
-from agentfield_rt.core.conversation import By, Conversation, Owed, Said
-from agentfield_rt.core.records import TurnSource
 from agentfield_rt.items import AssistantItem, NoteItem, ToolCallItem, ToolOutputItem, UserItem
 
 CALL = call_content("look_up", '{"a":1}')

@@ -10,10 +10,9 @@ from msgspec.structs import replace
 from agentfield_adapters.openai import replay
 from agentfield_adapters.openai.client_events import ItemCreate
 from agentfield_adapters.scripted import ScriptedAdapter
-from agentfield_rt import conversation
+from agentfield_rt import history
 from agentfield_rt.controller import Backoff, BoundarySettings
-from agentfield_rt.core import conversation as core_conversation
-from agentfield_rt.core import records
+from agentfield_rt.core import conversation, records
 from agentfield_rt.core.conversation import Conversation
 from agentfield_rt.frames import ToolCalled
 from agentfield_rt.idle import Recent
@@ -121,24 +120,24 @@ def tool_run_twice(patch: pytest.MonkeyPatch) -> None:
 
 @planted("an answer is asked for that nobody owes")
 def asked_twice(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(conversation, "_is_owed", lambda owed, last, *, answers_turns: True)
+    patch.setattr(history, "_is_owed", lambda owed, last, *, answers_turns: True)
 
 
 @planted("words that a tool was called with are taken for the answer to what it returned")
 def preamble_answers(patch: pytest.MonkeyPatch) -> None:
-    steps: dict[Any, Any] = dict(core_conversation._STEPS)  # pyright: ignore[reportPrivateUsage]
+    steps: dict[Any, Any] = dict(conversation._STEPS)  # pyright: ignore[reportPrivateUsage]
     original = steps[records.ToolCallReceived]
 
     def called(said: Conversation, record: records.ToolCallReceived) -> Conversation:
         told: Conversation = original(said, replace(record, response_id=None))
         return told
 
-    patch.setattr(core_conversation, "_STEPS", {**steps, records.ToolCallReceived: called})
+    patch.setattr(conversation, "_STEPS", {**steps, records.ToolCallReceived: called})
 
 
 @planted("the newest item is left out")
 def newest_left_out(patch: pytest.MonkeyPatch) -> None:
-    original = conversation.history_of
+    original = history.history_of
 
     def history_of(
         said: object, texts: object, *, pending: Container[str] = (), answers_turns: bool = False
@@ -146,7 +145,7 @@ def newest_left_out(patch: pytest.MonkeyPatch) -> None:
         told = original(said, texts, pending=pending, answers_turns=answers_turns)  # type: ignore[arg-type]
         return History(items=told.items[:-1], left_out=told.left_out, answer_owed=told.answer_owed)
 
-    patch.setattr(conversation, "history_of", history_of)
+    patch.setattr(history, "history_of", history_of)
 
 
 @pytest.mark.parametrize("wrong", PLANTED)
