@@ -8,7 +8,9 @@ from agentfield_rt.errors import Reason
 
 SAMPLE_RATE_HZ = 24_000
 FRAME_MS = 20
-FRAME_BYTES = SAMPLE_RATE_HZ * FRAME_MS // 1000 * 2
+BYTES_PER_MS = SAMPLE_RATE_HZ // 1000 * 2
+"""Of mono int16 PCM at that rate, which is what audio is everywhere within the runtime."""
+FRAME_BYTES = FRAME_MS * BYTES_PER_MS
 IMAGE_BYTES_MAX = 1024 * 1024
 """A large photograph as models look at it. More would keep the voice waiting on a slow line behind it."""
 

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING
 
 from agentfield_journal.envelope import Cursor
 from agentfield_rt.core.records import WindowTally
-from agentfield_rt.frames import SAMPLE_RATE_HZ
+from agentfield_rt.frames import BYTES_PER_MS
 
 if TYPE_CHECKING:
     from _hashlib import HASH
-
-_BYTES_PER_MS = SAMPLE_RATE_HZ // 1000 * 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +98,6 @@ class Tally:
         return WindowTally(
             frames=self.frames,
             size_bytes=self.size_bytes,
-            duration_ms=self.size_bytes // _BYTES_PER_MS,
+            duration_ms=self.size_bytes // BYTES_PER_MS,
             digest=(self._digest or sha256()).digest(),
         )

@@ -6,10 +6,8 @@ from dataclasses import dataclass, field
 
 from agentfield_rt.core import records
 from agentfield_rt.core.records import Record
-from agentfield_rt.frames import SAMPLE_RATE_HZ
+from agentfield_rt.frames import BYTES_PER_MS
 from agentfield_rt.voice.heard import HeardText
-
-BYTES_PER_MS = SAMPLE_RATE_HZ * 2 // 1000
 
 OPEN_MAX = 16
 """Answers that are generated or heard at once. The oldest is over when one more begins."""

@@ -9,7 +9,7 @@ import secrets
 from agentfield_rt.core.records import TurnSource
 from agentfield_rt.errors import Reason
 from agentfield_rt.frames import (
-    SAMPLE_RATE_HZ,
+    BYTES_PER_MS,
     InputRejected,
     InputTranscript,
     OutputAudio,
@@ -32,8 +32,6 @@ from agentfield_rt.voice.spec import SessionSpec
 from agentfield_rt.voice.turns import Turns
 from agentfield_rt.voice.utterance import Utterance
 from agentfield_rt.voice.utterances import Utterances
-
-BYTES_PER_MS = SAMPLE_RATE_HZ * 2 // 1000
 
 PARTIAL_CHARACTERS_MAX = 20_000
 """Of a turn that is shown while it is said; its transcript is whole all the same."""

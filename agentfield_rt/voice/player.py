@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from agentfield_rt.controller.calls import Rest, first_step
-from agentfield_rt.frames import FRAME_BYTES, FRAME_MS, PlaybackStarted, PlaybackStopped
+from agentfield_rt.frames import BYTES_PER_MS, FRAME_BYTES, FRAME_MS, PlaybackStarted, PlaybackStopped
 from agentfield_rt.handover import run_as
 from agentfield_rt.idle import Recent, Signal
 from agentfield_rt.voice.tasks import Spawn
@@ -30,8 +30,7 @@ CLEAR_MAX_S = 1.0
 CONFIRM_MAX_S = 2.0
 """How long after a response should have been heard its caller's side may take to say so."""
 
-_BYTES_PER_MS = FRAME_BYTES // FRAME_MS
-_BYTES_PER_S = _BYTES_PER_MS * 1000
+_BYTES_PER_S = BYTES_PER_MS * 1000
 _LEAD_S = LEAD_MS / 1000
 
 
@@ -128,9 +127,9 @@ class Player:
         """How much of a response the caller has heard by now."""
         for item in self._items:
             if item.response_id == response_id and item.started_at is not None:
-                sent_ms = item.played_bytes // _BYTES_PER_MS
+                sent_ms = item.played_bytes // BYTES_PER_MS
                 if self._confirming is not None:
-                    before_ms = item.played_before_bytes // _BYTES_PER_MS
+                    before_ms = item.played_before_bytes // BYTES_PER_MS
                     return min(sent_ms, max(self._confirming.heard_ms - before_ms, 0))
                 return min(sent_ms, int((asyncio.get_running_loop().time() - item.started_at) * 1000))
         return 0

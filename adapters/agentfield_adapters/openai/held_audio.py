@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from agentfield_rt.frames import (
-    SAMPLE_RATE_HZ,
+    BYTES_PER_MS,
     InputRejected,
     InputTranscript,
     ProviderEvent,
@@ -15,7 +15,6 @@ from agentfield_rt.frames import (
     SpeechStopped,
 )
 
-_BYTES_PER_MS = SAMPLE_RATE_HZ * 2 // 1000
 UNNOTICED_MS = 10_000
 """Audio of which nothing was heard is kept so long: it takes that time to notice that nobody reads."""
 BEFORE_SPEECH_MS = 1_000
@@ -23,7 +22,7 @@ BEFORE_SPEECH_MS = 1_000
 KEPT_MAX_MS = 30_000
 """Of a longer turn the beginning is forgotten; 1.4 MB."""
 _TURNS_MAX = 16
-_PART_BYTES = 1_000 * _BYTES_PER_MS
+_PART_BYTES = 1_000 * BYTES_PER_MS
 
 _SPEECH = (SpeechStarted, SpeechStopped, InputTranscript, InputRejected)
 
@@ -88,10 +87,10 @@ class HeldAudio:
     def _floor(self) -> int:
         """What lies before it nobody needs."""
         began = min(self._began.values(), default=self._end)
-        needed = min(began - BEFORE_SPEECH_MS * _BYTES_PER_MS, self._end - UNNOTICED_MS * _BYTES_PER_MS)
+        needed = min(began - BEFORE_SPEECH_MS * BYTES_PER_MS, self._end - UNNOTICED_MS * BYTES_PER_MS)
         if self._turn_ends:
             needed = self._understood
-        return max(needed, self._understood, self._end - KEPT_MAX_MS * _BYTES_PER_MS)
+        return max(needed, self._understood, self._end - KEPT_MAX_MS * BYTES_PER_MS)
 
     def _note(self, event: SpeechStarted | SpeechStopped | InputTranscript | InputRejected) -> None:
         match event:

@@ -12,8 +12,9 @@ from agentfield_rt.frames import (
     SpeechStopped,
     UsageReported,
 )
+from agentfield_rt.voice.digits import DIGITS
 
-_KEYS = frozenset("0123456789*#ABCD")
+_KEYS = frozenset(DIGITS)
 
 
 def told(

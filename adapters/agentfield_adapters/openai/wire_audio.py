@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import Any, Protocol
 
 from agentfield_rt.errors import ProviderError, Reason
+from agentfield_rt.frames import BYTES_PER_MS
 from agentfield_rt.ports import AudioFormat
 
 _TYPES: dict[AudioFormat, dict[str, Any]] = {
@@ -16,7 +17,6 @@ _TYPES: dict[AudioFormat, dict[str, Any]] = {
     AudioFormat.G711_ULAW: {"type": "audio/pcmu"},
     AudioFormat.G711_ALAW: {"type": "audio/pcma"},
 }
-_PCM_BYTES_PER_MS = 48
 _G711_BYTES_PER_MS = 8
 
 
@@ -27,7 +27,7 @@ def wire_type(audio_format: AudioFormat) -> dict[str, Any]:
 
 def bytes_per_ms(audio_format: AudioFormat) -> int:
     """How much of it is a millisecond."""
-    return _PCM_BYTES_PER_MS if audio_format is AudioFormat.PCM16 else _G711_BYTES_PER_MS
+    return BYTES_PER_MS if audio_format is AudioFormat.PCM16 else _G711_BYTES_PER_MS
 
 
 class Encoder(Protocol):

@@ -8,6 +8,7 @@ from agentfield_adapters.openrouter.conversation import Said
 from agentfield_adapters.openrouter.failures import TurnFailed, broken_off
 from agentfield_rt.errors import Reason
 from agentfield_rt.frames import (
+    BYTES_PER_MS,
     Notice,
     OutputAudio,
     OutputTranscript,
@@ -18,7 +19,7 @@ from agentfield_rt.frames import (
     UsageReported,
 )
 
-AUDIO_BYTES_MAX = 300_000 * 48
+AUDIO_BYTES_MAX = 300_000 * BYTES_PER_MS
 """Five minutes: the longest utterance the runtime plays."""
 TEXT_CHARACTERS_MAX = 100_000
 CALLS_MAX = 64

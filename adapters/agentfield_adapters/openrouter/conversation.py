@@ -12,7 +12,7 @@ from itertools import count
 from typing import Any
 
 from agentfield_rt.errors import ProviderError, Reason
-from agentfield_rt.frames import SAMPLE_RATE_HZ, TextFrame, ToolResultFrame
+from agentfield_rt.frames import BYTES_PER_MS, SAMPLE_RATE_HZ, TextFrame, ToolResultFrame
 from agentfield_rt.items import (
     AssistantItem,
     ConversationItem,
@@ -24,10 +24,9 @@ from agentfield_rt.items import (
 )
 from agentfield_rt.voice.heard import HeardText
 
-PCM_BYTES_PER_MS = 48
 ITEMS_MAX = 400
 """Of a longer conversation the oldest items are forgotten."""
-AUDIO_BYTES_MAX = 120_000 * PCM_BYTES_PER_MS
+AUDIO_BYTES_MAX = 120_000 * BYTES_PER_MS
 """Two minutes of user audio at most go into a request; words take the place of what is older."""
 NOT_KEPT = "(The caller said something here that was not understood.)"
 
@@ -98,7 +97,7 @@ class Said:
 
     def append(self, text: str) -> None:
         """Words that begin at or before the audio received so far."""
-        self._pieces.append(text, audio_ms=self.audio_bytes // PCM_BYTES_PER_MS)
+        self._pieces.append(text, audio_ms=self.audio_bytes // BYTES_PER_MS)
 
     def call(self, call_id: str, name: str, arguments: str) -> ToolCall:
         """Note a tool call under an id that no other has."""
@@ -109,7 +108,7 @@ class Said:
 
     def cut(self, heard_ms: int | None) -> int:
         """Keep only what was heard, never more than was received or kept before; how much that is."""
-        received_ms = self.audio_bytes // PCM_BYTES_PER_MS
+        received_ms = self.audio_bytes // BYTES_PER_MS
         known_ms = received_ms if self.kept_ms is None else self.kept_ms
         kept_ms = known_ms if heard_ms is None else min(max(heard_ms, 0), known_ms)
         if heard_ms is not None or self.kept_ms is not None:

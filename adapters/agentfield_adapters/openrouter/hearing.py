@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-PCM_BYTES_PER_MS = 48
+from agentfield_rt.frames import BYTES_PER_MS
+
 TURN_MS_MIN = 100
 TURN_MS_MAX = 60_000
 """Of a longer turn only the last minute is kept."""
@@ -51,14 +52,14 @@ class PushToTalk:
     def hear(self, pcm: bytes) -> list[TurnBegan | TurnEnded]:
         """Keep it: whoever holds the button knows when the turn began."""
         self._turn += pcm
-        del self._turn[: -TURN_MS_MAX * PCM_BYTES_PER_MS]
+        del self._turn[: -TURN_MS_MAX * BYTES_PER_MS]
         return []
 
     def commit(self) -> bytes | None:
         """All that was heard since the last time, or None if that is less than 100 ms."""
         pcm = bytes(self._turn)
         self._turn.clear()
-        return pcm if len(pcm) >= TURN_MS_MIN * PCM_BYTES_PER_MS else None
+        return pcm if len(pcm) >= TURN_MS_MIN * BYTES_PER_MS else None
 
 
 def ears_for(turn_detection: Mapping[str, Any] | None) -> Ears:

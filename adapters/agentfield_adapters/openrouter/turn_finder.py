@@ -5,12 +5,12 @@ import numpy as np
 from agentfield_adapters.local.ear_rate import EarResampler
 from agentfield_adapters.local.ears.turn_detector import Change, TurnDetector, TurnRules
 from agentfield_adapters.local.ears.voice_activity import CHUNK_BYTES, VoiceActivity
-from agentfield_adapters.openrouter.hearing import PCM_BYTES_PER_MS, TURN_MS_MAX, TurnBegan, TurnEnded
-from agentfield_rt.frames import SAMPLE_RATE_HZ
+from agentfield_adapters.openrouter.hearing import TURN_MS_MAX, TurnBegan, TurnEnded
+from agentfield_rt.frames import BYTES_PER_MS, SAMPLE_RATE_HZ
 
 PRE_ROLL_MS = 320
 """Speech is noticed late: without what came before, the first word would be lost."""
-_STEP_BYTES = 32 * PCM_BYTES_PER_MS
+_STEP_BYTES = 32 * BYTES_PER_MS
 
 
 class TurnFinder:
@@ -57,5 +57,5 @@ class TurnFinder:
             self._heard.clear()
             return [TurnEnded(turn)]
         kept_ms = TURN_MS_MAX if self._detector.speaking else PRE_ROLL_MS
-        del self._heard[: -kept_ms * PCM_BYTES_PER_MS]
+        del self._heard[: -kept_ms * BYTES_PER_MS]
         return []
