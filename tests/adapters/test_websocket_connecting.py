@@ -12,6 +12,7 @@ from agentfield_adapters.openai import (
     local_websocket_adapter,
     websocket_adapter,
 )
+from agentfield_rt.core.names import is_name
 from agentfield_rt.errors import CloseReason, ConnectionLost, ProviderError, Reason
 from agentfield_rt.frames import (
     TextFrame,
@@ -34,7 +35,8 @@ async def test_connecting_configures_the_whole_session(peer: Peer) -> None:
         return socket, await socket.greet()
 
     connected, (socket, session) = await both(adapter.connect(REQUEST), provider())
-    assert connected == Connection(session_id="s1", connection_id="sess_1")
+    assert connected == Connection(session_id="s1", connection_id=connected.connection_id)
+    assert connected.connection_id.startswith("sess_1.")
     assert socket.path == "/v1/realtime?model=gpt-test"
     assert socket.headers["Authorization"] == f"Bearer {KEY}"
     assert "OpenAI-Beta" not in socket.headers
@@ -231,3 +233,24 @@ async def test_a_provider_that_hangs_up_before_it_answers_may_be_tried_again() -
             )
     told = raised.value
     assert (told.reason, told.retryable, told.not_done) == (Reason.UNAVAILABLE, True, True)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "named", ["sess_1", "not a name", "", "x" * 512], ids=["one name", "free text", "no name", "too long"]
+)
+async def test_no_two_connections_have_one_name_whatever_a_server_calls_its_sessions(
+    peer: Peer, named: str
+) -> None:
+    adapter = adapter_for(peer)
+
+    async def provider() -> None:
+        socket = await peer.accept()
+        await socket.give({"type": "session.created", "session": {"id": named}})
+        await socket.greet(created=False)
+
+    first, _ = await both(adapter.connect(REQUEST), provider())
+    second, _ = await both(adapter.restart(REQUEST), provider())
+    assert first.connection_id != second.connection_id
+    assert is_name(first.connection_id) and is_name(second.connection_id)
+    await adapter.close(CloseReason.NORMAL)

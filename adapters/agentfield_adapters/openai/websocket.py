@@ -14,6 +14,7 @@ from agentfield_adapters.openai.replay import restore
 from agentfield_adapters.openai.responses import Response
 from agentfield_adapters.openai.session_object import session_object
 from agentfield_adapters.openai.wire_audio import decoder, encoder
+from agentfield_rt.core.names import is_name
 from agentfield_rt.errors import ProviderError
 from agentfield_rt.frames import TurnEndFrame
 from agentfield_rt.items import History
@@ -33,19 +34,14 @@ class WebsocketAdapter(RealtimeAdapter):
             endpoint(self.dialect, self._settings), model=config.model or self.dialect.model
         )
         session = session_object(config, self.dialect, carries_audio=True)
-        connection_id = f"conn_{uuid4().hex}"
         if request.history is None:
             live = await self._bring_up(socket, session)
-            return Connection(
-                session_id=request.session_id, connection_id=live.provider_session_id or connection_id
-            )
+            return Connection(session_id=request.session_id, connection_id=_connection_id(live))
         quiet = session_object(replace(config, create_response=False), self.dialect, carries_audio=True)
         live = await self._bring_up(socket, quiet)
         restored = await self._restore(live, request.history, session)
         return Connection(
-            session_id=request.session_id,
-            connection_id=live.provider_session_id or connection_id,
-            restored=restored,
+            session_id=request.session_id, connection_id=_connection_id(live), restored=restored
         )
 
     async def _restore(self, live: LiveConnection, history: History, session: dict[str, Any]) -> int:
@@ -73,3 +69,10 @@ class WebsocketAdapter(RealtimeAdapter):
     async def _retire(self, live: LiveConnection, request: ConnectRequest) -> None:
         # No goodbye: the old connection may be half open, and the caller hears every moment of waiting.
         live.abort()
+
+
+def _connection_id(live: LiveConnection) -> str:
+    """The provider's name for its session, and ours behind it: a server that starts anew may count anew."""
+    ours = uuid4().hex
+    both = f"{live.provider_session_id}.{ours}"
+    return both if live.provider_session_id and is_name(both) else f"conn_{ours}"
