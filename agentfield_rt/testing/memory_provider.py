@@ -55,7 +55,8 @@ class MemoryProvider:
     Attributes:
         got: The frames it took, in order.
         connections_total: How many connections were opened; the last is `conn_N`.
-        histories: What new connections were told of the conversation. It is not answered by itself.
+        histories: What new connections were told of the conversation. An answer that is owed is given as to
+            a text of the user's.
     """
 
     def __init__(self, script: Iterable[ProviderEvent] = (), *, answer: Answer = echo) -> None:
@@ -109,6 +110,8 @@ class MemoryProvider:
             return Connection(session_id=request.session_id, connection_id=connection_id)
         self.histories.append(history)
         self._known = frozenset(item.item_id for item in history.items)
+        if history.answer_owed:
+            self.say(*self._answer(TextFrame("owed", "go on"), f"resp_owed_{self.connections_total}"))
         return Connection(
             session_id=request.session_id, connection_id=connection_id, restored=len(history.items)
         )
