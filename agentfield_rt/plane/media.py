@@ -170,5 +170,7 @@ def _ends_turn(text: str | None) -> bool:
 
 
 async def _refuse(socket: WebSocket, error: RealtimeError | JournalError) -> None:
-    await socket.send_json({"type": "error", "message": str(error)})
-    await socket.close(SERVERS_FAULT if isinstance(error, ProviderError | JournalError) else CALLERS_FAULT)
+    is_ours = isinstance(error, ProviderError | JournalError)
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # it left before it was told
+        await socket.send_json({"type": "error", "message": str(error)})
+        await socket.close(SERVERS_FAULT if is_ours else CALLERS_FAULT)

@@ -1,18 +1,23 @@
 """Audio over the media socket: 16 kHz up, 24 kHz down, and every way it may end."""
 
+import asyncio
 import json
+import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
+from agentfield_rt.errors import ProviderError, Reason
 from agentfield_rt.frames import AudioFrame, TurnEndFrame
+from agentfield_rt.ports import Connection, ConnectRequest
 from tests.media.tones import tone
-from tests.plane.serving import OFFER, Served
+from tests.plane.serving import OFFER, AnsweringAdapter, Served, served
 
 PIECE_20_MS = bytes(640)
 
@@ -157,3 +162,24 @@ def test_a_page_of_another_origin_cannot_open_the_media_socket(server: Served) -
     with pytest.raises(InvalidStatus, match="HTTP 403"), connect(url, origin=evil):
         pass
     assert server.get(f"/api/v1/session-instances/{session_id}").json()["phase"] == "idle"
+
+
+def test_a_caller_who_leaves_before_the_refusal_is_no_failure_of_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    is_asked, is_gone = threading.Event(), threading.Event()
+
+    async def fail_later(self: AnsweringAdapter, request: ConnectRequest) -> Connection:
+        is_asked.set()
+        await asyncio.to_thread(is_gone.wait, 10)
+        raise ProviderError("the provider does not answer", reason=Reason.TIMEOUT)
+
+    monkeypatch.setattr(AnsweringAdapter, "connect", fail_later)
+    with served(tmp_path, monkeypatch) as server:
+        session_id = server.start()
+        with media(server, session_id):
+            assert is_asked.wait(10)
+        is_gone.set()
+        with server.events(session_id) as events:
+            assert events.kinds(until="realtime_connect_failed")
+    assert "Traceback" not in capfd.readouterr().err
