@@ -10,7 +10,7 @@ from agentfield_rt.inspection import history
 from agentfield_rt.plane.dependencies import Plane
 from agentfield_rt.plane.errors import Gone, NotFound
 from agentfield_rt.plane.notation import run_id_of
-from agentfield_rt.recording import KeptRecording, recordings_of
+from agentfield_rt.recording import KeptRecording, RecordingStatus, recordings_of
 
 _MEDIA_TYPES = {"ogg_opus": ("audio/ogg", "ogg")}
 
@@ -21,9 +21,10 @@ router = APIRouter(tags=["sessions"])
 async def recording(session_id: str, plane: Plane) -> StreamingResponse:
     """Both sides of the call, the caller on the left. Of a call that goes on: what is kept by now."""
     told = await history(plane.journal, run_id_of(session_id), session_id=session_id)
-    kept = [each for each in recordings_of(told) if each.refs]
+    recordings = recordings_of(told)
+    kept = [each for each in recordings if each.refs]
     if not kept:
-        raise NotFound(f"no recording of session '{session_id}' is kept; app.record(…) has calls recorded")
+        raise NotFound(_why_none_is_kept(session_id, recordings))
     latest = kept[-1]
     try:
         first = await plane.content.get(latest.refs[0])
@@ -38,6 +39,16 @@ async def recording(session_id: str, plane: Plane) -> StreamingResponse:
             "X-Recording-Status": latest.status.value,
         },
     )
+
+
+def _why_none_is_kept(session_id: str, recordings: list[KeptRecording]) -> str:
+    if not recordings:
+        why = "app.record(…) has calls recorded"
+    elif recordings[-1].status is RecordingStatus.RECORDING:
+        why = "it has begun, and what is heard is kept every ten seconds and at the end: ask again"
+    else:
+        why = "it ended before its first piece was kept; recording_failed in the journal says why"
+    return f"no recording of session '{session_id}' is kept; {why}"
 
 
 async def _file(first: bytes, kept: KeptRecording, content: ContentStore) -> AsyncGenerator[bytes]:

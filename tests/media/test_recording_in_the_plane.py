@@ -107,6 +107,16 @@ def test_a_call_that_nobody_records_has_no_recording(server: Served) -> None:
     assert "app.record" in answer.json()["error"]
 
 
+def test_a_recording_that_has_just_begun_is_not_said_to_be_none(server: Served) -> None:
+    session_id = server.start("desk.phone")
+    base = f"/api/v1/session-instances/{session_id}"
+    with connect(f"{server.url.replace('http', 'ws', 1)}{base}/media") as socket:
+        socket.recv(20)
+        answer = server.get(f"{base}/recording")
+        assert answer.status_code == 404
+        assert "ask again" in answer.json()["error"]
+
+
 def test_a_server_that_cannot_record_takes_no_call_that_is_to_be_recorded(
     server: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
