@@ -1,5 +1,7 @@
 """After any loss the new connection is told what was said: all of it, once, as the caller heard it."""
 
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+
 import random
 from collections.abc import Callable, Container
 from typing import Any
