@@ -119,7 +119,7 @@ def test_push_to_talk_is_for_every_pair() -> None:
 def test_the_handler_answers_so_the_model_does_not() -> None:
     detection = declare(turn_detection={"create_response": True}).sessions["voice"].config.turn_detection
     assert detection is not None
-    assert detection["create_response"] is False
+    assert detection.get("create_response") is False
     assert detection == declare().sessions["voice"].config.turn_detection
 
 
