@@ -74,3 +74,13 @@ def test_ten_malformed_events_within_a_minute_are_the_end_and_nine_are_not(gaps_
         loss = patience.wear(now_s)
         assert (loss is not None) == (len(lately) == MALFORMED_MAX)
         assert loss is None or (loss.reason, loss.retryable) == (Reason.PROTOCOL, False)
+
+
+@pytest.mark.parametrize("audio_format", G711, ids=lambda audio_format: audio_format.value)
+def test_half_a_sample_is_refused_and_nothing_of_it_is_kept(audio_format: AudioFormat) -> None:
+    hurt, whole = wire_audio.encoder(audio_format), wire_audio.encoder(audio_format)
+    assert hurt is not None and whole is not None
+    with pytest.raises(ProviderError) as refused:
+        hurt.encoded(bytes(7))
+    assert refused.value.reason is Reason.INVALID_REQUEST
+    assert hurt.encoded(bytes(960)) == whole.encoded(bytes(960))

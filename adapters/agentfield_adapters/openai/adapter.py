@@ -89,8 +89,8 @@ class RealtimeAdapter(ABC):
                 self._held.end_turn()
             await live.submit(frame)
         elif self.carries_audio:
-            self._held.add(frame.pcm)
             audio = frame.pcm if self._encoder is None else self._encoder.encoded(frame.pcm)
+            self._held.add(frame.pcm)
             await live.send(client.AudioAppend(audio=audio))
         else:
             raise ProviderError(

@@ -4,6 +4,7 @@ import numpy as np
 
 from agentfield_adapters.media.g711 import A_LAW, MU_LAW, Companding
 from agentfield_adapters.media.resampling import Resampler
+from agentfield_rt.errors import ProviderError, Reason
 from agentfield_rt.frames import SAMPLE_RATE_HZ
 from agentfield_rt.ports import AudioFormat
 
@@ -22,7 +23,13 @@ class G711Encoder:
         self._resampler = Resampler(SAMPLE_RATE_HZ, _TELEPHONE_RATE_HZ)
 
     def encoded(self, pcm: bytes) -> bytes:
-        """See `wire_audio.Encoder`."""
+        """See `wire_audio.Encoder`.
+
+        Raises:
+            ProviderError: it ends in half a sample.
+        """
+        if len(pcm) % 2:
+            raise ProviderError("audio is whole samples of two bytes", reason=Reason.INVALID_REQUEST)
         return self._law.encoded(self._resampler.resampled(np.frombuffer(pcm, dtype="<i2")))
 
 
