@@ -15,6 +15,7 @@ MACHINES = {
         "tests.controller.machine": (
             "ControllerMachine", "WindowMachine", "BrokenJournalMachine", "BrokenJournalWindowMachine",
         ),
+        "tests.controller.machine_referring": ("ReferringMachine",),
         "agentfield_rt.testing.machine": ("SessionMachine", "FaultySessionMachine"),
         "tests.voice.machine": ("VoiceMachine", "BrokenJournalVoiceMachine"),
     }.items()
