@@ -6,7 +6,7 @@ from collections.abc import Callable
 from agentfield_rt.core import records
 from agentfield_rt.core.records import Record
 from agentfield_rt.errors import Reason
-from agentfield_rt.idle import Signal
+from agentfield_rt.idle import Few, Signal
 from agentfield_rt.voice.link import Turn
 
 ANSWER_WITHIN_S = 300.0
@@ -36,6 +36,7 @@ class Turns:
         self._keep = keep
         self._answer_within_s = answer_within_s
         self._recorded: list[Turn] = []
+        self._ready = Few[str]()
         self._waiting: list[Turn] = []
         self._current: Turn | None = None
         self._is_answered = False
@@ -80,10 +81,19 @@ class Turns:
         self._recorded.append(turn)
 
     def hand_out(self, turn: Turn) -> None:
-        """Let the handler have a turn that was recorded, unless the session ended first."""
+        """Let the handler have a turn that was recorded, behind those recorded before it.
+
+        Where the session ended first, it has failed.
+        """
         if turn not in self._recorded:
             return
-        self._recorded.remove(turn)
+        self._ready.add(turn.id)
+        while self._recorded and self._recorded[0].id in self._ready:
+            first = self._recorded.pop(0)
+            self._ready.discard(first.id)
+            self._queue(first)
+
+    def _queue(self, turn: Turn) -> None:
         self._waiting.append(turn)
         self._wake.set()
         if len(self._waiting) > WAITING_MAX:
