@@ -13,6 +13,7 @@ from agentfield_rt.core.records import TurnSource
 from agentfield_rt.errors import CloseReason, ExecutionFailed, IllegalCommand, Reason, SessionClosed
 from agentfield_rt.frames import InputRejected, InputTranscript
 from agentfield_rt.voice.link import Turn, UtteranceState
+from agentfield_rt.voice.turns import Turns
 from tests.virtual_time import in_virtual_time, time_passes
 from tests.voice.call import RUN_ID, Desk, VoiceCall, voice_call
 
@@ -287,6 +288,17 @@ async def test_what_the_handler_awaits_ends_with_the_call() -> None:
             call.session.say("too late")
         with pytest.raises(SessionClosed):
             await call.session.connect()
+
+
+@in_virtual_time
+async def test_a_turn_waits_for_those_that_were_recorded_before_it() -> None:
+    turns = Turns(lambda record, turn_id: None, lambda text: "ref")
+    typed, spoken = Turn("turn-1", "typed", source=TurnSource.TEXT), Turn("turn-2", "spoken")
+    turns.record(typed, spoken_until_ns=None)
+    turns.commit(spoken, spoken_until_ns=1)
+    assert not turns.any_waiting
+    turns.hand_out(typed)
+    assert [await turns.next(), await turns.next()] == [typed, spoken]
 
 
 @in_virtual_time
