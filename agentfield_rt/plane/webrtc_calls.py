@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import deque
 from weakref import WeakKeyDictionary
 
 from agentfield_rt.caller_media import CallerEvents, CallerMediaFactory, IceSettings, webrtc_media
@@ -83,7 +84,9 @@ class _Call:
 
     def __init__(self, session: VoiceSession, callers: CallerMediaFactory, ice: IceSettings) -> None:
         self._session = session
-        self._heard: asyncio.Queue[bytes | None] = asyncio.Queue(WAITING_MS_MAX // FRAME_MS)
+        self._heard: deque[bytes] = deque(maxlen=WAITING_MS_MAX // FRAME_MS)
+        self._is_over = False
+        self._changed = asyncio.Event()
         self._rest = b""
         self._tones: Tones | None = None
         self.media = callers(CallerEvents(heard=self._hear, digit=self._press, gone=self._end), ice)
@@ -107,9 +110,13 @@ class _Call:
         self._end()
 
     async def _pass_on(self) -> None:
-        while (frame := await self._heard.get()) is not None:
+        while self._heard or not self._is_over:
+            if not self._heard:
+                self._changed.clear()
+                await self._changed.wait()
+                continue
             try:
-                await self._session.hear_audio(frame)
+                await self._session.hear_audio(self._heard.popleft())
             except RealtimeError:
                 if self._session.is_over:
                     return
@@ -122,16 +129,12 @@ class _Call:
         data = self._rest + pcm
         whole = len(data) // FRAME_BYTES * FRAME_BYTES
         self._rest = data[whole:]
-        for start in range(0, whole, FRAME_BYTES):
-            self._put(data[start : start + FRAME_BYTES])
-
-    def _put(self, frame: bytes | None) -> None:
-        if self._heard.full():
-            self._heard.get_nowait()
-        self._heard.put_nowait(frame)
+        self._heard += (data[start : start + FRAME_BYTES] for start in range(0, whole, FRAME_BYTES))
+        self._changed.set()
 
     def _press(self, digit: str) -> None:
         dialled(self._session, digit)
 
     def _end(self) -> None:
-        self._put(None)
+        self._is_over = True
+        self._changed.set()
