@@ -9,7 +9,7 @@ from agentfield_rt.testing import NothingCanHappen, RuleBroken
 from tests.voice.planted import PLANTED
 
 SEARCH = settings(
-    max_examples=600,
+    max_examples=3_000,
     stateful_step_count=40,
     deadline=None,
     database=None,
