@@ -22,8 +22,9 @@ setup: $(BUILT_DEV)  ## Create .venv and install everything a developer needs
 demo: $(BUILT)  ## Take a voice call from your browser: no key, no account, no network
 	@$(BIN)/af demo $(DEMO)
 
+# Two cores are busy with three workers: a third of what tests do is to wait for browsers and servers.
 test: check chromium coturn  ## Run the checks and every test
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(TESTS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal $(TESTS)
 
 check: $(BUILT_DEV)  ## Format, lint, types and import contracts
 	$(BIN)/ruff format --check .

@@ -195,10 +195,8 @@ def left_open(patch: pytest.MonkeyPatch) -> None:
 )
 def newest_first(patch: pytest.MonkeyPatch) -> None:
     def heard(self: webrtc_calls._Call, pcm: bytes) -> None:
-        self._put(pcm)
-        waiting = [self._heard.get_nowait() for _ in range(self._heard.qsize())]
-        for frame in reversed(waiting):
-            self._heard.put_nowait(frame)
+        self._heard.appendleft(pcm)
+        self._changed.set()
 
     patch.setattr(webrtc_calls._Call, "_hear", heard)
 
@@ -210,7 +208,8 @@ def newest_first(patch: pytest.MonkeyPatch) -> None:
 def deaf_to_the_end(patch: pytest.MonkeyPatch) -> None:
     def end(self: webrtc_calls._Call) -> None:
         if self._session.is_over:
-            self._put(None)
+            self._is_over = True
+            self._changed.set()
 
     patch.setattr(webrtc_calls._Call, "_end", end)
 
