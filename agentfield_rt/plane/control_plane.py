@@ -19,7 +19,7 @@ from agentfield_rt.config import Settings
 from agentfield_rt.plane.content_expiry import expire_content
 from agentfield_rt.plane.errors import DataDirectoryInUse, DataDirectoryUnusable
 from agentfield_rt.plane.evidence import keep_evidence
-from agentfield_rt.plane.executions import Executions
+from agentfield_rt.plane.executions.executions import Executions
 from agentfield_rt.plane.left_erasures import finish_left_erasures
 from agentfield_rt.plane.left_runs import end_left_runs
 from agentfield_rt.plane.nodes import Nodes

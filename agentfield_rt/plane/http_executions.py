@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from agentfield_rt.plane.dag import workflow_dag
 from agentfield_rt.plane.dependencies import Plane, WorkflowHeaders
 from agentfield_rt.plane.errors import NotFound
-from agentfield_rt.plane.executions import Execution
+from agentfield_rt.plane.executions.execution import Execution
 from agentfield_rt.plane.notation import iso, run_id_of
 from agentfield_rt.voice.link import ExecutionRequest
 

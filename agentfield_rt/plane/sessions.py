@@ -16,7 +16,8 @@ from agentfield_rt.controller import BoundarySettings, RealtimeSessionController
 from agentfield_rt.core.records import Limits
 from agentfield_rt.errors import CloseReason, Reason
 from agentfield_rt.plane.errors import BadRequest, Busy, NotAllowed, NotFound
-from agentfield_rt.plane.executions import Execution, Executions
+from agentfield_rt.plane.executions.execution import Execution
+from agentfield_rt.plane.executions.executions import Executions
 from agentfield_rt.plane.nodes import Nodes
 from agentfield_rt.plane.notation import new_session_id, new_tool_call_id, run_id_of
 from agentfield_rt.plane.providers import Providers

@@ -16,7 +16,8 @@ from agentfield_rt.frames import (
     ProviderEvent,
     ResponseStarted,
 )
-from agentfield_rt.plane import executions, guards, http_sessions, media
+from agentfield_rt.plane import guards, http_sessions, media
+from agentfield_rt.plane.executions import executions
 from agentfield_rt.plane.runs import Runs
 from agentfield_rt.plane.server import UNREAD_MAX_S, listen
 from agentfield_rt.voice import conversation, heard

@@ -21,7 +21,8 @@ from agentfield_rt.config import Settings
 from agentfield_rt.errors import Reason
 from agentfield_rt.plane.app import create_app
 from agentfield_rt.plane.errors import Conflict
-from agentfield_rt.plane.executions import DEPTH_MAX, Executions, ExecutionStatus
+from agentfield_rt.plane.executions.execution import ExecutionStatus
+from agentfield_rt.plane.executions.executions import DEPTH_MAX, Executions
 from agentfield_rt.plane.nodes import Nodes
 from agentfield_rt.plane.runs import Runs
 from agentfield_rt.run import Run

@@ -16,7 +16,7 @@ from agentfield_rt import Agent, RealtimeSession
 from agentfield_rt.config import Settings
 from agentfield_rt.plane import providers
 from agentfield_rt.plane.errors import BadRequest, Busy
-from agentfield_rt.plane.executions import Executions
+from agentfield_rt.plane.executions.executions import Executions
 from agentfield_rt.plane.nodes import Nodes
 from agentfield_rt.plane.providers import Providers
 from agentfield_rt.plane.runs import Runs

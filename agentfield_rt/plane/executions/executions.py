@@ -6,20 +6,19 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 import msgspec
 from pydantic import BaseModel
 
-from agentfield_journal import ContentStore, Cursor, JournalError, JournalUnavailable
+from agentfield_journal import ContentStore, Cursor, JournalError
 from agentfield_journal.envelope import Retention
 from agentfield_rt.agent import ExecutionContext, InvalidInput
 from agentfield_rt.core import records
 from agentfield_rt.core.records import Record
 from agentfield_rt.errors import ExecutionFailed, Reason
 from agentfield_rt.plane.errors import BadRequest, Busy, Conflict, NotFound, PlaneError
+from agentfield_rt.plane.executions.execution import Execution, ExecutionStatus
 from agentfield_rt.plane.nodes import Nodes
 from agentfield_rt.plane.notation import new_execution_id, new_run_id
 from agentfield_rt.plane.runs import Runs
@@ -40,64 +39,12 @@ DEPTH_MAX = 100
 """Reasoners that wait for one another: one that calls itself for ever would fill the disk."""
 
 
-class ExecutionStatus(StrEnum):
-    """AgentField's words; the last three are final."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
 _REASONS: dict[type[PlaneError], Reason] = {
     BadRequest: Reason.INVALID_REQUEST,
     Busy: Reason.OVERFLOW,
     Conflict: Reason.NOT_ALLOWED,
     NotFound: Reason.NOT_FOUND,
 }
-
-FINAL_STATUSES = frozenset({ExecutionStatus.SUCCEEDED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED})
-
-
-@dataclass(slots=True, eq=False)
-class Execution:
-    """One run of a reasoner.
-
-    Attributes:
-        depth: How many executions wait for this one.
-        outcome: Where its last record stands: the run and the place in it.
-        finished: Set when the outcome is known and appended; `told` waits until it is durable as well.
-    """
-
-    execution_id: str
-    run_id: str
-    request: ExecutionRequest
-    depth: int
-    created_at: float
-    status: ExecutionStatus = ExecutionStatus.QUEUED
-    result: Any = None
-    reason: Reason | None = None
-    error: str | None = None
-    started_at: float | None = None
-    completed_at: float | None = None
-    outcome: tuple[Run, Cursor] | None = None
-    finished: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def told(self) -> None:
-        """Return once the status may leave this process: a final one only when its record is durable.
-
-        Raises:
-            JournalUnavailable: it could not be recorded.
-            JournalError: it could not be made durable.
-        """
-        if self.status not in FINAL_STATUSES:
-            return
-        await self.finished.wait()
-        if self.outcome is None:
-            raise JournalUnavailable(f"the outcome of {self.execution_id} is not recorded")
-        run, cursor = self.outcome
-        await run.durable(cursor)
 
 
 class Executions:
