@@ -75,7 +75,7 @@ class Dispatcher(Protocol):
 
         Raises:
             NodeUnreachable: it has not begun and may be tried again.
-            DispatchInDoubt: nobody knows whether it has begun; its report is waited for before it is tried again.
+            DispatchInDoubt: it may have begun; its report is waited for before it is tried again.
         """
         ...
 
