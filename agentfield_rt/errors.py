@@ -6,6 +6,7 @@ from enum import StrEnum
 class Reason(StrEnum):
     """Why an operation did not succeed: the only words about a failure that reach the journal."""
 
+    AGENT_RESTART_ORPHANED = "agent_restart_orphaned"
     CANCELLED = "cancelled"
     CONNECTION_LOST = "connection_lost"
     HANDLER_ERROR = "handler_error"

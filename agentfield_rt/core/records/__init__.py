@@ -55,8 +55,11 @@ from agentfield_rt.core.records.delivery import (
 )
 from agentfield_rt.core.records.execution import (
     ExecutionCancelled,
+    ExecutionDispatchRequested,
     ExecutionFailed,
+    ExecutionNotDispatched,
     ExecutionQueued,
+    ExecutionStarted,
     ExecutionSucceeded,
 )
 from agentfield_rt.core.records.realtime import (
@@ -141,7 +144,8 @@ RECORD_TYPES: dict[str, type[Record]] = {
         UtteranceSkipped, UtteranceResumed, ResponseHeard,
         ToolIntentRecorded, ToolResultRecorded, PolicyDenied, ToolCallReceived, ToolCallAnswered,
         ImageReceived, UsageRecorded,
-        ExecutionQueued, ExecutionSucceeded, ExecutionFailed, ExecutionCancelled,
+        ExecutionQueued, ExecutionDispatchRequested, ExecutionStarted, ExecutionNotDispatched,
+        ExecutionSucceeded, ExecutionFailed, ExecutionCancelled,
         ApprovalRequested, ApprovalGranted, ApprovalDenied, ApprovalExpired, ApprovalCancelled,
         OutputDispatchRequested, OutputDispatchCompleted, OutputDispatchFailed,
         OutputDispatchReconciliationNeeded, OutputDispatchReconciled, OutputDispatchDeduped,
@@ -185,8 +189,11 @@ __all__ = [
     "DigitSource",
     "EmergencyClosed",
     "ExecutionCancelled",
+    "ExecutionDispatchRequested",
     "ExecutionFailed",
+    "ExecutionNotDispatched",
     "ExecutionQueued",
+    "ExecutionStarted",
     "ExecutionSucceeded",
     "GateAction",
     "GatePolicy",
