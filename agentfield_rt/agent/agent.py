@@ -12,7 +12,7 @@ from agentfield_rt.agent.session import RealtimeSession, plain
 from agentfield_rt.approval_rules import ApprovalRule
 from agentfield_rt.core.rules.rule import Rule
 from agentfield_rt.core.rules.ruleset import compile_rules
-from agentfield_rt.errors import RealtimeError, UnsupportedTransport
+from agentfield_rt.errors import IllegalCommand, RealtimeError, UnsupportedTransport
 from agentfield_rt.ports import SessionConfig
 from agentfield_rt.registry import validate_pair
 from agentfield_rt.turn_detection import TurnDetection, validate_turn_detection
@@ -37,7 +37,11 @@ _current: ContextVar[ExecutionContext | None] = ContextVar("agentfield_execution
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionDefinition:
-    """A session as it was declared: what the provider is told, what its model may call, who handles it."""
+    """A session as it was declared: what the provider is told, what its model may call, who handles it.
+
+    Attributes:
+        function: Handles it; None where it was declared in another process.
+    """
 
     name: str
     provider: str
@@ -50,15 +54,22 @@ class SessionDefinition:
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
     apology: str | None = None
     recorded: bool = False
-    function: SessionFunction
+    function: SessionFunction | None = None
 
     def handler(self) -> Handler:
-        """Runs the function once for a session."""
+        """Runs the function once for a session.
+
+        Raises:
+            IllegalCommand: it was declared in another process.
+        """
+        function = self.function
+        if function is None:
+            raise IllegalCommand(f"session {self.name!r} has no handler in this process")
 
         async def handle(link: SessionLink) -> None:
             token = _current.set(ExecutionContext(link.run_id, session_id=link.session_id))
             try:
-                await self.function(RealtimeSession(link))
+                await function(RealtimeSession(link))
             finally:
                 _current.reset(token)
 

@@ -23,6 +23,7 @@ from agentfield_rt.plane.executions.executions import Executions
 from agentfield_rt.plane.left_erasures import finish_left_erasures
 from agentfield_rt.plane.left_runs import end_left_runs
 from agentfield_rt.plane.nodes import Nodes
+from agentfield_rt.plane.nodes.in_process import in_process_node
 from agentfield_rt.plane.phone import Phones
 from agentfield_rt.plane.providers import Providers
 from agentfield_rt.plane.runs import Runs
@@ -83,7 +84,7 @@ async def open_control_plane(
     settings = settings or Settings()
     async with AsyncExitStack() as stack:
         journal, content = await _open_data(settings.data, stack)
-        nodes = Nodes(agents)
+        nodes = Nodes(map(in_process_node, agents))
         await end_left_runs(journal)
         await finish_left_erasures(journal, content)
         runs = Runs(journal)
@@ -99,9 +100,9 @@ async def open_control_plane(
         phones = Phones(sessions, providers, settings.phone_targets)
         stack.push_async_callback(phones.close)
         stack.push_async_callback(sessions.close)
-        for agent in nodes:
+        for agent in agents:
             agent.bind(executions)
-        if any(definition.provider == "local" for agent in nodes for definition in agent.sessions.values()):
+        if any(definition.provider == "local" for agent in agents for definition in agent.sessions.values()):
             await providers.start_local()
         yield ControlPlane(
             settings=settings,

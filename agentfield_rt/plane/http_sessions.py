@@ -92,7 +92,7 @@ async def list_targets(plane: Plane) -> dict[str, Any]:
     return {
         "targets": [
             {
-                "target": f"{agent.node_id}.{definition.name}",
+                "target": f"{node.node_id}.{definition.name}",
                 "provider": definition.provider,
                 "transport": definition.transport,
                 "modalities": definition.config.modalities,
@@ -101,8 +101,8 @@ async def list_targets(plane: Plane) -> dict[str, Any]:
                 "recorded": definition.recorded,
                 "metadata": definition.metadata,
             }
-            for agent in plane.nodes
-            for definition in agent.sessions.values()
+            for node in plane.nodes
+            for definition in node.sessions.values()
         ]
     }
 

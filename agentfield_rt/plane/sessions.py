@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import json
 
 from agentfield_journal import ContentStore, JournalError
-from agentfield_rt.agent import Agent, SessionDefinition
+from agentfield_rt.agent import SessionDefinition
 from agentfield_rt.approvals import ApprovalRule, ApprovalSubject
 from agentfield_rt.controller import BoundarySettings, RealtimeSessionController
 from agentfield_rt.core.records import Limits
@@ -18,7 +18,7 @@ from agentfield_rt.errors import CloseReason, Reason
 from agentfield_rt.plane.errors import BadRequest, Busy, NotAllowed, NotFound
 from agentfield_rt.plane.executions.execution import Execution
 from agentfield_rt.plane.executions.executions import Executions
-from agentfield_rt.plane.nodes import Nodes
+from agentfield_rt.plane.nodes import Node, Nodes
 from agentfield_rt.plane.notation import new_session_id, new_tool_call_id, run_id_of
 from agentfield_rt.plane.providers import Providers
 from agentfield_rt.plane.runs import Runs
@@ -102,7 +102,7 @@ class Sessions:
             RecordingUnavailable: its calls are to be recorded, and nothing here can.
             Busy: as many sessions are live as may be.
         """
-        agent, definition = self._nodes.session(target)
+        node, definition = self._nodes.session(target)
         provider, transport = validate_pair(
             request.provider or definition.provider, request.transport or definition.transport
         )
@@ -111,13 +111,14 @@ class Sessions:
                 f"session {target} is registered for provider={definition.provider} "
                 f"transport={definition.transport}; requested provider={provider} transport={transport}"
             )
-        spec = self._spec(agent, definition, request)
+        spec = self._spec(node, definition, request)
+        handler = _handler(node, definition)
         with self._place():
             if spec.recorded:
                 await asyncio.to_thread(encoder_factory)  # its codec is loaded once
             adapter = await self._providers.adapter(provider, transport)
             run = await self._runs.hold(run_id_of(spec.session_id))
-            session = self._begin(spec, run, adapter=adapter, handler=definition.handler())
+            session = self._begin(spec, run, adapter=adapter, handler=handler)
         try:
             await run.durable()
         except BaseException:  # nobody learned its id
@@ -248,8 +249,8 @@ class Sessions:
             self._runs.cancel(session.run_id)
         await self._release(session.run_id)
 
-    def _spec(self, agent: Agent, definition: SessionDefinition, request: StartRequest) -> SessionSpec:
-        tools = _tools(agent, definition)
+    def _spec(self, node: Node, definition: SessionDefinition, request: StartRequest) -> SessionSpec:
+        tools = _tools(node, definition)
         config = replace(
             definition.config,
             model=request.model or definition.config.model,
@@ -258,12 +259,12 @@ class Sessions:
         )
         return SessionSpec(
             session_id=new_session_id(),
-            target=f"{agent.node_id}.{definition.name}",
+            target=f"{node.node_id}.{definition.name}",
             provider=definition.provider,
             transport=definition.transport,
             config=config,
             tools=tools,
-            approvals={rule.target: rule for rule in _approvals(agent, definition)},
+            approvals={rule.target: rule for rule in _approvals(node, definition)},
             stream_rules=definition.stream_rules,
             tags=definition.tags,
             metadata={**definition.metadata, **(request.metadata or {})},
@@ -273,8 +274,8 @@ class Sessions:
         )
 
     def _tool_spec(self, name: str, target: str) -> ToolSpec:
-        _, reasoner = self._nodes.reasoner(target)
-        return ToolSpec(name=name, description=reasoner.description, parameters=reasoner.input_schema)
+        _, capability = self._nodes.capability(target)
+        return ToolSpec(name=name, description=capability.description, parameters=capability.input_schema)
 
     def _forget_old(self) -> None:
         over = [session_id for session_id, session in self._sessions.items() if session.is_over]
@@ -282,7 +283,19 @@ class Sessions:
             del self._sessions[session_id]
 
 
-def _tools(agent: Agent, definition: SessionDefinition) -> dict[str, str]:
+def _handler(node: Node, definition: SessionDefinition) -> Handler:
+    """Who handles a session of the node.
+
+    Raises:
+        BadRequest: nobody does, and nothing here lets the provider's model answer by itself.
+    """
+    handler = node.handlers.handler(definition.name) if node.handlers is not None else None
+    if handler is None:
+        raise BadRequest(f"nobody handles sessions of {node.node_id}.{definition.name} at this server")
+    return handler
+
+
+def _tools(node: Node, definition: SessionDefinition) -> dict[str, str]:
     """Targets by the name the model calls them: a reasoner's, without its node.
 
     Raises:
@@ -290,20 +303,20 @@ def _tools(agent: Agent, definition: SessionDefinition) -> dict[str, str]:
     """
     tools: dict[str, str] = {}
     for tool in definition.tools:
-        target = _target(agent, tool)
+        target = _target(node, tool)
         name = target.partition(".")[2]
         other = tools.setdefault(name, target)
         if other != target:
             raise BadRequest(
-                f"session {agent.node_id}.{definition.name} allows {other} and {target}, which a model "
+                f"session {node.node_id}.{definition.name} allows {other} and {target}, which a model "
                 f"cannot tell apart: both are '{name}' to it; rename one of the reasoners"
             )
     return tools
 
 
-def _approvals(agent: Agent, definition: SessionDefinition) -> list[ApprovalRule]:
-    return [replace(rule, target=_target(agent, rule.target)) for rule in definition.approvals]
+def _approvals(node: Node, definition: SessionDefinition) -> list[ApprovalRule]:
+    return [replace(rule, target=_target(node, rule.target)) for rule in definition.approvals]
 
 
-def _target(agent: Agent, name: str) -> str:
-    return name if "." in name else f"{agent.node_id}.{name}"
+def _target(node: Node, name: str) -> str:
+    return name if "." in name else f"{node.node_id}.{name}"

@@ -24,6 +24,7 @@ from agentfield_rt.plane.errors import Conflict
 from agentfield_rt.plane.executions.execution import ExecutionStatus
 from agentfield_rt.plane.executions.executions import DEPTH_MAX, Executions
 from agentfield_rt.plane.nodes import Nodes
+from agentfield_rt.plane.nodes.in_process import in_process_node
 from agentfield_rt.plane.runs import Runs
 from agentfield_rt.run import Run
 from agentfield_rt.voice.link import ExecutionRequest
@@ -93,7 +94,7 @@ async def office() -> AsyncGenerator[Office]:
 
     journal, content = StoreJournal(MemoryStore()), QueuedContentStore(MemoryContent())
     runs = Runs(journal)
-    executions = Executions(runs, Nodes([app]), content)
+    executions = Executions(runs, Nodes([in_process_node(app)]), content)
     app.bind(executions)
     try:
         yield Office(executions, runs, journal)

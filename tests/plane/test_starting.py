@@ -18,6 +18,7 @@ from agentfield_rt.plane import providers
 from agentfield_rt.plane.errors import BadRequest, Busy
 from agentfield_rt.plane.executions.executions import Executions
 from agentfield_rt.plane.nodes import Nodes
+from agentfield_rt.plane.nodes.in_process import in_process_node
 from agentfield_rt.plane.providers import Providers
 from agentfield_rt.plane.runs import Runs
 from agentfield_rt.plane.sessions import Sessions, StartRequest
@@ -73,7 +74,7 @@ async def reception(data: Path, patch: pytest.MonkeyPatch) -> AsyncGenerator[Rec
 
     patch.setattr(providers, "adapter_factory", factory)
     journal, content = StoreJournal(MemoryStore()), QueuedContentStore(MemoryContent())
-    runs, nodes = Runs(journal), Nodes(two_nodes())
+    runs, nodes = Runs(journal), Nodes(map(in_process_node, two_nodes()))
     executions = Executions(runs, nodes, content)
     settings = Settings(data=data, local_url=NOBODY, sessions_max=2)
     sessions = Sessions(runs, nodes, executions=executions, content=content, providers=Providers(settings))

@@ -13,11 +13,11 @@ from pydantic import BaseModel
 
 from agentfield_journal import ContentStore, Cursor, JournalError
 from agentfield_journal.envelope import Retention
-from agentfield_rt.agent import ExecutionContext, InvalidInput
 from agentfield_rt.core import records
 from agentfield_rt.core.records import Record
 from agentfield_rt.errors import ExecutionFailed, Reason
 from agentfield_rt.plane.errors import BadRequest, Busy, Conflict, NotFound, PlaneError
+from agentfield_rt.plane.executions.dispatch import Dispatch
 from agentfield_rt.plane.executions.execution import Execution, ExecutionStatus
 from agentfield_rt.plane.nodes import Nodes
 from agentfield_rt.plane.notation import new_execution_id, new_run_id
@@ -48,7 +48,7 @@ _REASONS: dict[type[PlaneError], Reason] = {
 
 
 class Executions:
-    """Runs reasoners of the agents in this process."""
+    """Has the nodes do what is submitted."""
 
     def __init__(self, runs: Runs, nodes: Nodes, content: ContentStore) -> None:
         self._runs = runs
@@ -78,7 +78,7 @@ class Executions:
         """
         if len(self._tasks) >= RUNNING_MAX:
             raise Busy(f"{RUNNING_MAX} executions are running, which is the limit; try again later")
-        self._nodes.reasoner(request.target)
+        self._nodes.capability(request.target)
         depth = self._depth(request)
         input_ref = self._keep_arguments(request)
         run_id = request.run_id or new_run_id()
@@ -171,29 +171,35 @@ class Executions:
             await self._let_go(execution.run_id)
 
     async def _invoke(self, execution: Execution) -> Record:
-        """Run the reasoner; whatever it raises is its own failure, not the process's."""
+        """Have the node of the target do it."""
         execution.status = ExecutionStatus.RUNNING
         execution.started_at = time.time()
         request = execution.request
-        agent, reasoner = self._nodes.reasoner(request.target)
-        context = ExecutionContext(
-            execution.run_id, execution.execution_id, request.session_id, request.turn_id
+        node, capability = self._nodes.capability(request.target)
+        outcome = await node.dispatcher.dispatch(
+            Dispatch(
+                execution_id=execution.execution_id,
+                run_id=execution.run_id,
+                name=capability.name,
+                kind=capability.kind,
+                arguments=request.arguments,
+                session_id=request.session_id,
+                turn_id=request.turn_id,
+                parent_execution_id=request.parent_execution_id,
+            )
         )
-        try:
-            result = await agent.invoke(reasoner.name, request.arguments, context)
-            plain = msgspec.to_builtins(result, builtin_types=(), enc_hook=_as_json)
-            result_ref = self._keep(plain, request)
-        except InvalidInput as error:
-            return self._failed(execution, Reason.INVALID_REQUEST, str(error))
-        except (Exception, BaseExceptionGroup, SystemExit) as error:  # an exit in a library ends no server
-            log.warning("%s raised %s", request.target, type(error).__name__)
-            return self._failed(execution, Reason.HANDLER_ERROR, f"{type(error).__name__}: {error}")
-        execution.status, execution.result = ExecutionStatus.SUCCEEDED, plain
-        return records.ExecutionSucceeded(op_id=execution.execution_id, result_ref=result_ref)
+        assert outcome is not None, "nobody reports outcomes yet"
+        if outcome.status is ExecutionStatus.CANCELLED:
+            raise asyncio.CancelledError
+        if outcome.status is not ExecutionStatus.SUCCEEDED:
+            return self._failed(execution, outcome.reason or Reason.INTERNAL, outcome.error or "")
+        execution.status, execution.result = ExecutionStatus.SUCCEEDED, outcome.result
+        return records.ExecutionSucceeded(
+            op_id=execution.execution_id, result_ref=self._keep(outcome.result, request)
+        )
 
     def _failed(self, execution: Execution, reason: Reason, error: str) -> Record:
-        """What the reasoner said is content: it may hold what the user said, and half a character."""
-        error = error.encode(errors="replace").decode()
+        """What the reasoner said is content: it may hold what the user said."""
         execution.status, execution.reason, execution.error = ExecutionStatus.FAILED, reason, error
         return records.ExecutionFailed(
             op_id=execution.execution_id, reason=reason, error_ref=self._keep(error, execution.request)

@@ -1,0 +1,114 @@
+"""Agents of this process as nodes: their work is a task here, their handlers are their functions."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from pydantic import BaseModel
+
+from agentfield_rt.agent import Agent, ExecutionContext, InvalidInput, SessionDefinition
+from agentfield_rt.errors import Reason
+from agentfield_rt.plane.executions.dispatch import CapabilityKind, Dispatch, Outcome
+from agentfield_rt.plane.executions.execution import ExecutionStatus
+from agentfield_rt.plane.nodes.node import Capability, Node
+from agentfield_rt.voice.link import Handler
+
+log = logging.getLogger(__name__)
+
+
+def in_process_node(agent: Agent) -> Node:
+    """The agent as a node; what it declares from now on is not seen."""
+    return Node(
+        node_id=agent.node_id,
+        version=agent.version,
+        instance_id="",
+        base_url=None,
+        capabilities={
+            reasoner.name: Capability(
+                name=reasoner.name,
+                kind=CapabilityKind.REASONER,
+                description=reasoner.description,
+                input_schema=reasoner.input_schema,
+                tags=reasoner.tags,
+            )
+            for reasoner in agent.reasoners.values()
+        },
+        sessions=dict(agent.sessions),
+        dispatcher=InProcessDispatcher(agent),
+        handlers=InProcessHandlers(agent.sessions),
+        description=agent.description,
+        registered_at=time.time(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class InProcessHandlers:
+    """Session handlers that are functions of this process."""
+
+    sessions: Mapping[str, SessionDefinition]
+
+    def handler(self, session_name: str) -> Handler | None:
+        """See `SessionHandlers.handler`."""
+        definition = self.sessions.get(session_name)
+        return definition.handler() if definition is not None else None
+
+
+class InProcessDispatcher:
+    """Runs the reasoners of one agent; each answers with its outcome."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+        self._running: dict[str, asyncio.Task[Outcome]] = {}
+
+    async def dispatch(self, work: Dispatch) -> Outcome:
+        """Run it to its end. Cancelled, it returns when the reasoner has ended, too."""
+        invocation = asyncio.create_task(self._invoke(work), name=work.execution_id)
+        self._running[work.execution_id] = invocation
+        try:
+            await asyncio.wait([invocation])
+        except asyncio.CancelledError:
+            invocation.cancel()
+            await asyncio.wait([invocation])
+            raise
+        finally:
+            del self._running[work.execution_id]
+        if invocation.cancelled():
+            return Outcome(status=ExecutionStatus.CANCELLED, reason=Reason.CANCELLED)
+        return invocation.result()
+
+    async def _invoke(self, work: Dispatch) -> Outcome:
+        """Whatever the reasoner raises is its own failure, not the process's."""
+        context = ExecutionContext(work.run_id, work.execution_id, work.session_id, work.turn_id)
+        try:
+            result = await self._agent.invoke(work.name, work.arguments, context)
+            plain = msgspec.to_builtins(result, builtin_types=(), enc_hook=_as_json)
+            msgspec.json.encode(plain)  # half a character has no JSON form either
+        except InvalidInput as error:
+            return _failed(Reason.INVALID_REQUEST, str(error))
+        except (Exception, BaseExceptionGroup, SystemExit) as error:  # an exit in a library ends no server
+            log.warning("%s.%s raised %s", self._agent.node_id, work.name, type(error).__name__)
+            return _failed(Reason.HANDLER_ERROR, f"{type(error).__name__}: {error}")
+        return Outcome(status=ExecutionStatus.SUCCEEDED, result=plain)
+
+    async def cancel(self, execution_id: str) -> None:
+        """See `Dispatcher.cancel`."""
+        invocation = self._running.get(execution_id)
+        if invocation is not None:
+            invocation.cancel()
+
+
+def _failed(reason: Reason, error: str) -> Outcome:
+    """What the reasoner said is content; it may hold half a character, which no JSON has."""
+    return Outcome(
+        status=ExecutionStatus.FAILED, reason=reason, error=error.encode(errors="replace").decode()
+    )
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    raise TypeError(f"{type(value).__name__} has no JSON form")
