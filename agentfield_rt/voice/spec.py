@@ -26,6 +26,7 @@ class SessionSpec:
         recorded: Both sides are recorded, and the caller was told so.
         apology: Said when the handler raised, or said nothing for too long; None says nothing.
         answer_within_s: A handler that has said nothing to a turn by then hangs: the turn fails.
+        owner: The API key it is started with, by its name; None where there are no keys, or nobody asked.
         incoming_call_id: The phone call that rings at the provider, and that this session answers.
         history: Its records so far, where it goes on after a crash (`VoiceSession.go_on`).
     """
@@ -45,6 +46,7 @@ class SessionSpec:
     answer_within_s: float = ANSWER_WITHIN_S
     history: tuple[Record, ...] = ()
     incoming_call_id: str | None = None
+    owner: str | None = None
 
     def record(self) -> records.SessionStarted:
         """The session's first record."""
@@ -58,6 +60,7 @@ class SessionSpec:
             tools=tuple(sorted(self.tools.values())),
             tags=self.tags,
             approvals=tuple(sorted(self.approvals)),
+            owner=self.owner,
         )
 
     @property

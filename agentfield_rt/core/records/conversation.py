@@ -26,7 +26,8 @@ class DigitSource(StrEnum):
 class SessionStarted(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """A session exists. What it may do (provider, transport, tools) is frozen here.
 
-    `approvals` names the tools that run only when somebody has approved the call.
+    `approvals` names the tools that run only when somebody has approved the call. `owner` is the name of the
+    API key it was started with, on a server that has keys.
     """
 
     kind: ClassVar[str] = "session_started"
@@ -39,6 +40,7 @@ class SessionStarted(Record, frozen=True, gc=False, kw_only=True, omit_defaults=
     tools: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     approvals: tuple[str, ...] = ()
+    owner: str | None = None
 
 
 class SessionEnded(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
