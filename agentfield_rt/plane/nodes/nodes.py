@@ -1,4 +1,4 @@
-"""All known nodes by their id. Knows nothing of journals or HTTP: whoever brings a node in keeps it current."""
+"""All known nodes by id. Knows nothing of journals or HTTP: whoever brings a node in keeps it current."""
 
 from collections.abc import Callable, Iterable, Iterator
 

@@ -1,0 +1,20 @@
+"""Requests of the plane's own: to agents and to webhooks, whose addresses somebody else chose.
+
+Nothing is reached but this machine and what the operator lists; nothing is followed; everything is bounded.
+"""
+
+from agentfield_rt.plane.egress.client import Answer, HttpClient
+from agentfield_rt.plane.egress.failures import EgressError, EgressRefused, NoAnswer, Unreachable
+from agentfield_rt.plane.egress.policy import Address, EgressPolicy, parse_address
+
+__all__ = [
+    "Address",
+    "Answer",
+    "EgressError",
+    "EgressPolicy",
+    "EgressRefused",
+    "HttpClient",
+    "NoAnswer",
+    "Unreachable",
+    "parse_address",
+]
