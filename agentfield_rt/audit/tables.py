@@ -73,7 +73,8 @@ REPEATS_AN_EFFECT = frozenset(
 """Openers that must not come while something of the session is in doubt."""
 
 SEALS = frozenset({"run_completed", "run_failed", "run_cancelled"})
-AFTER_SEAL = SETTLES | {"realtime_emergency_closed"}
+REPORTS = frozenset({"subcall_reported", "execution_noted", "execution_usage_reported"})
+AFTER_SEAL = SETTLES | REPORTS | {"realtime_emergency_closed"}
 
 VISIBLE = frozenset(
     {

@@ -65,8 +65,11 @@ SEALS = {
 """A run's last record, and what it says became of the run."""
 
 _RECONCILIATIONS = frozenset(kind for kind in RECORD_TYPES if kind.endswith("_reconciled"))
-AFTER_SEAL = _RECONCILIATIONS | {records.EmergencyClosed.kind}
-"""What may still be recorded of a sealed run: what somebody found out later."""
+_REPORTS = frozenset(
+    {records.SubcallReported.kind, records.ExecutionNoted.kind, records.ExecutionUsageReported.kind}
+)
+AFTER_SEAL = _RECONCILIATIONS | _REPORTS | {records.EmergencyClosed.kind}
+"""What may still be recorded of a sealed run: what somebody found out, or told, later."""
 
 _REALTIME_OPENERS = frozenset(opener.kind for opener in OPENS)
 _FEATURE_OPENERS = frozenset(opener.kind for opener in FEATURE_OPERATIONS)

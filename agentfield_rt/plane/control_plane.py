@@ -16,6 +16,7 @@ from agentfield_journal import (
 )
 from agentfield_rt.agent import Agent
 from agentfield_rt.config import Settings
+from agentfield_rt.plane.catalogue.catalogue import Catalogue, open_catalogue
 from agentfield_rt.plane.content_expiry import expire_content
 from agentfield_rt.plane.errors import DataDirectoryInUse, DataDirectoryUnusable
 from agentfield_rt.plane.evidence import keep_evidence
@@ -38,6 +39,7 @@ class ControlPlane:
     settings: Settings
     journal: StoreJournal
     content: ContentStore
+    catalogue: Catalogue
     nodes: Nodes
     executions: Executions
     sessions: Sessions
@@ -84,6 +86,7 @@ async def open_control_plane(
     settings = settings or Settings()
     async with AsyncExitStack() as stack:
         journal, content = await _open_data(settings.data, stack)
+        catalogue = await stack.enter_async_context(open_catalogue(settings.data / "catalogue.db", journal))
         nodes = Nodes(map(in_process_node, agents))
         await end_left_runs(journal)
         await finish_left_erasures(journal, content)
@@ -108,6 +111,7 @@ async def open_control_plane(
             settings=settings,
             journal=journal,
             content=content,
+            catalogue=catalogue,
             nodes=nodes,
             executions=executions,
             sessions=sessions,

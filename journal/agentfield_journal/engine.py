@@ -5,11 +5,11 @@ Knows nothing of files, SQL or servers.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
@@ -33,6 +33,9 @@ from agentfield_journal.tails import Tails
 from agentfield_journal.writer import StoreRunWriter
 
 ResultT = TypeVar("ResultT")
+
+CommitListener: TypeAlias = Callable[[Sequence[Batch]], object]
+"""Told what became durable, in the order of commits."""
 
 _PAGE_RUNS = 500
 _SEQ_MAX = (1 << 63) - 1  # a larger one would be refused by some databases
@@ -80,6 +83,7 @@ class StoreJournal:
         self._writers: dict[str, tuple[StoreRunWriter, ...]] = {}  # of a run more than one only for a moment
         self._opening = Counter[str]()
         self._tails = Tails(self._changes if store.shared else None, poll_s=limits.poll_s)
+        self._listeners: list[CommitListener] = []
         self._readers = ThreadPoolExecutor(1, "journal-reader") if store.blocking else None
         line = store.line() if isinstance(store, PipelinedStore) else None
         if line is None:
@@ -161,6 +165,8 @@ class StoreJournal:
 
     def committed(self, group: list[Batch], refused: list[Batch]) -> None:
         """Called by the group commit: acknowledge, and wake live tails."""
+        if self._listeners:
+            self._tell([batch for batch in group if batch not in refused] if refused else group)
         for batch in group:
             self._queued -= len(batch.rows)
             self._queued_bytes -= batch.size_bytes
@@ -176,6 +182,19 @@ class StoreJournal:
             if writer is not None:
                 writer.acknowledge(batch.rows[-1][1])
             self._tails.wake(batch.run_id)
+
+    def tell_commits(self, listener: CommitListener) -> None:
+        """From now on, hand every durable group to `listener`, on the loop, before whoever waits for it.
+
+        It must be quick. What it raises concerns the loop's exception handler, never a commit.
+        """
+        self._listeners.append(listener)
+
+    def _tell(self, group: list[Batch]) -> None:
+        # The loop runs what is called soon in order: these come before the waiters that are woken next.
+        loop = asyncio.get_running_loop()
+        for listener in self._listeners:
+            loop.call_soon(listener, group)
 
     def failed(self, failure: JournalError) -> None:
         """Called by the group commit: no writer can store anything more."""

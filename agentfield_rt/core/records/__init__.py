@@ -62,6 +62,7 @@ from agentfield_rt.core.records.execution import (
     ExecutionStarted,
     ExecutionSucceeded,
 )
+from agentfield_rt.core.records.handler import HandlerStateKept
 from agentfield_rt.core.records.realtime import (
     BackpressureApplied,
     BackpressureReleased,
@@ -114,6 +115,12 @@ from agentfield_rt.core.records.recording import (
     RecordingStored,
 )
 from agentfield_rt.core.records.referral import ReferFailed, Referred, ReferRequested, ReferUnknown
+from agentfield_rt.core.records.report import (
+    ExecutionNoted,
+    ExecutionUsageReported,
+    ReportedStatus,
+    SubcallReported,
+)
 from agentfield_rt.core.records.rules import (
     StreamInterventionApplied,
     StreamInterventionFailed,
@@ -143,9 +150,10 @@ RECORD_TYPES: dict[str, type[Record]] = {
         UtteranceRequested, UtteranceStarted, UtterancePlayed, UtteranceInterrupted, UtteranceFailed,
         UtteranceSkipped, UtteranceResumed, ResponseHeard,
         ToolIntentRecorded, ToolResultRecorded, PolicyDenied, ToolCallReceived, ToolCallAnswered,
-        ImageReceived, UsageRecorded,
+        ImageReceived, UsageRecorded, HandlerStateKept,
         ExecutionQueued, ExecutionDispatchRequested, ExecutionStarted, ExecutionNotDispatched,
         ExecutionSucceeded, ExecutionFailed, ExecutionCancelled,
+        SubcallReported, ExecutionNoted, ExecutionUsageReported,
         ApprovalRequested, ApprovalGranted, ApprovalDenied, ApprovalExpired, ApprovalCancelled,
         OutputDispatchRequested, OutputDispatchCompleted, OutputDispatchFailed,
         OutputDispatchReconciliationNeeded, OutputDispatchReconciled, OutputDispatchDeduped,
@@ -192,11 +200,14 @@ __all__ = [
     "ExecutionDispatchRequested",
     "ExecutionFailed",
     "ExecutionNotDispatched",
+    "ExecutionNoted",
     "ExecutionQueued",
     "ExecutionStarted",
     "ExecutionSucceeded",
+    "ExecutionUsageReported",
     "GateAction",
     "GatePolicy",
+    "HandlerStateKept",
     "ImageReceived",
     "InputDropped",
     "InputSendFailed",
@@ -232,6 +243,7 @@ __all__ = [
     "ReferRequested",
     "ReferUnknown",
     "Referred",
+    "ReportedStatus",
     "ResponseHeard",
     "RestartCompleted",
     "RestartFailed",
@@ -252,6 +264,7 @@ __all__ = [
     "StreamRuleMatched",
     "StreamRuleRegistered",
     "StreamRuleRepeatStateRecorded",
+    "SubcallReported",
     "ToolCallAnswered",
     "ToolCallReceived",
     "ToolIntentRecorded",
