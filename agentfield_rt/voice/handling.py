@@ -5,7 +5,7 @@ import logging
 import traceback
 
 from agentfield_rt.errors import CloseReason, Reason, SessionClosed
-from agentfield_rt.voice.link import Handler, SessionLink
+from agentfield_rt.voice.link import Handler, HandlerLost, SessionLink
 from agentfield_rt.voice.tasks import is_cancelled
 from agentfield_rt.voice.turns import Turns
 
@@ -37,7 +37,7 @@ async def run_handler(handler: Handler, link: SessionLink, *, turns: Turns, apol
                 return
             _log(error, link)
             failures = 1 if turns.answered_total > answered_before else failures + 1
-            turns.fail(Reason.TIMEOUT if patience.expired() else Reason.HANDLER_ERROR)
+            turns.fail(_reason(error, timed_out=patience.expired()))
             if failures >= FAILURES_MAX:
                 await link.close(CloseReason.HANDLER_FAILURE)
                 return
@@ -47,6 +47,12 @@ async def run_handler(handler: Handler, link: SessionLink, *, turns: Turns, apol
             if for_a_turn and turns.taken_total == taken_before:
                 turns.pass_over()  # it will not take this one next time either
         await turns.waiting()
+
+
+def _reason(error: BaseException, *, timed_out: bool) -> Reason:
+    if isinstance(error, HandlerLost):
+        return Reason.PROCESS_LOST
+    return Reason.TIMEOUT if timed_out else Reason.HANDLER_ERROR
 
 
 def _log(error: BaseException, link: SessionLink) -> None:

@@ -3,14 +3,14 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
-from agentfield_rt.core.records import TurnSource
-from agentfield_rt.deliveries import Deliveries
-from agentfield_rt.errors import CloseReason, Reason
-from agentfield_rt.voice.digits import Digits
-from agentfield_rt.voice.meter import Meter
-from agentfield_rt.voice.phone import PhoneCall
+from agentfield_rt.core.records import Decision, TurnSource
+from agentfield_rt.deliveries import DEADLINE_S, DeliveryOutcome
+from agentfield_rt.errors import CloseReason, RealtimeError, Reason
+from agentfield_rt.frames import RateLimit, Usage
+from agentfield_rt.sinks import Destination, Output, Sink
+from agentfield_rt.voice.digits import GatheredDigits
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,23 @@ FINAL_STATES = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """Something that was said. Of the agent it is what the caller heard.
+
+    Attributes:
+        id: The turn's, the utterance's, or that of an answer the model gave by itself.
+    """
+
+    by: Literal["user", "assistant"]
+    id: str
+    text: str
+
+
+class HandlerLost(RealtimeError):
+    """Whoever ran the handler is gone, and nobody else is there to go on."""
+
+
 class UtteranceTicket(Protocol):
     """An utterance as the session's side reports on it."""
 
@@ -69,6 +86,63 @@ class UtteranceTicket(Protocol):
     async def wait(self) -> None:
         """Return once the state is final. Cancelling one waiter does not touch the others."""
         ...
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Call `watcher` at each new state, before its reason and record are there. It must not raise."""
+        ...
+
+
+class LinkedDigits(Protocol):
+    """What the caller dials (`voice.digits.Digits`)."""
+
+    async def next(self) -> str | None: ...
+
+    async def gather(
+        self, *, max_digits: int, timeout_s: float | None, end_on: str = ""
+    ) -> GatheredDigits | None: ...
+
+
+class LinkedMeter(Protocol):
+    """What the session costs (`voice.meter.Meter`)."""
+
+    @property
+    def usage(self) -> Usage: ...
+
+    @property
+    def rate_limits(self) -> tuple[RateLimit, ...]: ...
+
+
+class LinkedPhone(Protocol):
+    """The call, where it is one by telephone (`voice.phone.PhoneCall`)."""
+
+    async def refer(self, target_uri: str) -> None: ...
+
+
+class LinkedDeliveries(Protocol):
+    """Hands output to the outside (`deliveries.Deliveries`)."""
+
+    async def deliver(
+        self,
+        output: Output,
+        destination: Destination,
+        sink: Sink | None,
+        *,
+        required: bool = False,
+        deadline_s: float = DEADLINE_S,
+    ) -> DeliveryOutcome: ...
+
+    async def reconcile(self, op_id: str, decision: Decision) -> None: ...
+
+
+class LinkedRecall(Protocol):
+    """What can be known when the handler begins anew (`voice.recall.Recall`)."""
+
+    @property
+    def state(self) -> dict[str, Any]: ...
+
+    def keep(self, state: Mapping[str, Any]) -> None: ...
+
+    async def history(self) -> tuple[Spoken, ...]: ...
 
 
 class SessionLink(Protocol):
@@ -109,23 +183,22 @@ class SessionLink(Protocol):
         ...
 
     @property
-    def digits(self) -> Digits:
-        """What the caller dials."""
-        ...
+    def digits(self) -> LinkedDigits: ...
 
     @property
-    def meter(self) -> Meter:
-        """What it costs."""
-        ...
+    def meter(self) -> LinkedMeter: ...
 
     @property
-    def deliveries(self) -> Deliveries:
-        """Hands output to the outside."""
-        ...
+    def deliveries(self) -> LinkedDeliveries: ...
 
     @property
-    def phone(self) -> PhoneCall:
-        """The call, where it is one by telephone."""
+    def phone(self) -> LinkedPhone: ...
+
+    @property
+    def recall(self) -> LinkedRecall: ...
+
+    def give_back_turn(self) -> None:
+        """Whoever took a turn is gone: without an answer it comes again, with one it is answered."""
         ...
 
     async def interrupt(self) -> None:

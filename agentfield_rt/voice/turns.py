@@ -140,6 +140,15 @@ class Turns:
         if (turn := self._take_current()) is not None:
             self._record(records.TurnFailed(op_id=turn.id, reason=reason), turn.id)
 
+    def give_back(self) -> None:
+        """Whoever took it is gone: the turn is answered if anything was said to it; else it comes again."""
+        if self._is_answered:
+            self.complete()
+        elif (turn := self._take_current()) is not None:
+            self._waiting.insert(0, turn)
+            self.taken_total -= 1
+            self._wake.set()
+
     def pass_over(self) -> None:
         """The handler was run for the turn that waits and did not ask for it."""
         if self._waiting:

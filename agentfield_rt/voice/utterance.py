@@ -1,6 +1,7 @@
 """Something the agent says: what is left of it to say, and what the caller heard."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agentfield_rt.errors import Reason
@@ -26,7 +27,7 @@ class Utterance:
     text: str | None
     instructions: str | None
     turn_id: str | None
-    state: UtteranceState = UtteranceState.PLANNED
+    _state: UtteranceState = UtteranceState.PLANNED
     response_id: str | None = None
     reason: Reason | None = None
     transcript: HeardText = field(default_factory=HeardText)
@@ -42,6 +43,20 @@ class Utterance:
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     part_over: asyncio.Event = field(default_factory=asyncio.Event)
     final: asyncio.Event = field(default_factory=asyncio.Event)
+    _watcher: Callable[[], None] | None = None
+
+    @property
+    def state(self) -> UtteranceState:
+        return self._state
+
+    @state.setter
+    def state(self, state: UtteranceState) -> None:
+        self._state = state
+        if self._watcher is not None:
+            self._watcher()
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        self._watcher = watcher
 
     @property
     def heard(self) -> str:
