@@ -63,6 +63,7 @@ from agentfield_rt.core.records.execution import (
     ExecutionSucceeded,
 )
 from agentfield_rt.core.records.handler import HandlerStateKept
+from agentfield_rt.core.records.node import NodeApproval, NodeDecided, NodeRegistered
 from agentfield_rt.core.records.realtime import (
     BackpressureApplied,
     BackpressureReleased,
@@ -161,6 +162,7 @@ RECORD_TYPES: dict[str, type[Record]] = {
         StreamInterventionRequested, StreamInterventionApplied, StreamInterventionFailed,
         StreamRuleRepeatStateRecorded, StreamRuleInjectionAppended,
         RecordingStarted, RecordingSegmentStored, RecordingStored, RecordingFailed,
+        NodeRegistered, NodeDecided,
     )
 }  # fmt: skip
 """Every kind of record this version writes, by its stored name."""
@@ -219,6 +221,9 @@ __all__ = [
     "InterruptUnknown",
     "Interrupted",
     "Limits",
+    "NodeApproval",
+    "NodeDecided",
+    "NodeRegistered",
     "OutputDispatchCompleted",
     "OutputDispatchDeduped",
     "OutputDispatchFailed",
