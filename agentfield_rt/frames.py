@@ -100,7 +100,8 @@ def image_type(data: bytes) -> ImageType | None:
 class TurnEndFrame:
     """The user has finished speaking: what ends a turn where no detector does (push to talk).
 
-    Audio sent before it is the turn (OpenAI Realtime: `input_audio_buffer.commit`). Less than 100 ms is none.
+    Audio sent before it is the turn (OpenAI Realtime: `input_audio_buffer.commit`). Less than 100 ms is none,
+    of which `InputRejected` tells.
     """
 
     frame_id: str
@@ -171,9 +172,13 @@ class InputTranscript:
 
 @dataclass(frozen=True, slots=True)
 class InputRejected:
-    """The user's audio could not be understood."""
+    """The user's audio could not be understood.
+
+    `is_turn` is false where there was too little of it to be a turn: `item_id` is the `TurnEndFrame`'s then.
+    """
 
     item_id: str
+    is_turn: bool = True
 
 
 @dataclass(frozen=True, slots=True)

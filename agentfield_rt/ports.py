@@ -128,7 +128,8 @@ class ProviderAdapter(Protocol):
     async def send(self, frame: InputFrame) -> None:
         """Hand one frame over. Returning means the provider's socket took it.
 
-        A frame that there is no way to pass on is refused before anything is sent (`invalid_request`).
+        A frame that there is no way to pass on is refused before anything is sent (`invalid_request`). After
+        a `TurnEndFrame` the words of the turn are received, or `InputRejected`, once the provider knows.
         """
         ...
 

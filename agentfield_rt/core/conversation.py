@@ -16,6 +16,9 @@ from agentfield_rt.core.records import Record, TurnSource
 SAID_MAX = 400
 """Of a longer conversation the oldest is forgotten."""
 
+TURNS_MAX = 16
+"""Turns whose order is remembered: so many may come while the model says one thing."""
+
 
 class By(Enum):
     """Who said it."""
@@ -38,13 +41,15 @@ class Said(msgspec.Struct, frozen=True, gc=False):
     """One item: `key` names the turn, utterance, response or call, `ref` its words.
 
     Attributes:
-        response_id: Of a call, the response that it was made in.
+        response_id: The response that it was made or said in.
+        answers: Of what the model said by itself, the latest turn that it knew when it began.
     """
 
     by: By
     key: str
     ref: str
     response_id: str | None = None
+    answers: str | None = None
 
 
 class Conversation(msgspec.Struct, frozen=True):
@@ -54,11 +59,13 @@ class Conversation(msgspec.Struct, frozen=True):
         said: Oldest first, at most `SAID_MAX`.
         forgotten: How many were said before those.
         owed: What the model has not answered, where it answers by itself.
+        turns: The newest `TURNS_MAX` turns; if one is owed an answer, it is the last.
     """
 
     said: tuple[Said, ...] = ()
     forgotten: int = 0
     owed: Owed | None = None
+    turns: tuple[str, ...] = ()
 
 
 def conversation_of(history: Iterable[Record]) -> Conversation:
@@ -75,45 +82,51 @@ def follow(conversation: Conversation, record: Record) -> Conversation:
     return conversation if step is None else step(conversation, record)
 
 
-def _add(
-    conversation: Conversation, by: By, key: str, ref: str | None, owed: Owed | None = None
-) -> Conversation:
-    """Something was said, if there is a `ref` to its words."""
-    if ref is None:
-        return replace(conversation, owed=owed)
-    return _put(conversation, Said(by, key, ref), owed)
-
-
-def _put(conversation: Conversation, new: Said, owed: Owed | None) -> Conversation:
-    """What was said under the same key before, `new` replaces where that stands; else it is the last.
-
-    Words that the caller heard while a tool ran are before its call, as in the response that made it.
-    """
+def _put(conversation: Conversation, new: Said) -> Conversation:
+    """What was said under the same key before, `new` replaces where that stands."""
     said = conversation.said
-    place = len(said)
     for at, old in enumerate(said):
         if old.by is new.by and old.key == new.key:
-            return replace(conversation, said=(*said[:at], new, *said[at + 1 :]), owed=owed)
-        if old.response_id == new.key and new.by is By.ASSISTANT:
-            place = min(place, at)
+            return replace(conversation, said=(*said[:at], new, *said[at + 1 :]))
+    later = _turns_after(conversation, new.answers)
+    place = next((at for at, old in enumerate(said) if _is_before(new, old, later)), len(said))
     said = (*said[:place], new, *said[place:])
     too_many = max(len(said) - SAID_MAX, 0)
-    return replace(
-        conversation,
-        said=said[too_many:],
-        forgotten=conversation.forgotten + too_many,
-        owed=owed,
-    )
+    return replace(conversation, said=said[too_many:], forgotten=conversation.forgotten + too_many)
+
+
+def _is_before(new: Said, old: Said, later: tuple[str, ...]) -> bool:
+    """Whether what is recorded only now was said before `old`: records tell of words once they are over."""
+    match new.by, old.by:
+        case By.ASSISTANT, By.CALL:  # heard while a tool ran, that the same response called
+            return new.response_id is not None and new.response_id == old.response_id
+        case By.ASSISTANT, By.USER:  # said while it was heard
+            return old.key in later
+        case By.USER, By.ASSISTANT:  # answered before its words were known
+            return new.key == old.answers
+        case _:
+            return False
+
+
+def _turns_after(conversation: Conversation, turn_id: str | None) -> tuple[str, ...]:
+    """The turns that were recorded after `turn_id`."""
+    turns = conversation.turns
+    return turns[turns.index(turn_id) + 1 :] if turn_id in turns else ()
 
 
 def _turn(conversation: Conversation, record: records.TurnStarted) -> Conversation:
-    # Nobody asked the model to answer what was typed.
     owed = Owed.TURN if record.source is TurnSource.SPEECH and record.understood else None
-    return _add(conversation, By.USER, record.op_id, record.text_ref, owed)
+    if any(said.answers == record.op_id for said in conversation.said):
+        owed = conversation.owed
+    # What was typed, nobody asked the model to answer.
+    told = replace(conversation, owed=owed, turns=(*conversation.turns, record.op_id)[-TURNS_MAX:])
+    if record.text_ref is None:
+        return told
+    return _put(told, Said(By.USER, record.op_id, record.text_ref))
 
 
 def _injected(conversation: Conversation, record: records.StreamRuleInjectionAppended) -> Conversation:
-    return _add(conversation, By.USER, record.frame_id, record.text_ref, conversation.owed)
+    return _put(conversation, Said(By.USER, record.frame_id, record.text_ref))
 
 
 def _asked_to_speak(conversation: Conversation, record: records.UtteranceRequested) -> Conversation:
@@ -124,28 +137,47 @@ def _asked_to_speak(conversation: Conversation, record: records.UtteranceRequest
 def _spoken(
     conversation: Conversation, record: records.UtterancePlayed | records.UtteranceInterrupted
 ) -> Conversation:
-    return _add(conversation, By.ASSISTANT, record.op_id, record.heard_ref, conversation.owed)
+    return _uttered(conversation, record.op_id, record.heard_ref, record.response_id)
 
 
 def _resumed(conversation: Conversation, record: records.UtteranceResumed) -> Conversation:
-    return _add(conversation, By.ASSISTANT, record.utterance_id, record.heard_ref, conversation.owed)
+    return _uttered(conversation, record.utterance_id, record.heard_ref, record.response_id)
+
+
+def _uttered(
+    conversation: Conversation, utterance_id: str, ref: str | None, response_id: str | None
+) -> Conversation:
+    if ref is None:
+        return conversation
+    return _put(conversation, Said(By.ASSISTANT, utterance_id, ref, response_id))
 
 
 def _answered(conversation: Conversation, record: records.ResponseHeard) -> Conversation:
-    owed = Owed.REST if record.lost and record.heard_ref is not None else None
-    if record.lost and owed is None:
-        owed = conversation.owed  # nothing of it was heard: it is as if it had never begun
-    if any(said.response_id == record.response_id for said in conversation.said):
-        owed = conversation.owed  # it called tools, and what they return another one answers
-    return _add(conversation, By.ASSISTANT, record.response_id, record.heard_ref, owed)
+    response_id, ref = record.response_id, record.heard_ref
+    told = replace(conversation, owed=_owed_after(conversation, record))
+    if ref is None:
+        return told
+    return _put(told, Said(By.ASSISTANT, response_id, ref, response_id, record.turn_id))
+
+
+def _owed_after(conversation: Conversation, record: records.ResponseHeard) -> Owed | None:
+    if any(said.by is By.CALL and said.response_id == record.response_id for said in conversation.said):
+        return conversation.owed  # it called tools, and what they return another one answers
+    if conversation.owed is Owed.TURN and _turns_after(conversation, record.turn_id):
+        return Owed.TURN  # it answered another one, and the user spoke while it was heard
+    if record.lost:  # where nothing of it was heard, it is as if it had never begun
+        return conversation.owed if record.heard_ref is None else Owed.REST
+    return None
 
 
 def _called(conversation: Conversation, record: records.ToolCallReceived) -> Conversation:
-    return _put(conversation, Said(By.CALL, record.call_id, record.call_ref, record.response_id), None)
+    called = replace(conversation, owed=None)
+    return _put(called, Said(By.CALL, record.call_id, record.call_ref, record.response_id))
 
 
 def _returned(conversation: Conversation, record: records.ToolCallAnswered) -> Conversation:
-    return _add(conversation, By.OUTPUT, record.call_id, record.output_ref, Owed.OUTPUT)
+    returned = replace(conversation, owed=Owed.OUTPUT)
+    return _put(returned, Said(By.OUTPUT, record.call_id, record.output_ref))
 
 
 _STEPS: dict[type[Record], Callable[[Conversation, Any], Conversation]] = {

@@ -15,12 +15,13 @@ OPEN_MAX = 16
 
 @dataclass(slots=True)
 class OwnAnswer:
-    """One answer; `cut_ms` is how much of it was heard, once somebody stops it."""
+    """One answer, to the turn `to`; `cut_ms` is how much of it was heard, once somebody stops it."""
 
     transcript: HeardText = field(default_factory=HeardText)
     audio_bytes: int = 0
     started_at: float | None = None
     cut_ms: int | None = None
+    to: str | None = None
 
 
 class OwnAnswers:
@@ -51,10 +52,11 @@ class OwnAnswers:
                 return response_id
         return None
 
-    def begin(self, response_id: str) -> None:
+    def begin(self, response_id: str, *, to: str | None) -> None:
+        """The model begins to answer; the turn `to` is the latest that it knows."""
         if len(self._open) >= OPEN_MAX:
             self.over(next(iter(self._open)))
-        self._open.setdefault(response_id, OwnAnswer())
+        self._open.setdefault(response_id, OwnAnswer(to=to))
 
     def get(self, response_id: str) -> OwnAnswer | None:
         """One that is generated or heard."""
@@ -111,6 +113,7 @@ class OwnAnswers:
                 heard_ms=heard_ms,
                 heard_ref=self._keep(heard) if heard else None,
                 lost=lost and not (transcript.is_finished and heard == transcript.whole),
+                turn_id=answer.to,
             ),
             None,
         )

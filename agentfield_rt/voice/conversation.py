@@ -4,7 +4,6 @@ Synchronous and without effects on the provider: the session acts on what this f
 """
 
 import asyncio
-import secrets
 
 from agentfield_rt.core.records import TurnSource
 from agentfield_rt.errors import Reason
@@ -28,6 +27,7 @@ from agentfield_rt.turn_detection import interrupts
 from agentfield_rt.voice.link import Turn, UtteranceState
 from agentfield_rt.voice.live import LiveFeed
 from agentfield_rt.voice.player import Player
+from agentfield_rt.voice.speaking import Speaking
 from agentfield_rt.voice.spec import SessionSpec
 from agentfield_rt.voice.turns import Turns
 from agentfield_rt.voice.utterance import Utterance
@@ -41,7 +41,11 @@ PARTIAL_MAX = 16
 
 
 class Conversation:
-    """Folds provider events into turns and utterances."""
+    """Folds provider events into turns and utterances.
+
+    Attributes:
+        user: What the user is saying, and has said without that its words came yet.
+    """
 
     def __init__(
         self,
@@ -52,15 +56,13 @@ class Conversation:
         clock: Clock,
         spec: SessionSpec,
     ) -> None:
+        self.user = Speaking(clock, silence_ms=spec.silence_ms)
         self._turns = turns
         self._utterances = utterances
         self._answers = utterances.answers
         self._live = live
-        self._clock = clock
         self._spec = spec
         self._partial: dict[str, str] = {}
-        self._spoken_until_ns: int | None = None
-        self._user = "listening"
         self._agent = "idle"
         self._cut_in = False
         self._unwanted: list[str] = []
@@ -78,9 +80,8 @@ class Conversation:
                 self._speech(event, player)
             case InputTranscript(item_id, text, final):
                 self._heard_user(item_id, text, final=final)
-            case InputRejected(item_id):
-                self._partial.pop(item_id, None)
-                self._commit(text="", understood=False)
+            case InputRejected(item_id, is_turn):
+                self._not_understood(item_id, is_turn=is_turn)
             case ResponseStarted(response_id, utterance_id):
                 self._response_started(response_id, utterance_id, player)
             case OutputTranscript(response_id, _, text):
@@ -97,12 +98,13 @@ class Conversation:
     @property
     def is_quiet(self) -> bool:
         """Whether nobody speaks, and no words of the user nor of the agent are still to come."""
-        is_silent = self._user == "listening" and self._agent == "idle"
-        return is_silent and self._spoken_until_ns is None and self._utterances.is_idle
+        is_silent = self._agent == "idle" and not self.user.is_going_on
+        return is_silent and not self.user.awaits_words and self._utterances.is_idle
 
-    def turn_ended(self) -> None:
-        """The user has finished a turn by hand; its words follow."""
-        self._spoken_until_ns = self._clock()
+    def typed(self, turn: Turn) -> None:
+        """The user typed a turn, and the provider has it; `Turns.hand_out` must follow."""
+        self.user.typed(turn.id)
+        self._turns.record(turn, spoken_until_ns=None)
 
     @property
     def provider_plays(self) -> bool:
@@ -128,8 +130,7 @@ class Conversation:
         """What is being said breaks off; nobody will report the end of what the user was saying."""
         self.break_off_answers(player, lost=True)
         self._partial.clear()
-        self._spoken_until_ns = None
-        self._user = "listening"
+        self.user.breaks_off()
         self._utterances.hold(while_user_speaks=False)
         self._publish_state()
 
@@ -149,15 +150,15 @@ class Conversation:
 
     def _speech(self, event: SpeechStarted | SpeechStopped, player: Player | None) -> None:
         speaking = isinstance(event, SpeechStarted)
-        self._user = "speaking" if speaking else "listening"
         if speaking:
+            self.user.begins()
             current = self._utterances.current
             # Where the provider plays, it stops by itself and reports it.
             talks = current is not None or self._answers.heard_now is not None
             self._cut_in = player is not None and talks and interrupts(self._spec.config.turn_detection)
             self._utterances.drop_rest()
         else:
-            self._spoken_until_ns = self._clock() - self._spec.silence_ms * 1_000_000
+            self.user.ends(event.item_id)
         self._utterances.hold(while_user_speaks=speaking)
         kind = "speech_started" if speaking else "speech_stopped"
         self._live.publish({"type": kind, "item_id": event.item_id})
@@ -172,18 +173,26 @@ class Conversation:
             self._live.publish({"type": "partial", "item_id": item_id, "text": so_far})
             return
         self._partial.pop(item_id, None)
-        self._commit(text=text.strip(), understood=bool(text.strip()))
+        self._commit(item_id, text=text.strip(), understood=bool(text.strip()))
 
-    def _commit(self, *, text: str, understood: bool) -> None:
-        turn = Turn(f"turn_{secrets.token_hex(8)}", text, understood, TurnSource.SPEECH)
-        self._turns.commit(turn, spoken_until_ns=self._spoken_until_ns)
-        self._spoken_until_ns = None
+    def _not_understood(self, item_id: str, *, is_turn: bool) -> None:
+        if not is_turn:
+            self.user.was_nothing(item_id)
+            self._publish_state()  # who waited for its words need not
+            return
+        self._partial.pop(item_id, None)
+        self._commit(item_id, text="", understood=False)
+
+    def _commit(self, item_id: str, *, text: str, understood: bool) -> None:
+        spoken = self.user.words_came(item_id)
+        turn = Turn(spoken.turn_id, text, understood, TurnSource.SPEECH)
+        self._turns.commit(turn, spoken_until_ns=spoken.until_ns)
         self.set_agent("thinking")
 
     def _response_started(self, response_id: str, utterance_id: str | None, player: Player | None) -> None:
         utterance = self._utterances.current
         if utterance_id is None:
-            self._answers.begin(response_id)
+            self._answers.begin(response_id, to=self.user.latest)
             return
         if utterance is not None and utterance_id == utterance.utterance_id:
             utterance.response_id = response_id
@@ -278,4 +287,5 @@ class Conversation:
         return utterance if utterance is not None and utterance.response_id == response_id else None
 
     def _publish_state(self) -> None:
-        self._live.publish({"type": "state", "user": self._user, "agent": self._agent})
+        user = "speaking" if self.user.is_going_on else "listening"
+        self._live.publish({"type": "state", "user": user, "agent": self._agent})

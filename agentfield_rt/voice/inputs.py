@@ -9,6 +9,7 @@ from agentfield_rt.core.lifecycle import COMMANDS
 from agentfield_rt.errors import IllegalCommand, SessionClosed
 from agentfield_rt.frames import IMAGE_BYTES_MAX, ImageDetail, ImageFrame, TurnEndFrame, image_type
 from agentfield_rt.voice.recorder import Recorder
+from agentfield_rt.voice.speaking import Speaking
 
 
 class Inputs:
@@ -16,7 +17,7 @@ class Inputs:
 
     Args:
         send: Hands a frame to the provider.
-        spoken: Is told that words of the user will come.
+        user: Is told of turns that end by hand.
         is_over: Whether the session takes nothing any more.
     """
 
@@ -26,13 +27,13 @@ class Inputs:
         send: Callable[[ImageFrame | TurnEndFrame], Awaitable[None]],
         controller: RealtimeSessionController,
         *,
-        spoken: Callable[[], None],
+        user: Speaking,
         is_over: Callable[[], bool],
     ) -> None:
         self._recorder = recorder
         self._send = send
         self._controller = controller
-        self._spoken = spoken
+        self._user = user
         self._is_over = is_over
 
     async def show(self, data: bytes, *, detail: ImageDetail | None = None) -> str:
@@ -72,8 +73,13 @@ class Inputs:
             ProviderError: the provider did not take it.
         """
         self._require_open()
-        await self._send(TurnEndFrame(f"end_{secrets.token_hex(8)}"))
-        self._spoken()
+        frame = TurnEndFrame(f"end_{secrets.token_hex(8)}")
+        self._user.ended_by_hand(frame.frame_id)  # the provider may have answered before the send returns
+        try:
+            await self._send(frame)
+        except BaseException:
+            self._user.was_nothing(frame.frame_id)
+            raise
 
     def _require_open(self) -> None:
         if self._is_over():

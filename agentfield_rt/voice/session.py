@@ -43,11 +43,13 @@ from agentfield_rt.voice.live import LiveFeed
 from agentfield_rt.voice.meter import Meter
 from agentfield_rt.voice.phone import PhoneCall
 from agentfield_rt.voice.player import Caller, Player
+from agentfield_rt.voice.recall import Recall
 from agentfield_rt.voice.reconnecting import Reconnecting
 from agentfield_rt.voice.recorded import recording_for
 from agentfield_rt.voice.recorder import Recorder
 from agentfield_rt.voice.rollover import RollOver
 from agentfield_rt.voice.rules import SessionRules
+from agentfield_rt.voice.speaking import new_turn_id
 from agentfield_rt.voice.spec import SessionServices, SessionSpec
 from agentfield_rt.voice.stopping import Stopping
 from agentfield_rt.voice.tools import ToolCalls, ToolGate
@@ -87,6 +89,7 @@ class VoiceSession:
         self._services = services
         self._handler = handler
         self._turns = Turns(self._record, self._keep, answer_within_s=spec.answer_within_s)
+        self.give_back_turn = self._turns.give_back
         self._utterances = Utterances(
             self._speak, self._cut, self._record, self._keep, outlives_connections=spec.provider_plays
         )
@@ -114,15 +117,12 @@ class VoiceSession:
         self._tools = ToolCalls(gate, self.rules.answer_tool, self._run_tool, self._record, self._keep)
         self._player: Player | None = None
         self._conversation = Conversation(
-            self._turns,
-            self._utterances,
-            live=self.live,
-            clock=services.clock,
-            spec=spec,
+            self._turns, self._utterances, live=self.live, clock=services.clock, spec=spec
         )
-        ended = self._conversation.turn_ended
-        self.inputs = Inputs(recorder, self._send, controller, spoken=ended, is_over=lambda: self.is_over)
+        user = self._conversation.user
+        self.inputs = Inputs(recorder, self._send, controller, user=user, is_over=lambda: self.is_over)
         self.meter = Meter(self._record, spec.history)
+        self.recall = Recall(self._record, self._keep, self._spoken)
         self._rollover = RollOver(
             self._conversation, controller, self.live, recover=self._recover, spawn=self._tasks.spawn
         )
@@ -179,7 +179,7 @@ class VoiceSession:
         """
         if self._controller.state.phase is not Phase.OPEN:
             raise SessionClosed(f"session {self.session_id} is {self.phase}; only an open one goes on")
-        await self._spoken.go_on(self.spec.history, self._services.content)
+        await self.recall.go_on(self.spec.history, self._services.content)
         await self.rules.go_on(self.spec.history, self._services.content)
         await self.approvals.recover()
         await self.deliveries.recover()
@@ -246,13 +246,13 @@ class VoiceSession:
         """
         if self.is_over:
             raise SessionClosed(f"session {self.session_id} is over; start a new one")
-        turn_id = f"turn_{secrets.token_hex(8)}"
+        turn_id = new_turn_id()
         turn = Turn(turn_id, await self.rules.typed(turn_id, text), source=TurnSource.TEXT)
         await self._send(TextFrame(turn.id, turn.text))
         if self.is_over:
             raise SessionClosed(f"session {self.session_id} ended before the turn was taken")
         # The provider has it: a connection that is replaced from here on is told of it.
-        self._turns.record(turn, spoken_until_ns=None)
+        self._conversation.typed(turn)
         try:
             await self.interrupt()
         finally:

@@ -195,8 +195,10 @@ class Utterances:
         if utterance.unwanted or utterance.heard_ms is not None:  # it is being cut
             self.interrupted(utterance, heard_ms if utterance.heard_ms is None else utterance.heard_ms)
             return
+        response_id = utterance.response_id
         utterance.take_up(heard_ms)
         if utterance.rest == "":
+            utterance.response_id = response_id
             self.played(utterance)
             return
         if utterance.in_vain >= IN_VAIN_MAX:
@@ -207,6 +209,7 @@ class Utterances:
                 utterance_id=utterance.utterance_id,
                 heard_ms=utterance.before_ms,
                 heard_ref=self._keep(utterance.before) if utterance.before else None,
+                response_id=response_id,
             ),
             utterance.turn_id,
         )
@@ -264,13 +267,17 @@ class Utterances:
             utterance.final.set()
 
     def _closer(self, utterance: Utterance) -> Record:
-        op_id = utterance.utterance_id
+        op_id, response_id = utterance.utterance_id, utterance.response_id
         match utterance.state:
             case UtteranceState.PLAYED:
-                return records.UtterancePlayed(op_id=op_id, heard_ref=self._keep_heard(utterance))
+                heard_ref = self._keep_heard(utterance)
+                return records.UtterancePlayed(op_id=op_id, heard_ref=heard_ref, response_id=response_id)
             case UtteranceState.INTERRUPTED:
                 return records.UtteranceInterrupted(
-                    op_id=op_id, heard_ref=self._keep_heard(utterance), heard_ms=utterance.heard_total_ms
+                    op_id=op_id,
+                    heard_ref=self._keep_heard(utterance),
+                    heard_ms=utterance.heard_total_ms,
+                    response_id=response_id,
                 )
             case UtteranceState.SKIPPED:
                 return records.UtteranceSkipped(op_id=op_id, reason=utterance.reason or Reason.CANCELLED)

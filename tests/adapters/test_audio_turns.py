@@ -39,6 +39,7 @@ from agentfield_rt.frames import (
     TextFrame,
     ToolCalled,
     ToolResultFrame,
+    TurnEndFrame,
 )
 from agentfield_rt.plane import providers
 from agentfield_rt.plane.errors import ProviderUnavailable
@@ -127,6 +128,14 @@ async def test_push_to_talk_ends_when_an_answer_is_asked_for(adapter: ProviderAd
     while not any(isinstance(event, InputTranscript) for event in events):
         events += await adapter.receive(demand=1)
     assert not [event for event in events if isinstance(event, SpeechStarted)]
+
+
+@pytest.mark.asyncio
+async def test_what_is_too_short_to_be_a_turn_is_told_to_be_none(adapter: ProviderAdapter) -> None:
+    await adapter.connect(PUSH_TO_TALK)
+    await adapter.send(AudioFrame("a1", bytes(FRAME_BYTES)))
+    await adapter.send(TurnEndFrame("end_1"))
+    assert await adapter.receive(demand=1) == (InputRejected("end_1", is_turn=False),)
 
 
 @pytest.mark.asyncio

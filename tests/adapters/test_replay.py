@@ -198,3 +198,13 @@ def test_where_nobody_detects_turns_each_is_heard_again_with_its_end() -> None:
     assert list(held.again()) == [b"a" * 960, None, b"b" * 960]
     held.take((InputTranscript("item", "hello", final=True),))
     assert list(held.again()) == [b"b" * 960]
+
+
+def test_a_turn_that_was_too_short_is_part_of_the_next_one() -> None:
+    held = HeldAudio()
+    held.add(b"a" * 960)
+    held.end_turn()
+    held.take((InputRejected("end_1", is_turn=False),))
+    held.add(b"b" * 960)
+    held.end_turn()
+    assert list(held.again()) == [b"a" * 960 + b"b" * 960, None]

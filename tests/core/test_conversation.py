@@ -25,8 +25,8 @@ def resumed(utterance_id: str, ref: str | None = "ref.part") -> Record:
     return records.UtteranceResumed(utterance_id=utterance_id, heard_ms=100, heard_ref=ref)
 
 
-def heard(ref: str | None, *, lost: bool) -> Record:
-    return records.ResponseHeard(response_id="r1", heard_ms=100, heard_ref=ref, lost=lost)
+def heard(ref: str | None, *, lost: bool, to: str | None = None) -> Record:
+    return records.ResponseHeard(response_id="r1", heard_ms=100, heard_ref=ref, lost=lost, turn_id=to)
 
 
 CALLED = records.ToolCallReceived(call_id="c1", call_ref="ref.call")
@@ -39,7 +39,8 @@ INJECTED = records.StreamRuleInjectionAppended(
 RECORDS = [
     turn("t1"), turn("t2", TYPED), turn("t3", understood=False), SAYS, played("u1"), played("u2", None),
     resumed("u1"), resumed("u3", None), heard("ref.own", lost=True), heard(None, lost=False), CALLED,
-    ANSWERED, INJECTED, records.UtteranceFailed(op_id="u1", reason=Reason.TIMEOUT),
+    ANSWERED, INJECTED, CALLED_IN_R1, heard("ref.own", lost=False, to="t1"), turn("t4"),
+    heard("ref.own", lost=True, to="t4"), records.UtteranceFailed(op_id="u1", reason=Reason.TIMEOUT),
 ]  # fmt: skip
 
 
@@ -69,6 +70,38 @@ def test_words_heard_while_a_tool_runs_stand_before_its_call() -> None:
     assert said(CALLED, ANSWERED, heard("ref.own", lost=False))[-1] == (By.ASSISTANT, "ref.own")
 
 
+@pytest.mark.parametrize(
+    "spoken",
+    [
+        records.UtterancePlayed(op_id="u1", heard_ref="ref.all", response_id="r1"),
+        records.UtteranceInterrupted(op_id="u1", heard_ref="ref.all", heard_ms=10, response_id="r1"),
+        records.UtteranceResumed(utterance_id="u1", heard_ref="ref.all", heard_ms=10, response_id="r1"),
+    ],
+    ids=["played", "interrupted", "resumed"],
+)
+def test_so_do_the_words_of_a_handler_whose_instructions_had_a_tool_called(spoken: Record) -> None:
+    words, call, output = (By.ASSISTANT, "ref.all"), (By.CALL, "ref.call"), (By.OUTPUT, "ref.output")
+    assert said(turn("t1"), CALLED_IN_R1, ANSWERED, spoken)[1:] == [words, call, output]
+    assert said(turn("t1"), CALLED, ANSWERED, spoken)[1:] == [call, output, words]
+
+
+def test_an_answer_stands_before_what_the_user_said_while_it_was_heard() -> None:
+    own, first, second = (By.ASSISTANT, "ref.own"), (By.USER, "ref.t1"), (By.USER, "ref.t2")
+    within = (turn("t1"), turn("t2"), turn("t3"), heard("ref.own", lost=False, to="t1"))
+    assert said(*within) == [first, own, second, (By.USER, "ref.t3")]
+    assert said(turn("t1"), turn("t2"), heard("ref.own", lost=False, to="t2")) == [first, second, own]
+    assert said(turn("t1"), turn("t2"), heard("ref.own", lost=False)) == [first, second, own]
+
+
+def test_words_that_come_after_their_answer_was_heard_stand_before_it() -> None:
+    own = heard("ref.own", lost=False, to="t2")
+    assert said(turn("t1"), own, turn("t2")) == [
+        (By.USER, "ref.t1"),
+        (By.USER, "ref.t2"),
+        (By.ASSISTANT, "ref.own"),
+    ]
+
+
 def test_what_nobody_heard_is_no_item_and_takes_none_away() -> None:
     interrupted = records.UtteranceInterrupted(op_id="u1", heard_ref=None, heard_ms=0)
     assert said(interrupted) == []
@@ -92,11 +125,23 @@ def test_what_nobody_heard_is_no_item_and_takes_none_away() -> None:
         ((CALLED_IN_R1, ANSWERED, heard("ref.own", lost=False)), Owed.OUTPUT),
         ((CALLED_IN_R1, ANSWERED, heard("ref.own", lost=True)), Owed.OUTPUT),
         ((CALLED_IN_R1, heard("ref.own", lost=True)), None),
+        ((turn("t1"), turn("t2"), heard("ref.own", lost=False, to="t1")), Owed.TURN),
+        ((turn("t1"), turn("t2"), heard("ref.own", lost=True, to="t1")), Owed.TURN),
+        ((turn("t1", understood=False), turn("t2"), heard("ref.own", lost=False, to="t1")), Owed.TURN),
+        ((turn("t1"), turn("t2"), heard("ref.own", lost=False, to="t2")), None),
+        ((turn("t1"), turn("t2"), heard("ref.own", lost=False, to="t3")), None),
+        ((heard("ref.own", lost=False, to="t1"), turn("t1")), None),
+        ((heard("ref.own", lost=True, to="t1"), turn("t1")), Owed.REST),
+        ((heard(None, lost=True, to="t1"), turn("t1")), Owed.TURN),
+        ((heard("ref.own", lost=False, to="t1"), turn("t1"), turn("t2")), Owed.TURN),
     ],
     ids=[
         "spoken", "not understood", "typed", "the handler answers", "answered", "broke off", "never begun",
         "a tool runs", "a tool returned", "it did so while somebody spoke", "answered in silence",
         "the caller hears what it was called with", "that broke off", "and the tool runs on",
+        "the user spoke while an answer was heard", "that broke off with the connection",
+        "to what nobody understood", "the answer to both", "to one whose words will come", "which came late",
+        "late, of what broke off", "late, of what was never begun", "late, and more was said",
     ],
 )  # fmt: skip
 def test_what_the_model_owes(story: tuple[Record, ...], owed: Owed | None) -> None:

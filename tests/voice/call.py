@@ -130,6 +130,7 @@ async def voice_call(
     listens: bool = True,
     listener: Any = None,
     settings: BoundarySettings | None = None,
+    config: SessionConfig | None = None,
     stream_rules: Sequence[Rule] = (),
 ) -> AsyncGenerator[VoiceCall]:
     """A call from its first record to its last; afterwards nothing of it may be left anywhere."""
@@ -142,7 +143,7 @@ async def voice_call(
         target="node.voice",
         provider="local",
         transport=transport,
-        config=SessionConfig(turn_detection={"type": "server_vad", "silence_duration_ms": 320}),
+        config=config or SessionConfig(turn_detection={"type": "server_vad", "silence_duration_ms": 320}),
         tools=tools or {},
         approvals={rule.target: rule for rule in approvals},
         stream_rules=tuple(stream_rules),

@@ -3,6 +3,7 @@
 # A bug is planted inside the classes, so this file reaches where no other may.
 # pyright: reportPrivateUsage=false, reportUnknownLambdaType=false, reportUnknownArgumentType=false
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -17,6 +18,7 @@ from agentfield_rt.frames import (
     IMAGE_BYTES_MAX,
     ConnectionExpiring,
     ImageFrame,
+    InputRejected,
     RateLimit,
     RateLimitsReported,
     ResponseEnded,
@@ -34,6 +36,7 @@ from agentfield_rt.voice.link import UtteranceState
 from agentfield_rt.voice.meter import Meter, total
 from agentfield_rt.voice.reconnecting import Reconnecting
 from agentfield_rt.voice.rollover import RollOver
+from agentfield_rt.voice.speaking import Speaking
 from tests.virtual_time import in_virtual_time, time_passes
 from tests.voice.call import VoiceCall, speaks, voice_call
 
@@ -199,6 +202,46 @@ async def test_words_that_are_still_to_come_are_waited_for() -> None:
 
 
 @in_virtual_time
+async def test_no_words_are_waited_for_of_a_turn_that_was_too_short_to_be_one() -> None:
+    async with voice_call(repeats) as call:
+        await call.session.inputs.end_turn()
+        frame = call.adapter.sent[-1]
+        call.adapter.give(EXPIRING)
+        await time_passes(5)
+        assert await restarts(call) == []
+        call.adapter.give(InputRejected(frame.frame_id, is_turn=False))
+        await time_passes(1)
+        assert await restarts(call) == [Reason.SESSION_EXPIRED]
+        assert not await call.of_kind(records.TurnStarted), "it is no turn that the handler must answer"
+
+
+@in_virtual_time
+async def test_no_words_are_waited_for_of_a_turn_whose_end_was_never_sent() -> None:
+    async with voice_call(repeats) as call:
+        call.adapter.hold("send").fail(ProviderError("no", reason=Reason.INVALID_REQUEST))
+        with pytest.raises(ProviderError):
+            await call.session.inputs.end_turn()
+        call.adapter.give(EXPIRING)
+        await time_passes(1)
+        assert await restarts(call) == [Reason.SESSION_EXPIRED]
+
+
+@in_virtual_time
+async def test_a_turn_that_is_refused_before_its_end_is_known_to_be_sent_is_not_waited_for() -> None:
+    async with voice_call(repeats) as call:
+        held = call.adapter.hold("send")
+        ending = asyncio.create_task(call.session.inputs.end_turn())
+        await held.wait_reached()
+        (asked,) = await call.of_kind(records.InputSendRequested)
+        call.adapter.give(InputRejected(asked.frame_id, is_turn=False), EXPIRING)
+        await call.settle()
+        held.release()
+        await ending
+        await time_passes(1)
+        assert await restarts(call) == [Reason.SESSION_EXPIRED]
+
+
+@in_virtual_time
 async def test_a_connection_that_was_lost_meanwhile_is_not_replaced_again() -> None:
     async with voice_call(repeats) as call:
         await call.user_starts()
@@ -276,7 +319,7 @@ def _in_mid_speech(patch: pytest.MonkeyPatch) -> None:
 
 
 def _before_the_words(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Conversation, "turn_ended", lambda self: None)
+    patch.setattr(Speaking, "ended_by_hand", lambda self, frame_id: None)
 
 
 def _replaced_twice(patch: pytest.MonkeyPatch) -> None:

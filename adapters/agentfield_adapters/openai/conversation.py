@@ -16,6 +16,7 @@ from agentfield_adapters.openai.responses import Response, Responses
 from agentfield_rt.errors import ProviderError, Reason
 from agentfield_rt.frames import (
     ImageFrame,
+    InputRejected,
     Notice,
     OutputAudio,
     OutputTranscript,
@@ -41,6 +42,9 @@ _STATUSES = {status.value: status for status in ResponseStatus}
 _FUNCTION_CALL = "function_call"
 _LATE = "late"
 _REPEATED = "repeated"
+_NO_TURN = "input_audio_buffer_commit_empty"
+TURN_ENDS_MAX = 16
+"""Turns ended by hand of which it is remembered what refuses them."""
 
 WordFrame = TextFrame | ImageFrame | TurnEndFrame | SpeechFrame | ToolResultFrame
 """Everything a session is given but audio."""
@@ -76,6 +80,7 @@ class Conversation:
         self._numbers = count(1)
         self._progress = 0
         self._told: frozenset[str] = frozenset()
+        self._turn_ends: dict[str, str] = {}
         for response_id in over:
             self._responses.open(response_id).finish()
 
@@ -107,7 +112,7 @@ class Conversation:
                 if self._answers:
                     self._slot.require_room()
                     self._slot.offer(requests.going_on(self.event_id()))
-                return client.AudioCommit(event_id=self.event_id())
+                return self._commit(frame)
             case SpeechFrame():
                 self._slot.require_room()
                 self._slot.offer(requests.speech(frame, self.event_id()))
@@ -122,6 +127,13 @@ class Conversation:
                 response.open_calls.discard(frame.call_id)
                 self._go_on(response)
                 return self._named(requests.tool_output(frame, self.event_id()))
+
+    def _commit(self, frame: TurnEndFrame) -> client.AudioCommit:
+        commit = client.AudioCommit(event_id=self.event_id())
+        self._turn_ends[str(commit.event_id)] = frame.frame_id
+        if len(self._turn_ends) > TURN_ENDS_MAX:
+            del self._turn_ends[next(iter(self._turn_ends))]
+        return commit
 
     def restore(self, history: History) -> None:
         """The provider was told this. What it was told is not told again; calls wait for their outputs."""
@@ -310,11 +322,19 @@ class Conversation:
             self._slot.offer(requests.going_on(self.event_id()))
 
     def _refused(self, error: server.ErrorBody) -> list[ProviderEvent]:
-        """An error: a notice, and the end of the response that will never be if it refused one."""
+        """An error: a notice, and the end of the turn or response that will never be, if it refused one."""
         code = error_code(error)
         events: list[ProviderEvent] = [Notice("error", code)]
+        if (frame_id := self._refused_turn(error.event_id, code)) is not None:
+            return [*events, InputRejected(frame_id, is_turn=code != _NO_TURN)]
         refused = self._slot.refused(error.event_id, code)
         return events if refused is None else [*events, *_never_begun(refused, reason_of(code))]
+
+    def _refused_turn(self, event_id: str | None, code: str) -> str | None:
+        """The frame that ended a turn which will never be."""
+        if event_id is None and code == _NO_TURN and self._turn_ends:
+            return self._turn_ends.popitem()[1]  # some servers do not say what they refused
+        return self._turn_ends.pop(event_id or "", None)
 
 
 def _never_begun(asked: client.ResponseCreate, reason: Reason | None) -> list[ProviderEvent]:

@@ -102,6 +102,8 @@ class HeldAudio:
                 self._stopped[item_id] = self._end
             case InputTranscript(final=False) | SpeechStopped():
                 pass
+            case InputRejected(is_turn=False):  # what there is of it, the provider counts to the next turn
+                del self._turn_ends[-1:]
             case _:
                 self._understand(event.item_id)
 

@@ -22,6 +22,7 @@ from agentfield_rt.frames import (
     AudioFrame,
     ImageFrame,
     InputFrame,
+    InputRejected,
     Notice,
     ProviderEvent,
     SpeechFrame,
@@ -48,10 +49,12 @@ class _Live:
         self.listener.retire()
         self.turns.retire(loss)
 
-    def end_turn(self) -> None:
+    def end_turn(self, frame: TurnEndFrame) -> None:
         """The user says that a turn is over."""
         if self.listener.commit():
             self._answer()
+        else:
+            self._line.buffer.append(InputRejected(frame.frame_id, is_turn=False))
 
     async def close(self) -> None:
         """Let go of every connection."""
@@ -131,7 +134,7 @@ class AudioTurnsAdapter:
                     live.listener.commit()
                 await live.turns.ask(Wanted.by(frame))
             case TurnEndFrame():
-                live.end_turn()
+                live.end_turn(frame)
             case ImageFrame():
                 raise ProviderError(
                     "models that speak look at no pictures here", reason=Reason.INVALID_REQUEST

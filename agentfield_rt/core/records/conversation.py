@@ -123,11 +123,12 @@ class UtteranceStarted(Record, frozen=True, gc=False, kw_only=True, omit_default
 
 
 class UtterancePlayed(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """The caller heard it to its end; `heard_ref` is what was said."""
+    """The caller heard it to its end; `heard_ref` is what was said, in `response_id` or in it at last."""
 
     kind: ClassVar[str] = "utterance_played"
     op_id: str
     heard_ref: str | None = None
+    response_id: str | None = None
 
 
 class UtteranceInterrupted(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
@@ -137,18 +138,21 @@ class UtteranceInterrupted(Record, frozen=True, gc=False, kw_only=True, omit_def
     op_id: str
     heard_ref: str | None = None
     heard_ms: int | None = None
+    response_id: str | None = None
 
 
 class UtteranceResumed(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """The connection was lost while it was said. What the caller had not heard is said on the next one.
 
-    `heard_ref` is what was heard of it until then, `heard_ms` how long that took; 0 is nothing.
+    `heard_ref` is what was heard of it until then, `heard_ms` how long that took; 0 is nothing. `response_id`
+    is the response that broke off.
     """
 
     kind: ClassVar[str] = "utterance_resumed"
     utterance_id: str
     heard_ms: int
     heard_ref: str | None = None
+    response_id: str | None = None
 
 
 class UtteranceFailed(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
@@ -168,7 +172,8 @@ class UtteranceSkipped(Record, frozen=True, gc=False, kw_only=True, omit_default
 class ResponseHeard(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """An answer that the model gave by itself is over; `heard_ref` is what the caller heard of it.
 
-    `lost`: it broke off with the connection, so that the caller waits for the rest of it.
+    `lost`: it broke off with the connection, so that the caller waits for the rest of it. `turn_id`: the
+    latest turn that had ended when it began; its record may still follow. Later ones it does not answer.
     """
 
     kind: ClassVar[str] = "response_heard"
@@ -176,6 +181,7 @@ class ResponseHeard(Record, frozen=True, gc=False, kw_only=True, omit_defaults=T
     heard_ms: int
     heard_ref: str | None = None
     lost: bool = False
+    turn_id: str | None = None
 
 
 class ToolCallReceived(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
