@@ -6,6 +6,7 @@ from agentfield_journal import JournalConflict, JournalError
 from agentfield_journal.ports import Journal
 from agentfield_rt.core.completion import SEALS
 from agentfield_rt.errors import RealtimeError
+from agentfield_rt.plane.notation import is_node_run
 from agentfield_rt.recovery import end_run
 
 log = logging.getLogger(__name__)
@@ -14,10 +15,13 @@ log = logging.getLogger(__name__)
 async def end_left_runs(journal: Journal) -> int:
     """Close and seal every run that has no last record and no living writer; returns how many.
 
-    A run that another process writes is left alone, and so is one that cannot be folded: the log names it.
+    A run that another process writes is left alone, so is one that cannot be folded (the log names it), and
+    so are nodes' registrations: they stand.
     """
     ended = 0
     for head in await journal.heads():
+        if is_node_run(head.run_id):
+            continue
         last = await journal.read(head.run_id, after=head.seq - 1, limit=1)
         if not last or last[0].kind in SEALS:
             continue

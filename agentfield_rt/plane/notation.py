@@ -4,7 +4,7 @@ import secrets
 import time
 from datetime import UTC, datetime
 
-_SESSION, _RUN, _EXECUTION = "sess_", "run_", "exec_"
+_SESSION, _RUN, _EXECUTION, _NODE = "sess_", "run_", "exec_", "node_"
 
 
 def new_session_id() -> str:
@@ -20,6 +20,16 @@ def new_execution_id() -> str:
     return f"{_EXECUTION}{_stamp()}_{secrets.token_hex(8)}"
 
 
+def new_node_run_id() -> str:
+    """Of the run that a node's registration is journaled in."""
+    return f"{_NODE}{_stamp()}_{secrets.token_hex(8)}"
+
+
+def is_node_run(run_id: str) -> bool:
+    """Whether a run is a node's registration; it stands for longer than the process that writes it."""
+    return run_id.startswith(_NODE)
+
+
 def new_tool_call_id() -> str:
     """Of a call that a caller makes over HTTP; the model's calls have the provider's id."""
     return f"tool_{_stamp()}_{secrets.token_hex(8)}"
@@ -28,6 +38,11 @@ def new_tool_call_id() -> str:
 def run_id_of(session_id: str) -> str:
     """The run a session is journaled in; what is no session's id, a run's own id say, stays as it is."""
     return _RUN + session_id.removeprefix(_SESSION) if session_id.startswith(_SESSION) else session_id
+
+
+def session_id_of(run_id: str) -> str:
+    """The session that is journaled in a run; of a run that is no session's, a name for it all the same."""
+    return _SESSION + run_id.removeprefix(_RUN) if run_id.startswith(_RUN) else run_id
 
 
 def iso(at_s: float) -> str:

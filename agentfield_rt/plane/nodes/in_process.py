@@ -60,6 +60,8 @@ class InProcessHandlers:
 class InProcessDispatcher:
     """Runs the reasoners of one agent; each answers with its outcome."""
 
+    remote = False
+
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
         self._running: dict[str, asyncio.Task[Outcome]] = {}
