@@ -5,13 +5,11 @@ The code that speaks WebRTC is found by name, as adapters are, so the runtime ne
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from typing import Protocol
 
 from agentfield_rt.errors import UnsupportedTransport
+from agentfield_rt.extensions import Extensions, NotInstalled
 from agentfield_rt.sdp import Offer
-
-MEDIA_GROUP = "agentfield_rt.caller_media"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,20 +83,22 @@ class CallerMediaFactory(Protocol):
     def __call__(self, events: CallerEvents, ice: IceSettings) -> CallerMedia: ...
 
 
+MEDIA = Extensions[Callable[[], CallerMediaFactory]]("agentfield_rt.caller_media")
+
+
 def webrtc_media() -> CallerMediaFactory:
     """What an installed package brings for callers over WebRTC; for one event loop.
 
     Raises:
         UnsupportedTransport: none does; says what to install.
     """
-    for entry in entry_points(group=MEDIA_GROUP):
-        if entry.name == "webrtc":
-            try:
-                callers: Callable[[], CallerMediaFactory] = entry.load()
-            except ImportError as error:
-                raise UnsupportedTransport(
-                    f"calls over WebRTC need a package that is not installed ({error.name}); "
-                    "pip install 'agentfield-rt[webrtc]', or use the media websocket"
-                ) from error
-            return callers()
-    raise UnsupportedTransport("no installed package takes calls over WebRTC; use the media websocket")
+    try:
+        callers = MEDIA.load("webrtc")
+    except NotInstalled as missing:
+        raise UnsupportedTransport(
+            f"calls over WebRTC need a package that is not installed ({missing.lacks}); "
+            "pip install 'agentfield-rt[webrtc]', or use the media websocket"
+            if missing.lacks
+            else "no installed package takes calls over WebRTC; use the media websocket"
+        ) from missing
+    return callers()

@@ -6,10 +6,9 @@ The code that listens is found by name, as adapters are; without it, digits come
 import contextlib
 from collections.abc import Callable
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Protocol
 
-DETECTORS_GROUP = "agentfield_rt.digit_detectors"
+from agentfield_rt.extensions import Extensions, NotInstalled
 
 
 class DigitDetector(Protocol):
@@ -20,6 +19,9 @@ class DigitDetector(Protocol):
         ...
 
 
+DETECTORS = Extensions[Callable[[int], DigitDetector]]("agentfield_rt.digit_detectors")
+
+
 def in_band_detector(rate_hz: int) -> DigitDetector | None:
     """What an installed package brings for a stream at this rate; None when none does."""
     make = _factory()
@@ -28,8 +30,6 @@ def in_band_detector(rate_hz: int) -> DigitDetector | None:
 
 @cache
 def _factory() -> Callable[[int], DigitDetector] | None:
-    for entry in entry_points(group=DETECTORS_GROUP, name="in_band"):
-        with contextlib.suppress(ImportError):
-            make: Callable[[int], DigitDetector] = entry.load()
-            return make
+    with contextlib.suppress(NotInstalled):
+        return DETECTORS.load("in_band")
     return None

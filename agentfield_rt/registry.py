@@ -4,13 +4,13 @@ Provider and transport are always named, never inferred. The texts of refusals a
 """
 
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 
 from agentfield_rt.errors import RecordingUnavailable, UnsupportedTransport
+from agentfield_rt.extensions import Extensions, NotInstalled
 from agentfield_rt.ports import AdapterFactory, EncoderFactory
 
-ADAPTERS_GROUP = "agentfield_rt.adapters"
-ENCODERS_GROUP = "agentfield_rt.recording_encoders"
+ADAPTERS = Extensions[AdapterFactory]("agentfield_rt.adapters")
+ENCODERS = Extensions[EncoderFactory]("agentfield_rt.recording_encoders")
 RECORDING_FORMAT = "ogg_opus"
 
 TRANSPORTS: Mapping[str, tuple[str, ...]] = {
@@ -56,20 +56,15 @@ def adapter_factory(provider: str, transport: str) -> AdapterFactory:
     Raises:
         UnsupportedTransport: nobody did; says which pairs have an adapter.
     """
-    found = {entry.name: entry for entry in entry_points(group=ADAPTERS_GROUP)}
-    entry = found.get(f"{provider}/{transport}")
-    if entry is None:
-        raise UnsupportedTransport(
-            f"No adapter is installed for {provider}/{transport}. Installed: {', '.join(sorted(found))}."
-        )
     try:
-        factory: AdapterFactory = entry.load()
-    except ImportError as error:
+        return ADAPTERS.load(f"{provider}/{transport}")
+    except NotInstalled as missing:
         raise UnsupportedTransport(
-            f"The adapter for {provider}/{transport} needs a package that is not installed ({error.name}); "
-            "pip install 'agentfield-rt[all]'."
-        ) from error
-    return factory
+            f"The adapter for {provider}/{transport} needs a package that is not installed "
+            f"({missing.lacks}); pip install 'agentfield-rt[all]'."
+            if missing.lacks
+            else f"No adapter is installed for {provider}/{transport}. Installed: {', '.join(missing.known)}."
+        ) from missing
 
 
 def encoder_factory() -> EncoderFactory:
@@ -79,10 +74,12 @@ def encoder_factory() -> EncoderFactory:
         RecordingUnavailable: none does, or it lacks a package.
     """
     hint = "pip install 'agentfield-rt[recording]'"
-    for entry in entry_points(group=ENCODERS_GROUP, name=RECORDING_FORMAT):
-        try:
-            factory: EncoderFactory = entry.load()
-        except ImportError as error:
-            raise RecordingUnavailable(f"recording needs a package that is not installed; {hint}") from error
-        return factory
-    raise RecordingUnavailable(f"no package that encodes recordings is installed; {hint}")
+    try:
+        return ENCODERS.load(RECORDING_FORMAT)
+    except NotInstalled as missing:
+        why = (
+            "recording needs a package that is not installed"
+            if missing.lacks
+            else "no package that encodes recordings is installed"
+        )
+        raise RecordingUnavailable(f"{why}; {hint}") from missing

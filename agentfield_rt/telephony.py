@@ -5,13 +5,11 @@ That code is found by name, as adapters are. It is pure: messages in, events out
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from typing import Protocol
 
 from agentfield_rt.core.records.caller import CallerFault
 from agentfield_rt.errors import RealtimeError, UnsupportedTransport
-
-TELEPHONY_GROUP = "agentfield_rt.telephony"
+from agentfield_rt.extensions import Extensions, NotInstalled
 
 TICKET = "ticket"
 """The stream parameter that says which call it belongs to, where the vendor does not sign the stream."""
@@ -165,6 +163,8 @@ class PhoneVendor(Protocol):
 VendorFactory = Callable[[str], PhoneVendor]
 """Makes a vendor from the secret or key that its requests are checked with."""
 
+VENDORS = Extensions[VendorFactory]("agentfield_rt.telephony")
+
 
 def phone_vendor(name: str, key: str) -> PhoneVendor:
     """The vendor an installed package knows under this name.
@@ -173,16 +173,13 @@ def phone_vendor(name: str, key: str) -> PhoneVendor:
         UnsupportedTransport: none does; says which there are.
         ValueError: the key is none of this vendor's; it is not repeated.
     """
-    found = {entry.name: entry for entry in entry_points(group=TELEPHONY_GROUP)}
-    if name not in found:
-        raise UnsupportedTransport(
-            f"No phone vendor of this name is installed. Installed: {', '.join(sorted(found))}."
-        )
     try:
-        factory: VendorFactory = found[name].load()
-    except ImportError as error:
+        factory = VENDORS.load(name)
+    except NotInstalled as missing:
         raise UnsupportedTransport(
-            f"Phone calls over {name} need a package that is not installed ({error.name}); "
+            f"Phone calls over {name} need a package that is not installed ({missing.lacks}); "
             "pip install 'agentfield-rt[telephony]'"
-        ) from error
+            if missing.lacks
+            else f"No phone vendor of this name is installed. Installed: {', '.join(missing.known)}."
+        ) from missing
     return factory(key)

@@ -1,16 +1,14 @@
 """Finds who can host agents. The control plane registers itself, so agents work without its web framework."""
 
 from collections.abc import Sequence
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from agentfield_rt.errors import RealtimeError
+from agentfield_rt.extensions import Extensions, NotInstalled
 
 if TYPE_CHECKING:
     from agentfield_rt.agent.agent import Agent
-
-HOSTS_GROUP = "agentfield_rt.hosts"
 
 
 class Host(Protocol):
@@ -21,6 +19,9 @@ class Host(Protocol):
     ) -> None: ...
 
 
+HOSTS = Extensions[Host]("agentfield_rt.hosts")
+
+
 def host_agents(
     agents: Sequence["Agent"], *, host: str | None, port: int | None, data: str | Path | None
 ) -> None:
@@ -29,14 +30,9 @@ def host_agents(
     Raises:
         RealtimeError: it is not installed.
     """
-    for entry in entry_points(group=HOSTS_GROUP):
-        if entry.name == "embedded":
-            try:
-                serve: Host = entry.load()
-            except ImportError as error:
-                raise RealtimeError(
-                    f"the control plane needs {error.name}; pip install 'agentfield-rt[all]'"
-                ) from error
-            serve(agents, host=host, port=port, data=data)
-            return
-    raise RealtimeError("no control plane is installed; pip install 'agentfield-rt[all]'")
+    try:
+        serve = HOSTS.load("embedded")
+    except NotInstalled as missing:
+        why = f"the control plane needs {missing.lacks}" if missing.lacks else "no control plane is installed"
+        raise RealtimeError(f"{why}; pip install 'agentfield-rt[all]'") from missing
+    serve(agents, host=host, port=port, data=data)

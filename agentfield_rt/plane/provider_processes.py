@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from importlib.metadata import entry_points
+from types import ModuleType
 
 import msgspec
 
+from agentfield_rt.extensions import Extensions, NotInstalled
 from agentfield_rt.plane.errors import ProviderUnavailable
 
-SERVERS_GROUP = "agentfield_rt.provider_servers"
+SERVERS = Extensions[ModuleType]("agentfield_rt.provider_servers")
 START_MAX_S = 30.0
 STOP_MAX_S = 5.0
 
@@ -27,10 +28,12 @@ def provider_module(provider: str) -> str:
     Raises:
         ProviderUnavailable: no installed package brings one.
     """
-    for entry in entry_points(group=SERVERS_GROUP):
-        if entry.name == provider:
-            return entry.value
-    raise ProviderUnavailable(f"no package brings a {provider} provider; pip install 'agentfield-rt[all]'")
+    try:
+        return SERVERS.value(provider)
+    except NotInstalled as missing:
+        raise ProviderUnavailable(
+            f"no package brings a {provider} provider; pip install 'agentfield-rt[all]'"
+        ) from missing
 
 
 class ProviderProcess:
