@@ -12,7 +12,7 @@ from agentfield_rt.errors import CloseReason, Reason, SessionClosed
 from agentfield_rt.frames import RateLimit, Usage
 from agentfield_rt.sinks import Destination, Output, Sink
 from agentfield_rt.voice.digits import GatheredDigits
-from agentfield_rt.voice.link import SessionLink, Turn, UtteranceState, UtteranceTicket
+from agentfield_rt.voice.link import SessionLink, Spoken, Turn, UtteranceState, UtteranceTicket
 
 
 class UtteranceHandle:
@@ -50,10 +50,16 @@ class RealtimeSession:
 
     `session.input()` gives turns, `session.call()` runs reasoners within the call's workflow,
     `session.say()` speaks.
+
+    Attributes:
+        state: A JSON object that is kept with the session: what the handler puts there is there when it
+            begins anew, after an error or in another process. It is written down before each turn that is
+            asked for, each word that is said and each call that is made, and when the handler returns.
     """
 
     def __init__(self, link: SessionLink) -> None:
         self._link = link
+        self.state: dict[str, Any] = link.recall.state
 
     @property
     def id(self) -> str:
@@ -84,6 +90,7 @@ class RealtimeSession:
         Raises:
             SessionClosed: the call is over.
         """
+        self.keep_state()
         turn = await self._link.next_turn()
         if turn is None:
             raise SessionClosed(f"session {self.id} is over; there are no further turns")
@@ -91,8 +98,27 @@ class RealtimeSession:
 
     async def turns(self) -> AsyncIterator[Turn]:
         """Every turn until the call is over."""
-        while (turn := await self._link.next_turn()) is not None:
+        while True:
+            self.keep_state()
+            if (turn := await self._link.next_turn()) is None:
+                return
             yield turn
+
+    def keep_state(self) -> None:
+        """Write `state` down now, where it changed; `input`, `say`, `reply` and `call` do so by themselves.
+
+        Raises:
+            IllegalCommand: it is no JSON, or larger than 64 KiB; what was kept before still is.
+        """
+        if not self._link.is_over:
+            self._link.recall.keep(self.state)
+
+    async def history(self) -> tuple[Spoken, ...]:
+        """What was said in this call until now, oldest first: of the agent, what the caller heard.
+
+        It comes from the journal's records, so it is the same after the handler began anew.
+        """
+        return await self._link.recall.history()
 
     async def digits(self) -> AsyncIterator[str]:
         """Every digit the caller dials until the call is over: one of 0-9, `*`, `#` and A-D at a time."""
@@ -126,6 +152,7 @@ class RealtimeSession:
         Raises:
             SessionClosed: the call is over.
         """
+        self.keep_state()
         return UtteranceHandle(self._link.say(text, None))
 
     def reply(self, instructions: str) -> UtteranceHandle:
@@ -134,16 +161,19 @@ class RealtimeSession:
         Raises:
             SessionClosed: the call is over.
         """
+        self.keep_state()
         return UtteranceHandle(self._link.say(None, instructions))
 
     async def call(self, target: str, **arguments: Any) -> Any:
         """Run the reasoner `node.name`; it lands in this call's workflow.
 
-        Turns, dataclasses and pydantic models among the arguments arrive as plain JSON objects.
+        Turns, dataclasses and pydantic models among the arguments arrive as plain JSON objects. Where the
+        caller leaves, or `asyncio.timeout` runs out around it, the execution is cancelled.
 
         Raises:
             ExecutionFailed: it does not exist, raised, or was cancelled.
         """
+        self.keep_state()
         return await self._link.call(target, {name: plain(value) for name, value in arguments.items()})
 
     async def deliver(

@@ -73,9 +73,10 @@ class Follow(Message, frozen=True, gc=False, kw_only=True, omit_defaults=True):
 
 
 class CancelRequest(Message, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """Nobody waits any more: a call's execution is cancelled, a turn goes back, dialled digits stay."""
+    """Nobody waits any more: a call's execution is cancelled, and a turn goes back to the line."""
 
     request_id: str
+    handler_id: str | None = None
 
 
 class Input(Message, frozen=True, gc=False, kw_only=True, omit_defaults=True):
