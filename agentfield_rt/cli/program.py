@@ -16,6 +16,7 @@ from agentfield_rt.cli import (
     provider_command,
     serve_commands,
     session_commands,
+    settings_command,
 )
 from agentfield_rt.cli.failures import ExitCode, as_failure
 from agentfield_rt.cli.printing import complain
@@ -35,6 +36,7 @@ program = typer.Typer(
 )
 program.command("demo")(demo_command.demo)
 program.command("serve")(serve_commands.serve)
+program.command("settings")(settings_command.settings)
 program.add_typer(provider_command.commands)
 program.add_typer(session_commands.session, name="session")
 program.add_typer(journal_commands.journal, name="journal")

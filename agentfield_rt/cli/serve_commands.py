@@ -10,15 +10,20 @@ Port = Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free
 Data = Annotated[
     Path | None, typer.Option(help="Folder of the journal and its content  [default: .agentfield]")
 ]
+Config = Annotated[
+    Path | None,
+    typer.Option(help="A TOML file of settings; what the environment or an option says wins over it."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Write the result as JSON.")]
 
 
-def serve(
+def serve(  # noqa: PLR0913 - its options
     apps: Annotated[list[str] | None, typer.Argument(metavar="[APP]…", show_default=False)] = None,
     *,
     host: Host = None,
     port: Port = None,
     data: Data = None,
+    config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Serve agents with a control plane, until Ctrl-C.
@@ -30,7 +35,7 @@ def serve(
     from agentfield_rt.cli.apps import load_agent
     from agentfield_rt.cli.settings import read_settings
 
-    settings = read_settings(host=host, port=port, data=data)
+    settings = read_settings(host=host, port=port, data=data, config=config)
     agents = [load_agent(name) for name in apps or ()]
 
     from agentfield_rt.cli.serving import serve_until_stopped

@@ -1,40 +1,50 @@
-"""Settings of a plane as a command line has them: the environment's, with what was typed on top."""
+"""Settings of a plane as a command line has them: from the environment and a file, below what was typed."""
 
-from pathlib import Path
 from typing import Any
 
 import pydantic
 from pydantic_settings import SettingsError
 
 from agentfield_rt.cli.failures import Failure
-from agentfield_rt.config import Settings
+from agentfield_rt.config import Settings, UnusableSource, origins, variable_of
 
 
-def read_settings(*, host: str | None, port: int | None, data: Path | None) -> Settings:
-    """Settings from the environment, and what the command line says instead.
+def read_settings(**given: Any) -> Settings:
+    """Settings from the environment and a file; an option that was typed, so is not None, wins.
 
     Raises:
-        Failure: a variable of the environment has no usable value, or two do not go together; says which
-            and why, and shows no value.
+        Failure: a setting has no usable value, or two do not go together; says which, where it is from and
+            why, and shows no value.
     """
-    given: dict[str, Any] = {"host": host, "port": port, "data": data}
+    typed = {name: value for name, value in given.items() if value is not None}
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
+        return Settings(**typed)
     except pydantic.ValidationError as error:
+        places = origins(Settings, typed)
         reasons = dict.fromkeys(
-            _reason(problem["loc"], problem["msg"]) for problem in error.errors(include_input=False)
+            _reason(problem["loc"], problem["msg"], places) for problem in error.errors(include_input=False)
         )
-        raise Failure(f"the environment has no usable value for {'; '.join(reasons)}") from None
+        raise Failure("; ".join(reasons)) from None
+    except UnusableSource as error:
+        raise Failure(str(error)) from None
     except SettingsError as error:
         raise Failure(f"the environment has a value that is not the JSON it should be: {error}") from None
 
 
-def _reason(place: tuple[int | str, ...], message: str) -> str:
+def _reason(place: tuple[int | str, ...], message: str, places: dict[str, str]) -> str:
     """Why a setting is not usable; settings that do not go together have no place, and say which they are."""
     reason = message.removeprefix("Value error, ")
-    return f"{_variable(str(place[0]))}: {reason}" if place else f"this server: {reason}"
-
-
-def _variable(field: str) -> str:
-    """The variable of a setting: errors name its field, or the variable where it has one of its own."""
-    return f"AGENTFIELD_RT_{field.upper()}" if field in Settings.model_fields else field
+    if not place:
+        return f"these settings do not go together: {reason}"
+    field = next(
+        (
+            name
+            for name, known in Settings.model_fields.items()
+            if place[0] in (name, variable_of(name, known))
+        ),
+        str(place[0]),
+    )
+    variable = variable_of(field, Settings.model_fields[field]) if field in Settings.model_fields else field
+    origin = places.get(field, variable)
+    where = "" if origin == variable else f" ({origin})"
+    return f"no usable value for {variable}{where}: {reason}"

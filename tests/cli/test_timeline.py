@@ -1,4 +1,4 @@
-"""The picture of a call. The golden files were looked at; `AGENTFIELD_RT_REDRAW=1` writes them anew."""
+"""The picture of a call. The golden files were looked at; `TIMELINE_REDRAW=1` writes them anew."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.asyncio
 
 def assert_as_golden(name: str, drawn: str) -> None:
     path = GOLDEN / name
-    if os.environ.get("AGENTFIELD_RT_REDRAW"):
+    if os.environ.get("TIMELINE_REDRAW"):
         path.write_text(drawn, encoding="utf-8")
     assert drawn == path.read_text(encoding="utf-8")
 
