@@ -39,6 +39,7 @@ class CloseReason(StrEnum):
     SHUTDOWN = "shutdown"
     TAMPERED = "tampered"
     DETACH = "host_owned_detach"
+    EXPIRED = "expired"
 
 
 class RealtimeError(Exception):

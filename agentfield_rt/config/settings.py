@@ -10,6 +10,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from agentfield_rt.config.access import AccessSettings
 from agentfield_rt.config.groups import (
     CallerSettings,
     KeepingSettings,
@@ -21,7 +22,13 @@ from agentfield_rt.config.sources import PREFIX, configured_sources
 
 
 class Settings(
-    OperationSettings, CallerSettings, ProvidersSettings, KeepingSettings, ServerSettings, BaseSettings
+    OperationSettings,
+    CallerSettings,
+    ProvidersSettings,
+    KeepingSettings,
+    AccessSettings,
+    ServerSettings,
+    BaseSettings,
 ):
     """Every setting of a control plane.
 

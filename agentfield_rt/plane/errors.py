@@ -1,18 +1,33 @@
 """Refusals of the control plane, each with the HTTP status it stands for."""
 
+from collections.abc import Mapping
+
 from agentfield_rt.errors import RealtimeError
 
 
 class PlaneError(RealtimeError):
-    """Base of them; the message is for the caller."""
+    """Base of them; the message is for the caller.
+
+    Attributes:
+        details: What the answer says besides, for programs.
+    """
 
     status = 500
+    details: Mapping[str, str] = {}
 
 
 class BadRequest(PlaneError):
     """The request cannot be meant."""
 
     status = 400
+
+
+class PairRefused(BadRequest):
+    """There is no such provider and transport; `details` has the words that were asked with."""
+
+    def __init__(self, message: str, *, provider: str, transport: str) -> None:
+        super().__init__(message)
+        self.details = {"provider": provider, "transport": transport}
 
 
 class Unauthorised(PlaneError):
@@ -46,9 +61,17 @@ class Gone(PlaneError):
 
 
 class Busy(PlaneError):
-    """Too much is going on; try again later."""
+    """Too much is going on; try again later.
+
+    Args:
+        retry_after_s: When that may help; whoever asks over HTTP is told so.
+    """
 
     status = 503
+
+    def __init__(self, message: str, *, retry_after_s: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class ProviderUnavailable(PlaneError):
@@ -65,5 +88,11 @@ class DataDirectoryInUse(PlaneError):
 
 class DataDirectoryUnusable(PlaneError):
     """Nothing can be kept there."""
+
+    status = 400
+
+
+class Unprotected(PlaneError):
+    """Everybody who reaches the server could use it, and nothing says that this is meant."""
 
     status = 400
