@@ -50,6 +50,11 @@ def iso(at_s: float) -> str:
     return datetime.fromtimestamp(at_s, UTC).isoformat().replace("+00:00", "Z")
 
 
+def iso_ns(at_ns: int | None) -> str | None:
+    """As `iso`, of a record's time; None stays None."""
+    return None if at_ns is None else iso(at_ns / 1e9)
+
+
 def _stamp() -> str:
     """The date and time part of an id."""
     return time.strftime("%Y%m%d_%H%M%S", time.gmtime())

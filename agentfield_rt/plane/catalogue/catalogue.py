@@ -17,8 +17,9 @@ import apsw
 from agentfield_journal import JournalCorrupt, JournalError, StoreJournal
 from agentfield_journal.engine import is_own_run
 from agentfield_journal.stores.port import Batch
+from agentfield_rt.plane.catalogue.listing import ALL, Filters, Listing
 from agentfield_rt.plane.catalogue.projection import Projection
-from agentfield_rt.plane.catalogue.rows import ExecutionRow, NoteRow, RunRow, SessionRow, TurnRow
+from agentfield_rt.plane.catalogue.rows import ExecutionRow, NoteRow, Page, RowT, RunRow, SessionRow, TurnRow
 from agentfield_rt.plane.errors import Busy
 
 log = logging.getLogger(__name__)
@@ -195,12 +196,12 @@ class Catalogue:
 
     async def executions_of(self, run_id: str) -> list[ExecutionRow]:
         """What ran in a run, in the order it became known; the first `NODES_MAX`."""
-        clause = "executions WHERE run_id = ? ORDER BY queued_at_ns, execution_id LIMIT ?"
+        clause = "executions WHERE run_id = ? ORDER BY seq LIMIT ?"
         return await self.read(lambda db: db.select(ExecutionRow, clause, (run_id, NODES_MAX)))
 
     async def turns_of(self, run_id: str) -> list[TurnRow]:
         """The turns of a run's sessions, in order; the first `NODES_MAX`."""
-        clause = "turns WHERE run_id = ? ORDER BY started_at_ns, turn_id LIMIT ?"
+        clause = "turns WHERE run_id = ? ORDER BY seq LIMIT ?"
         return await self.read(lambda db: db.select(TurnRow, clause, (run_id, NODES_MAX)))
 
     async def session(self, session_id: str) -> SessionRow | None:
@@ -208,6 +209,17 @@ class Catalogue:
         clause = "sessions WHERE session_id = ? ORDER BY started_at_ns LIMIT 1"
         found = await self.read(lambda db: db.select(SessionRow, clause, (session_id,)))
         return found[0] if found else None
+
+    async def page(
+        self, listing: Listing[RowT], filters: Filters = ALL, *, limit: int, offset: int = 0
+    ) -> Page[RowT]:
+        """A page of a list (`EXECUTIONS`, `SESSIONS`, `RUNS`), newest first.
+
+        Raises:
+            BadRequest: a filter says nothing about these rows.
+        """
+        listing.where(filters)
+        return await self.read(lambda db: listing.page(db, filters, limit=limit, offset=offset))
 
     async def notes_of(self, execution_id: str) -> list[NoteRow]:
         """What was noted about an execution, in order; the first `NODES_MAX`."""

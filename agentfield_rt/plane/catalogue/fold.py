@@ -16,13 +16,20 @@ from agentfield_rt.errors import Reason
 
 Change: TypeAlias = Callable[[Database, Envelope, Any], None]
 
-_QUEUED = """
-INSERT INTO executions (execution_id, run_id, node_id, name, capability, status, parent_execution_id,
-    session_id, turn_id, actor_id, restart_of, is_remote, depth, time_max_ms, input_ref, context_ref,
-    run_metadata_ref, webhook_ref, queued_at_ns, started_at_ns)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (execution_id, run_id) DO NOTHING
-"""
+
+def _insert(table: str, columns: str, conflict: str) -> str:
+    names = columns.split()
+    marks = ", ".join("?" * len(names))
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks}) ON CONFLICT {conflict}"
+
+
+_QUEUED = _insert(
+    "executions",
+    "execution_id run_id seq node_id name capability status parent_execution_id session_id turn_id actor_id"
+    " restart_of is_remote depth time_max_ms input_ref context_ref run_metadata_ref webhook_ref"
+    " queued_at_ns started_at_ns",
+    "(execution_id, run_id) DO NOTHING",
+)
 _DISPATCHED = """
 UPDATE executions SET status = 'running', attempts = ?, started_at_ns = coalesce(started_at_ns, ?)
 WHERE execution_id = ? AND run_id = ? AND ended_at_ns IS NULL
@@ -35,11 +42,11 @@ UPDATE executions SET status = ?, reason = ?, result_ref = ?, error_ref = ?, end
 WHERE execution_id = ? AND run_id = ? AND ended_at_ns IS NULL
 """
 # Reports come in any order, so a row takes from each what it does not have yet; its end it takes once.
-_REPORTED = """
-INSERT INTO executions (execution_id, run_id, node_id, name, status, parent_execution_id, session_id,
-    is_reported, input_ref, result_ref, error_ref, queued_at_ns, started_at_ns, ended_at_ns)
-VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (execution_id, run_id) DO UPDATE SET
+_REPORTED = _insert(
+    "executions",
+    "execution_id run_id seq node_id name status parent_execution_id session_id is_reported input_ref"
+    " result_ref error_ref queued_at_ns started_at_ns ended_at_ns",
+    """(execution_id, run_id) DO UPDATE SET
     status = iif(ended_at_ns IS NULL, excluded.status, status),
     parent_execution_id = coalesce(parent_execution_id, excluded.parent_execution_id),
     session_id = coalesce(session_id, excluded.session_id),
@@ -49,24 +56,23 @@ ON CONFLICT (execution_id, run_id) DO UPDATE SET
     queued_at_ns = min(queued_at_ns, excluded.queued_at_ns),
     started_at_ns = min(started_at_ns, excluded.started_at_ns),
     ended_at_ns = coalesce(ended_at_ns, excluded.ended_at_ns)
-WHERE is_reported
-"""
+    WHERE is_reported""",
+)
 _USAGE = "UPDATE executions SET usage_ref = ? WHERE execution_id = ? AND run_id = ?"
-_NOTED = "INSERT INTO notes (run_id, seq, execution_id, note_ref, at_ns) VALUES (?, ?, ?, ?, ?)"
-_SESSION_STARTED = """
-INSERT INTO sessions (session_id, run_id, target, provider, transport, model, voice, modalities, tools, tags,
-    owner, started_at_ns)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (session_id, run_id) DO NOTHING
-"""
+_NOTED = _insert("notes", "run_id seq execution_id note_ref at_ns", "(run_id, seq) DO NOTHING")
+_SESSION_STARTED = _insert(
+    "sessions",
+    "session_id run_id seq target provider transport model voice modalities tools tags owner started_at_ns",
+    "(session_id, run_id) DO NOTHING",
+)
 _SESSION_OF_RUN = "UPDATE runs SET session_id = ? WHERE run_id = ? AND session_id IS NULL"
 _SESSION_ENDED = """
 UPDATE sessions SET ended_at_ns = ?, close_reason = ?
 WHERE session_id = ? AND run_id = ? AND ended_at_ns IS NULL
 """
-_TURN_STARTED = """
-INSERT INTO turns (run_id, turn_id, session_id, status, started_at_ns) VALUES (?, ?, ?, 'running', ?)
-ON CONFLICT (run_id, turn_id) DO NOTHING
-"""
+_TURN_STARTED = _insert(
+    "turns", "run_id turn_id seq session_id status started_at_ns", "(run_id, turn_id) DO NOTHING"
+)
 _TURN_ENDED = """
 UPDATE turns SET status = ?, reason = ?, ended_at_ns = ?
 WHERE run_id = ? AND turn_id = ? AND ended_at_ns IS NULL
@@ -83,8 +89,8 @@ def _queued(db: Database, of: Envelope, record: records.ExecutionQueued) -> None
     db.execute(
         _QUEUED,
         (
-            record.op_id, of.run_id, node_id, name, record.capability, status, record.parent_execution_id,
-            of.session_id, of.turn_id, record.actor_id, record.restart_of, int(record.remote), record.depth,
+            record.op_id, of.run_id, of.seq, node_id, name, record.capability, status,
+            record.parent_execution_id, of.session_id, of.turn_id, record.actor_id, record.restart_of, int(record.remote), record.depth,
             record.time_max_ms, record.input_ref, record.context_ref, record.run_metadata_ref,
             record.webhook_ref, of.at_ns, started_at_ns,
         ),
@@ -124,8 +130,8 @@ def _reported(db: Database, of: Envelope, record: records.SubcallReported) -> No
     db.execute(
         _REPORTED,
         (
-            record.execution_id, of.run_id, node_id, name, record.status, record.parent_execution_id,
-            of.session_id, record.input_ref, record.result_ref, record.error_ref,
+            record.execution_id, of.run_id, of.seq, node_id, name, record.status, record.parent_execution_id,
+            of.session_id, 1, record.input_ref, record.result_ref, record.error_ref,
             began_at_ns, began_at_ns, ended_at_ns,
         ),
     )  # fmt: skip
@@ -144,7 +150,8 @@ def _session_started(db: Database, of: Envelope, record: records.SessionStarted)
     words = (json.dumps(some) for some in (record.modalities, record.tools, record.tags))
     pair = (record.provider, record.transport, record.model, record.voice)
     db.execute(
-        _SESSION_STARTED, (session_id, of.run_id, record.target, *pair, *words, record.owner, of.at_ns)
+        _SESSION_STARTED,
+        (session_id, of.run_id, of.seq, record.target, *pair, *words, record.owner, of.at_ns),
     )
     db.execute(_SESSION_OF_RUN, (session_id, of.run_id))
 
@@ -154,7 +161,7 @@ def _session_ended(db: Database, of: Envelope, record: records.SessionEnded) -> 
 
 
 def _turn_started(db: Database, of: Envelope, record: records.TurnStarted) -> None:
-    db.execute(_TURN_STARTED, (of.run_id, record.op_id, of.session_id, of.at_ns))
+    db.execute(_TURN_STARTED, (of.run_id, record.op_id, of.seq, of.session_id, "running", of.at_ns))
 
 
 def _turn_completed(db: Database, of: Envelope, record: records.TurnCompleted) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from agentfield_journal.envelope import Envelope
 from agentfield_journal.ports import RunHead
 from agentfield_journal.stores.port import Batch, StoredRow
-from agentfield_journal.stores.sqlite_connection import Database, SqlValue, connect
+from agentfield_journal.stores.sqlite_connection import Bindings, Database, SqlValue, connect
 from agentfield_rt.core.records import RECORD_TYPES
 from agentfield_rt.plane.catalogue.fold import CHANGES
 from agentfield_rt.plane.catalogue.schema import APPLICATION_ID, SCHEMA, TABLES_OF_A_RUN, VERSION
@@ -162,13 +162,13 @@ class Projection:
         db.execute(_MOVE, (seq, digest, at_ns, run_id))
         return True
 
-    def select(self, row: type[RowT], clause: str, bindings: Sequence[SqlValue] = ()) -> list[RowT]:
+    def select(self, row: type[RowT], clause: str, bindings: Bindings = ()) -> list[RowT]:
         """Rows of a table: `clause` begins with its name."""
         names, make = _reader(row)
         found = self._db.execute(f"SELECT {names} FROM {clause}", bindings).fetchall()
         return [make(values) for values in found]
 
-    def number(self, query: str, bindings: Sequence[SqlValue] = ()) -> int:
+    def number(self, query: str, bindings: Bindings = ()) -> int:
         """The one number that a query answers."""
         found = self._db.execute(query, bindings).get
         return found if isinstance(found, int) else 0

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-RowT = TypeVar("RowT", covariant=True)
+RowT = TypeVar("RowT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,12 +27,24 @@ class RunRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunTotals:
+    """What was executed in a run, counted; a run without executions has none."""
+
+    run_id: str
+    executions_total: int
+    succeeded_total: int
+    failed_total: int
+    actor_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionRow:
     """A reasoner or skill at work.
 
     Attributes:
         status: AgentField's word.
         capability: What the target names, `reasoner` or `skill`.
+        seq: The record of its run in which it is first told of.
         is_reported: Its agent only told of it: a call within the agent's own process.
         is_remote: Its node is another process.
         attempts: How often it was to be given to its node.
@@ -41,6 +53,7 @@ class ExecutionRow:
 
     execution_id: str
     run_id: str
+    seq: int
     node_id: str
     name: str
     capability: str = "reasoner"
@@ -83,6 +96,7 @@ class SessionRow:
 
     session_id: str
     run_id: str
+    seq: int
     target: str
     provider: str
     transport: str
@@ -103,6 +117,7 @@ class TurnRow:
 
     turn_id: str
     run_id: str
+    seq: int
     session_id: str | None
     status: str
     reason: str | None

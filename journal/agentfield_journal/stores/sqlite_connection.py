@@ -3,13 +3,15 @@
 Nothing at run time: `connect` returns apsw's connection as it is.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeAlias, cast
 
 import apsw
 
 SqlValue: TypeAlias = int | float | str | bytes | None
+Bindings: TypeAlias = Sequence[SqlValue] | Mapping[str, SqlValue]
+"""Values in the order of the statement's parameters, or by their names."""
 
 
 class Rows(Protocol):
@@ -26,7 +28,7 @@ class Database(Protocol):
 
     @property
     def in_transaction(self) -> bool: ...
-    def execute(self, statements: str, bindings: Sequence[SqlValue] = (), /) -> Rows: ...
+    def execute(self, statements: str, bindings: Bindings = (), /) -> Rows: ...
     def executemany(self, statements: str, sequence: Iterable[Sequence[SqlValue]], /) -> Rows: ...
     def last_insert_rowid(self) -> int: ...
     def config(self, op: int, value: int, /) -> int: ...
