@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from agentfield_rt.agent.hosting import host_agents
+from agentfield_rt.agent.memory import Memory, MemoryConnection
 from agentfield_rt.agent.reasoner import Reasoner
 from agentfield_rt.agent.session import RealtimeSession, plain
 from agentfield_rt.approval_rules import ApprovalRule
 from agentfield_rt.core.rules.rule import Rule
 from agentfield_rt.core.rules.ruleset import compile_rules
 from agentfield_rt.errors import IllegalCommand, RealtimeError, UnsupportedTransport
+from agentfield_rt.memory import Where
 from agentfield_rt.ports import SessionConfig
 from agentfield_rt.registry import validate_pair
 from agentfield_rt.turn_detection import TurnDetection, validate_turn_detection
@@ -30,9 +32,17 @@ class ExecutionContext:
     execution_id: str | None = None
     session_id: str | None = None
     turn_id: str | None = None
+    actor_id: str | None = None
 
 
 _current: ContextVar[ExecutionContext | None] = ContextVar("agentfield_execution", default=None)
+
+
+def _standing() -> Where:
+    current = _current.get()
+    if current is None:
+        return Where()
+    return Where(workflow_id=current.run_id, session_id=current.session_id, actor_id=current.actor_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +98,9 @@ class Agent:
 
     Args:
         node_id: The first half of every target, `node_id.name`.
+
+    Attributes:
+        memory: What agents remember; see `agentfield_rt.agent.memory`.
     """
 
     def __init__(self, node_id: str, *, version: str = "0.0.0", description: str = "") -> None:
@@ -98,6 +111,7 @@ class Agent:
         self.description = description
         self.reasoners: dict[str, Reasoner] = {}
         self.sessions: dict[str, SessionDefinition] = {}
+        self.memory = Memory(MemoryConnection(node_id, _standing))
         self._executor: Executor | None = None
 
     def reasoner(
