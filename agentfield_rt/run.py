@@ -19,6 +19,7 @@ from agentfield_rt.core.records.rules import Repeat, StreamRuleRepeatStateRecord
 from agentfield_rt.core.rules.repeat import RepeatKey
 from agentfield_rt.errors import IllegalCommand, ReplayMismatch
 from agentfield_rt.idle import Few
+from agentfield_rt.observe import Observation, Observer
 from agentfield_rt.ports import Clock, system_clock
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -55,6 +56,7 @@ class Run:
 
     Args:
         journal: Where the run can be read again; without one it can be neither sealed nor waited for.
+        observe: Told of every record that is taken.
 
     Attributes:
         intervened_once: Stream rules that intervene once in a run, and have; its sessions share them.
@@ -66,9 +68,11 @@ class Run:
         *,
         clock: Clock = system_clock,
         journal: Journal | None = None,
+        observe: Observer | None = None,
     ) -> None:
         self._writer = writer
         self._clock = clock
+        self._observe = observe
         self._journal = journal
         self._sealed = False
         self._read_seq = 0
@@ -79,7 +83,14 @@ class Run:
         self._followers: dict[str, Callable[[Record], None]] = {}
 
     @classmethod
-    async def open(cls, journal: Journal, run_id: str, *, clock: Clock = system_clock) -> "Run":
+    async def open(
+        cls,
+        journal: Journal,
+        run_id: str,
+        *,
+        clock: Clock = system_clock,
+        observe: Observer | None = None,
+    ) -> "Run":
         """Become the one writer of `run_id`.
 
         Raises:
@@ -87,7 +98,7 @@ class Run:
             ReplayMismatch: a record in it is not what its kind says.
         """
         writer = await journal.open_run(run_id)
-        run = cls(writer, clock=clock, journal=journal)
+        run = cls(writer, clock=clock, journal=journal, observe=observe)
         # Most runs are new: of those there is nothing to ask for.
         while run._read_seq < writer.head.seq and (
             page := await journal.read(run_id, after=run._read_seq, limit=_PAGE_RECORDS)
@@ -157,7 +168,22 @@ class Run:
         if (follow := self._followers.get(context.session_id or "")) is not None:
             for record in records:
                 follow(record)
+        if self._observe is not None:
+            self._show(self._observe, records, context, at_ns)
         return cursor
+
+    def _show(self, observe: Observer, records: Sequence[Record], context: Context, at_ns: int) -> None:
+        for record in records:
+            observe(
+                Observation(
+                    run_id=self._writer.run_id,
+                    record=record,
+                    at_ns=at_ns,
+                    agent_id=context.agent_id,
+                    session_id=context.session_id,
+                    turn_id=context.turn_id,
+                )
+            )
 
     def durable(self, cursor: Cursor | None = None) -> Coroutine[Any, Any, None]:
         """Return once everything up to `cursor` (default: all of it) is on stable storage."""

@@ -16,6 +16,7 @@ class Providers:
         self.settings = settings
         self._local: ProviderProcess | None = None
         self._lock = asyncio.Lock()
+        self._restart: asyncio.Task[str] | None = None
 
     async def adapter(self, provider: str, transport: str) -> ProviderAdapter:
         """A fresh adapter for one session.
@@ -45,7 +46,22 @@ class Providers:
         """The local provider's process, if this plane started one and it lives."""
         return self._local.pid if self._local is not None and self._local.is_running else None
 
+    async def require_local(self) -> None:
+        """Start the local provider again if it was started and has ended; returns when it runs.
+
+        Raises:
+            ProviderUnavailable: it does not start.
+        """
+        if self._local is None or self._local.is_running:
+            return
+        if self._restart is None or self._restart.done():
+            self._restart = asyncio.create_task(self.start_local(), name="restart the local provider")
+        await asyncio.shield(self._restart)  # it goes on starting when whoever asks cannot wait
+
     async def close(self) -> None:
+        if self._restart is not None:
+            self._restart.cancel()
+            await asyncio.wait([self._restart])
         if self._local is not None:
             await self._local.stop()
             self._local = None

@@ -1,0 +1,94 @@
+"""What watches one plane, put together: metrics, spans and log lines from the records of its runs."""
+
+from __future__ import annotations
+
+import logging
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from agentfield_rt import __version__
+from agentfield_rt.config import Settings
+from agentfield_rt.observe import Observation, Observer
+from agentfield_rt.plane.operation.meters import Meter, Meters
+from agentfield_rt.plane.operation.record_logs import log_record
+from agentfield_rt.plane.operation.record_metrics import RecordMetrics
+
+if TYPE_CHECKING:
+    from agentfield_rt.plane.operation.exposition import PrometheusMeter
+    from agentfield_rt.plane.operation.record_spans import RecordSpans
+
+log = logging.getLogger(__name__)
+
+
+class Telemetry:
+    """The one observer of a plane's runs.
+
+    OpenTelemetry's providers are the process's: whoever wants traces has set them before this is made.
+
+    Attributes:
+        meters: Where else measurements of this plane go.
+        metrics: What was counted of its records.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._prometheus = _prometheus_meter() if settings.metrics else None
+        meters: list[Meter] = [] if self._prometheus is None else [self._prometheus]
+        self._spans: RecordSpans | None = None
+        if find_spec("opentelemetry") is not None:
+            meters += _otel_meters()
+            self._spans = _otel_spans()
+        self.meters = Meters(meters)
+        self.metrics = RecordMetrics(self.meters)
+        self._observers: list[Observer] = [self.metrics, log_record]
+        if self._spans is not None:
+            self._observers.append(self._spans)
+
+    def observe(self, seen: Observation) -> None:
+        """Tell every observer. One that fails is let go: a session must not end with what watches it."""
+        for observer in self._observers:
+            try:
+                observer(seen)
+            except Exception as error:
+                self._observers = [other for other in self._observers if other is not observer]
+                log.error("an observer of records failed, and sees no more: %s", type(error).__name__)
+
+    def expose(self, accept: str) -> tuple[bytes, str] | None:
+        """All metrics for Prometheus, and their media type; None if nobody can have them here."""
+        return None if self._prometheus is None else self._prometheus.expose(accept)
+
+    def close(self) -> None:
+        """Nothing more is seen."""
+        if self._spans is not None:
+            self._spans.close()
+
+
+def _prometheus_meter() -> PrometheusMeter | None:
+    if find_spec("prometheus_client") is None:
+        return None
+    from agentfield_rt.plane.operation.exposition import PrometheusMeter
+
+    return PrometheusMeter()
+
+
+def _otel_meters() -> list[Meter]:
+    """A meter over the provider that somebody set; none if nobody did."""
+    from opentelemetry import metrics
+
+    from agentfield_rt.plane.operation.otel_meter import OtelMeter
+
+    provider = metrics.get_meter_provider()
+    return [] if _is_nobody_s(provider) else [OtelMeter(provider)]
+
+
+def _otel_spans() -> RecordSpans | None:
+    from opentelemetry import trace
+
+    from agentfield_rt.plane.operation.record_spans import RecordSpans
+
+    provider = trace.get_tracer_provider()
+    return None if _is_nobody_s(provider) else RecordSpans(provider.get_tracer("agentfield_rt", __version__))
+
+
+def _is_nobody_s(provider: object) -> bool:
+    """The API hands out stand-ins while no provider is set; it has no other way to ask."""
+    return "Proxy" in type(provider).__name__ and type(provider).__module__.startswith("opentelemetry.")
