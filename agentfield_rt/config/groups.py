@@ -11,6 +11,7 @@ from agentfield_rt.config.values import (
     LocalUrl,
     LogFormat,
     LogLevel,
+    MemoryUrl,
     PublicUrl,
     ServiceUrl,
     TelnyxKey,
@@ -59,6 +60,10 @@ class KeepingSettings(_Group):
     content_days: int = Field(default=30, ge=0)
     """What was said and passed about is deleted after so many days; 0: never. The journal is kept, with
     references that lead nowhere then."""
+
+    memory_url: MemoryUrl | None = None
+    """Where agents' memory is kept, such as `postgresql://user@host/database`; without one it is a file in the
+    data directory. It is sealed with keys that are in the data directory either way."""
 
 
 class ProvidersSettings(_Group):

@@ -47,6 +47,13 @@ def _checked_telnyx_key(key: SecretStr) -> SecretStr:
     return key
 
 
+def _checked_memory_url(url: SecretStr) -> SecretStr:
+    given = url.get_secret_value()
+    if given != "memory:" and not given.startswith(("postgresql://", "postgres://")):
+        raise ValueError("memory is kept at a postgresql:// address, or, until the process ends, in memory:")
+    return url
+
+
 IceUrl = Annotated[
     str,
     StringConstraints(
@@ -69,6 +76,9 @@ LocalUrl = Annotated[ServiceUrl, AfterValidator(_checked_local_url)]
 
 WebhookKey = Annotated[SecretStr, AfterValidator(_checked_webhook_key)]
 """`whsec_` and base64 (`WebhookSecret`)."""
+
+MemoryUrl = Annotated[SecretStr, AfterValidator(_checked_memory_url)]
+"""A place for memory that is no file; it may hold a password."""
 
 TelnyxKey = Annotated[SecretStr, AfterValidator(_checked_telnyx_key)]
 """An Ed25519 public key in base64."""

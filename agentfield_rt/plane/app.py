@@ -23,6 +23,7 @@ from agentfield_rt.errors import (
     SessionClosed,
     UnsupportedTransport,
 )
+from agentfield_rt.memory import MemoryAccessError, MemoryFull, MemoryRefused
 from agentfield_rt.plane import (
     approvals,
     http_executions,
@@ -34,6 +35,7 @@ from agentfield_rt.plane import (
 from agentfield_rt.plane.control_plane import open_control_plane
 from agentfield_rt.plane.errors import PlaneError
 from agentfield_rt.plane.guards import BodyLimit, OwnNames, SameOrigin, SecurityHeaders
+from agentfield_rt.plane.memory import event_routes, routes
 from agentfield_rt.plane.telephony import telephony_router
 from agentfield_rt.sdp import BadOffer
 
@@ -44,6 +46,9 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (IllegalCommand, 409),
     (GateOverflow, 503),
     (RecordingUnavailable, 503),
+    (MemoryRefused, 400),
+    (MemoryFull, 507),
+    (MemoryAccessError, 503),
     (ProviderError, 502),
     (JournalConflict, 409),
     (JournalFull, 507),
@@ -78,6 +83,8 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
     app.include_router(http_executions.router, prefix="/api/v1")
     app.include_router(http_recordings.router, prefix="/api/v1")
     app.include_router(approvals.router, prefix="/api/v1")
+    app.include_router(routes.router, prefix="/api/v1")
+    app.include_router(event_routes.router, prefix="/api/v1")
     app.include_router(http_executions.workflows)
 
     @app.get("/health", tags=["operation"])

@@ -23,6 +23,8 @@ from agentfield_rt.plane.evidence import keep_evidence
 from agentfield_rt.plane.executions.executions import Executions
 from agentfield_rt.plane.left_erasures import finish_left_erasures
 from agentfield_rt.plane.left_runs import end_left_runs
+from agentfield_rt.plane.memory.memory import Memory
+from agentfield_rt.plane.memory.opening import open_memory
 from agentfield_rt.plane.nodes import Nodes
 from agentfield_rt.plane.nodes.in_process import in_process_node
 from agentfield_rt.plane.phone import Phones
@@ -40,6 +42,7 @@ class ControlPlane:
     journal: StoreJournal
     content: ContentStore
     catalogue: Catalogue
+    memory: Memory
     nodes: Nodes
     executions: Executions
     sessions: Sessions
@@ -93,6 +96,11 @@ async def open_control_plane(
         runs = Runs(journal)
         await stack.enter_async_context(keep_evidence(journal, runs, settings))
         await stack.enter_async_context(expire_content(content, settings))
+        memory = await stack.enter_async_context(
+            open_memory(settings.memory_url, data=settings.data, content=content)
+        )
+        for agent in agents:
+            await stack.enter_async_context(agent.memory.connection.connected(memory))
         providers = Providers(settings)
         stack.push_async_callback(providers.close)
         executions = Executions(runs, nodes, content)
@@ -112,6 +120,7 @@ async def open_control_plane(
             journal=journal,
             content=content,
             catalogue=catalogue,
+            memory=memory,
             nodes=nodes,
             executions=executions,
             sessions=sessions,
