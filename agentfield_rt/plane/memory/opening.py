@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from agentfield_journal import JournalError, JournalUnavailable, QueuedContentStore
 from agentfield_rt.plane.memory.memory import Memory
 from agentfield_rt.plane.memory.place import MemoryPlace, OwnMemory
@@ -30,7 +32,7 @@ async def open_memory(url: str | None, *, data: Path, content: QueuedContentStor
         JournalConflict: another process writes to the file.
         JournalUnavailable: it cannot be reached or created, or the extra `postgres` is not installed.
     """
-    place = await asyncio.to_thread(_make_place, url, data)
+    place = await asyncio.to_thread(_make_place, url and url.get_secret_value(), data)
     memory = Memory(place, content)
 
     async def sweep() -> None:
