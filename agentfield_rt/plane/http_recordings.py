@@ -19,7 +19,11 @@ router = APIRouter(tags=["sessions"])
 
 @router.get("/session-instances/{session_id}/recording", response_class=StreamingResponse)
 async def recording(session_id: str, plane: Plane) -> StreamingResponse:
-    """Both sides of the call, the caller on the left. Of a call that goes on: what is kept by now."""
+    """Both sides of the call, the caller on the left. Of a call that goes on: what is kept by now.
+
+    Where a piece is missing there is no answer. One that is erased while it is fetched breaks off: the
+    connection ends before the body does, which no client takes for all of it.
+    """
     told = await history(plane.journal, run_id_of(session_id), session_id=session_id)
     recordings = recordings_of(told)
     kept = [each for each in recordings if each.refs]
@@ -27,12 +31,13 @@ async def recording(session_id: str, plane: Plane) -> StreamingResponse:
         raise NotFound(_why_none_is_kept(session_id, recordings))
     latest = kept[-1]
     try:
-        first = await plane.content.get(latest.refs[0])
+        for ref in latest.refs:
+            await plane.content.get(ref)
     except ContentGone as error:
         raise Gone(f"the recording of session '{session_id}' was erased, or has expired") from error
     media_type, ending = _MEDIA_TYPES.get(latest.format, ("application/octet-stream", "bin"))
     return StreamingResponse(
-        _file(first, latest, plane.content),
+        _file(latest, plane.content),
         media_type=media_type,
         headers={
             "Content-Disposition": f'attachment; filename="{latest.recording_id}.{ending}"',
@@ -51,8 +56,7 @@ def _why_none_is_kept(session_id: str, recordings: list[KeptRecording]) -> str:
     return f"no recording of session '{session_id}' is kept; {why}"
 
 
-async def _file(first: bytes, kept: KeptRecording, content: ContentStore) -> AsyncGenerator[bytes]:
+async def _file(kept: KeptRecording, content: ContentStore) -> AsyncGenerator[bytes]:
     """One piece in memory at a time."""
-    yield first
-    for ref in kept.refs[1:]:
+    for ref in kept.refs:
         yield await content.get(ref)

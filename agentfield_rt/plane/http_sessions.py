@@ -7,12 +7,20 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Header, Query, Request, Response, WebSocket
 from fastapi.exceptions import RequestValidationError
-from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    Base64Bytes,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from sse_starlette import EventSourceResponse
 
 from agentfield_journal import verify
 from agentfield_rt.errors import CloseReason
-from agentfield_rt.frames import ImageDetail
+from agentfield_rt.frames import ImageDetail, image_type
 from agentfield_rt.plane.dependencies import Plane
 from agentfield_rt.plane.errors import Busy
 from agentfield_rt.plane.events import session_events
@@ -55,6 +63,13 @@ class ImageBody(BaseModel):
 
     data: Base64Bytes
     detail: ImageDetail | None = None
+
+    @field_validator("data")
+    @classmethod
+    def _is_a_picture(cls, data: bytes) -> bytes:
+        if image_type(data) is None:
+            raise ValueError("a picture is a PNG or JPEG file, in base64")
+        return data
 
 
 class InputBody(BaseModel):

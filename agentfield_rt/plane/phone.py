@@ -25,6 +25,12 @@ ANY_NUMBER = "*"
 SEEN_MAX = 4_096
 """Calls remembered: a provider tells of one again until it has been answered, for minutes at most."""
 
+ANSWERING_MAX = 64
+"""Calls that are being answered or refused at once: each takes a connection to the provider, or several."""
+
+RING_AGAIN_S = 5
+"""After so long a provider is asked to tell again of a call that is one too many; it rings meanwhile."""
+
 SIP_NOT_FOUND, SIP_UNAVAILABLE, SIP_BUSY = 404, 480, 486
 _INCOMING = "realtime.call.incoming"
 _CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -95,10 +101,15 @@ class Phones:
         """Answer a call, or refuse it; when this returns its session exists, and is being connected.
 
         Raises:
-            JournalError: it was not answered; told of it again, it will be.
+            Busy, JournalError: it was not answered; told of it again, it will be.
         """
         if call.call_id in self._seen or call.call_id in self._ringing:
             return
+        if len(self._ringing) + len(self._answering) >= ANSWERING_MAX:
+            raise Busy(
+                f"{ANSWERING_MAX} phone calls are being answered, which is the limit; tell of it again",
+                retry_after_s=RING_AGAIN_S,
+            )
         self._ringing.add(call.call_id)
         try:
             await self._take(provider, call)

@@ -20,6 +20,7 @@ class Member:
     def __init__(self, fails_at: int | None = None) -> None:
         self.asked_at: list[float] = []
         self.skipped: list[int] = []
+        self.failures = 0
         self._fails_at = fails_at
 
     async def send_next(self, skipped_frames: int) -> None:
@@ -27,6 +28,9 @@ class Member:
         self.skipped.append(skipped_frames)
         if len(self.asked_at) == self._fails_at:
             raise RuntimeError("a fault of this call's own")
+
+    def failed(self) -> None:
+        self.failures += 1
 
     @property
     def gaps_ms(self) -> set[int]:
@@ -109,8 +113,9 @@ async def test_a_call_that_fails_is_asked_no_more_and_the_others_do_not_notice()
 
     await time_passes(2.0)
 
-    assert len(broken.asked_at) == 10
+    assert (len(broken.asked_at), broken.failures) == (10, 1)
     for member in others:
+        assert member.failures == 0
         assert len(member.asked_at) == pytest.approx(100, abs=1)
         assert member.gaps_ms == {20}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from types import SimpleNamespace
@@ -44,11 +44,14 @@ class Tone:
 
 
 @asynccontextmanager
-async def call(source: Tone) -> AsyncGenerator[tuple[RTCPeerConnection, RTCPeerConnection]]:
+async def call(
+    source: Tone, *, on_failed: Callable[[], None] = lambda: None
+) -> AsyncGenerator[tuple[RTCPeerConnection, RTCPeerConnection]]:
     """A connection that we send on, and the other end, which is aiortc as it comes."""
     ours, theirs = (RTCPeerConnection(RTCConfiguration(iceServers=[])) for _ in range(2))
     theirs.addTransceiver("audio", direction="recvonly")
-    send_from(source, ours.addTransceiver("audio", direction="sendonly").sender, Pacer())
+    sender = ours.addTransceiver("audio", direction="sendonly").sender
+    send_from(source, sender, Pacer(), on_failed=on_failed)
     await theirs.setLocalDescription(await theirs.createOffer())
     await ours.setRemoteDescription(theirs.localDescription)
     await ours.setLocalDescription(await ours.createAnswer())
@@ -118,20 +121,32 @@ async def test_a_call_that_is_hung_up_leaves_the_clock() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_call_that_cannot_send_can_still_be_hung_up(
+async def test_a_call_that_cannot_send_is_told_and_can_still_be_hung_up(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    began = asyncio.Event()
+    failed = asyncio.Event()
 
     def missing(**_: object) -> None:
-        began.set()
         raise RuntimeError("there is no libopus")
 
     monkeypatch.setattr(sending, "Encoder", missing)
-    async with asyncio.timeout(WAIT_S), call(Tone()) as (ours, _):
-        await began.wait()
+    async with asyncio.timeout(WAIT_S), call(Tone(), on_failed=failed.set) as (ours, _):
+        await failed.wait()
         assert ours.connectionState == "connected"
     assert "a call cannot send" in caplog.text
+
+
+@pytest.mark.asyncio
+async def test_a_call_that_fails_while_it_sends_is_told_of_it() -> None:
+    class Broken(Tone):
+        def next_frame(self) -> bytes:
+            if self.given == LOOK_FRAMES:
+                raise RuntimeError("no more")
+            return super().next_frame()
+
+    failed = asyncio.Event()
+    async with asyncio.timeout(WAIT_S), call(Broken(), on_failed=failed.set):
+        await failed.wait()
 
 
 class Wire:
@@ -171,7 +186,7 @@ class _Idle:
 
 def stream(wire: Wire) -> tuple[OpusStream, Sender]:
     sender = Sender(wire)
-    return OpusStream(Tone(), sender, payload_type=111), sender
+    return OpusStream(Tone(), sender, payload_type=111, on_failed=lambda: None), sender
 
 
 def read(packet: bytes) -> tuple[bool, int, int, int]:
@@ -254,4 +269,4 @@ async def copies_follow_reports(wire: Wire, opus: OpusStream, sender: Sender) ->
 
 def test_another_aiortc_is_refused_before_a_call_is_made() -> None:
     with pytest.raises(RuntimeError, match=r"aiortc>=1\.16,<1\.17"):
-        send_from(Tone(), object(), Pacer())  # type: ignore[arg-type]
+        send_from(Tone(), object(), Pacer(), on_failed=lambda: None)  # type: ignore[arg-type]

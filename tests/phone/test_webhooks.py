@@ -1,7 +1,9 @@
 """The webhook that tells of a phone call: believed by its signature alone, and acted upon once."""
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -9,7 +11,8 @@ import pytest
 from agentfield_adapters.local.pytest_plugin import af_provider, af_provider_process
 from agentfield_adapters.local.running import LocalProvider
 from agentfield_journal import JournalUnavailable
-from agentfield_rt.plane.phone import IncomingCall, SipHeader
+from agentfield_rt.plane.errors import Busy
+from agentfield_rt.plane.phone import ANSWERING_MAX, IncomingCall, Phones, SipHeader
 from agentfield_rt.plane.sessions import Sessions, StartRequest
 from agentfield_rt.voice.session import VoiceSession
 from agentfield_rt.webhooks import WebhookSecret
@@ -138,3 +141,36 @@ def test_a_call_that_the_journal_did_not_take_is_answered_when_it_is_told_again(
         told = server.client.post("/api/v1/webhooks/local", content=body, headers=signed(body))
         assert told.status_code == 202
         until(phone, "answered")
+
+
+class Desk:
+    """Takes every call and is never done connecting it, until it is told to."""
+
+    session_id = "sess_1"
+
+    def __init__(self) -> None:
+        self.connects = asyncio.Event()
+        self.started: list[str | None] = []
+
+    async def start(self, target: str, wish: StartRequest) -> Any:
+        self.started.append(wish.incoming_call_id)
+        return self
+
+    async def connect(self) -> None:
+        await self.connects.wait()
+
+
+@pytest.mark.asyncio
+async def test_one_call_too_many_at_once_is_to_be_told_of_again() -> None:
+    desk: Any = Desk()
+    phones = Phones(desk, desk, {"*": "shop.desk"})
+    for number in range(ANSWERING_MAX):
+        await phones.ring("local", IncomingCall(f"rtc_{number}"))
+    with pytest.raises(Busy):
+        await phones.ring("local", IncomingCall("rtc_more"))
+    assert len(desk.started) == ANSWERING_MAX
+    desk.connects.set()
+    await phones.close()
+    await phones.ring("local", IncomingCall("rtc_more"))
+    await phones.close()
+    assert desk.started[-1] == "rtc_more"

@@ -29,6 +29,10 @@ class Paced(Protocol):
         """
         ...
 
+    def failed(self) -> None:
+        """Be told that `send_next` raised and is asked no more."""
+        ...
+
 
 class Pacer:
     """Asks everything that joined, every 20 ms. One serves all calls of a loop."""
@@ -71,5 +75,6 @@ class Pacer:
         try:
             await member.send_next(skipped_frames)
         except Exception:  # one call's fault must not silence the others
-            _log.exception("a call cannot send; it is silent from now on")
+            _log.exception("a call cannot send, so it is ended")
             self.leave(member)
+            member.failed()

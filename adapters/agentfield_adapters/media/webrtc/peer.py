@@ -34,7 +34,8 @@ class Sides:
         source: Gives what is sent.
         on_pcm: Takes what is heard, mono int16 PCM at the rate asked for.
         on_digit: Takes a key that was pressed; None where keys are not asked for.
-        on_gone: Told once when the other side has hung up, is out of reach or never came.
+        on_gone: Told once when the other side has hung up, is out of reach or never came, or nothing can be
+            sent to it any more.
     """
 
     source: Source
@@ -80,7 +81,7 @@ class AudioPeer:
         self._hearing.expect_events({codec.payload_type for codec in codecs[1:]})
         connection = self.connection
         transceiver = connection.addTransceiver("audio")
-        send_from(self._sides.source, transceiver.sender, self._pacer)
+        send_from(self._sides.source, transceiver.sender, self._pacer, on_failed=self._tell_gone)
         take_packets(transceiver.receiver, self._hearing.take)
         try:
             async with asyncio.timeout(ANSWER_S_MAX):

@@ -12,6 +12,7 @@ import logging
 import secrets
 import struct
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from aiortc import RTCRtpSender
@@ -52,10 +53,13 @@ class Source(Protocol):
         ...
 
 
-def send_from(source: Source, sender: RTCRtpSender, pacer: Pacer) -> None:
+def send_from(source: Source, sender: RTCRtpSender, pacer: Pacer, *, on_failed: Callable[[], None]) -> None:
     """Have `sender` send what `source` gives, from when its peer connection is connected until it is closed.
 
     Must be called before the connection is negotiated.
+
+    Args:
+        on_failed: Told once when nothing more can be sent, by a fault of ours.
 
     Raises:
         RuntimeError: This aiortc is another than ours.
@@ -66,7 +70,7 @@ def send_from(source: Source, sender: RTCRtpSender, pacer: Pacer) -> None:
     async def run(codec: Any) -> None:
         getattr(sender, STARTED).set()
         try:
-            stream = OpusStream(source, sender, payload_type=codec.payloadType)
+            stream = OpusStream(source, sender, payload_type=codec.payloadType, on_failed=on_failed)
             pacer.join(stream)
             try:
                 await asyncio.get_running_loop().create_future()
@@ -75,7 +79,8 @@ def send_from(source: Source, sender: RTCRtpSender, pacer: Pacer) -> None:
         except asyncio.CancelledError:
             pass  # this is how aiortc stops it
         except Exception:
-            _log.exception("a call cannot send; it is silent")
+            _log.exception("a call cannot send, so it is ended")
+            on_failed()
         finally:
             getattr(sender, EXITED).set()  # aiortc waits for it without end
 
@@ -87,10 +92,14 @@ class OpusStream:
 
     Args:
         payload_type: What Opus was negotiated to be called.
+        on_failed: Told when sending raised, and the stream is asked for nothing more.
     """
 
-    def __init__(self, source: Source, sender: Any, *, payload_type: int) -> None:
+    def __init__(
+        self, source: Source, sender: Any, *, payload_type: int, on_failed: Callable[[], None]
+    ) -> None:
         self._source = source
+        self.failed = on_failed
         self._sender = sender
         self._report_fields: dict[str, int] = sender.__dict__
         self._encoder = Encoder(rate_hz=PCM_RATE_HZ)
