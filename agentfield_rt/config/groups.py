@@ -62,7 +62,7 @@ class KeepingSettings(_Group):
     references that lead nowhere then."""
 
     memory_url: MemoryUrl | None = None
-    """Where agents' memory is kept, such as `postgresql://user@host/database`; without one it is a file in the
+    """Where agents' memory is kept, such as `postgresql://user@host/database`; without one, in a file in the
     data directory. It is sealed with keys that are in the data directory either way."""
 
 

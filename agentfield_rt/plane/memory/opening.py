@@ -20,7 +20,9 @@ _SWEEP_EVERY_S = 60.0
 
 
 @asynccontextmanager
-async def open_memory(url: str | None, *, data: Path, content: QueuedContentStore) -> AsyncGenerator[Memory]:
+async def open_memory(
+    url: SecretStr | None, *, data: Path, content: QueuedContentStore
+) -> AsyncGenerator[Memory]:
     """Memory, closed at the end.
 
     Args:
