@@ -11,6 +11,7 @@ from pydantic_settings import (
 )
 
 from agentfield_rt.config.access import AccessSettings
+from agentfield_rt.config.agents import AgentsSettings
 from agentfield_rt.config.groups import (
     CallerSettings,
     KeepingSettings,
@@ -26,6 +27,7 @@ class Settings(
     CallerSettings,
     ProvidersSettings,
     KeepingSettings,
+    AgentsSettings,
     AccessSettings,
     ServerSettings,
     BaseSettings,

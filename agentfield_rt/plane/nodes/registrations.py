@@ -141,5 +141,11 @@ class Registrations:
         except JournalError as error:
             log.error("run %s could not be ended: %s", run_id, type(error).__name__)
 
+    async def close(self) -> None:
+        """Give the runs up as they are; the registrations stand."""
+        for run_id in list(self._open):
+            del self._open[run_id]
+            await self._runs.set_aside(run_id)
+
     async def _write(self, run: Run, record: records.Record, node_id: str) -> None:
         await run.durable(run.append([record], Context(agent_id=node_id)))

@@ -1,0 +1,43 @@
+"""Settings of agents in other processes: whom this server calls, and who is let in."""
+
+import ipaddress
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr
+
+_NAME = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
+
+
+def _checked_host(host: str) -> str:
+    host = host.strip().lower()
+    try:
+        ipaddress.ip_network(host)
+    except ValueError as error:
+        if "/" in host or not _NAME.fullmatch(host):
+            raise ValueError(
+                "a host is a name (agents.example.com), every name below one (*.example.com), an IP address "
+                f"or a network (10.0.0.0/8): {error}"
+            ) from None
+    return host
+
+
+AgentHost = Annotated[str, AfterValidator(_checked_host)]
+
+
+class AgentsSettings(BaseModel):
+    """Agents in other processes."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    agent_hosts: tuple[AgentHost, ...] = ()
+    """Hosts besides this machine that agents and webhooks may be called at: names (`agents.example.com`,
+    `*.svc.cluster.local`), IP addresses and networks (`10.0.0.0/8`). What registers with another address is
+    refused."""
+
+    approve_nodes: bool = False
+    """An operator approves each node that registers before it is given work; see `approver_key`."""
+
+    agent_token: SecretStr | None = None
+    """Sent to agents as `Authorization: Bearer …`: what they call their internal token, with which they tell
+    this server from anybody else who reaches them."""

@@ -1,0 +1,173 @@
+"""Node routes: agents register and say that they are there, operators list, approve and remove them."""
+
+import time
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from agentfield_rt.agent import SessionDefinition
+from agentfield_rt.core.records import NodeApproval
+from agentfield_rt.plane.approvals import check_approver
+from agentfield_rt.plane.control_plane import ControlPlane
+from agentfield_rt.plane.dependencies import ID_CHARS_MAX, Plane
+from agentfield_rt.plane.executions.dispatch import CapabilityKind
+from agentfield_rt.plane.nodes import Capability, Lifecycle, Node
+from agentfield_rt.plane.nodes.health import LEASE_S, health_of, nodes_by_health
+from agentfield_rt.plane.nodes.registration import Registration
+from agentfield_rt.plane.notation import iso
+
+RENEWED_LEASE_S = 300.0
+"""What AgentField grants whoever asks for a lease rather than sending heartbeats."""
+
+router = APIRouter(tags=["nodes"])
+Approver = Depends(check_approver)
+Word = Annotated[str, Field(max_length=ID_CHARS_MAX)]
+
+
+class HeartbeatBody(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    status: Word = "ready"
+    version: Word = ""
+    instance_id: Word = ""
+
+
+class LeaseBody(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    phase: Literal["starting", "ready", "degraded", "offline"] = "ready"
+
+
+class NodeDecisionBody(BaseModel):
+    """`decided_by` is how the host knows the person; it is kept as content."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    decision: Literal[NodeApproval.APPROVED, NodeApproval.DENIED]
+    decided_by: str | None = Field(default=None, min_length=1, max_length=ID_CHARS_MAX)
+
+
+@router.post("/nodes/register", status_code=201)
+async def register(body: Registration, response: Response, plane: Plane) -> dict[str, Any]:
+    """Let an agent in; its registration is durable when this answers. 200 for one that was known before."""
+    node, is_new = await plane.remote_nodes.register(body)
+    response.status_code = 201 if is_new else 200
+    answer: dict[str, Any] = {
+        "success": True,
+        "message": "Node registered successfully" if is_new else "Node registered again",
+        "node_id": node.node_id,
+        "resolved_base_url": body.base_url,  # the SDK takes this for its own address
+    }
+    if node.lifecycle is Lifecycle.PENDING_APPROVAL:
+        tags = sorted(body.every_tag())
+        answer |= {"status": Lifecycle.PENDING_APPROVAL, "proposed_tags": tags, "pending_tags": tags}
+        answer |= {"auto_approved_tags": [], "message": "Node registered; an operator has to approve it"}
+    return answer
+
+
+@router.get("/nodes")
+async def list_nodes(plane: Plane, health_status: str | None = None) -> dict[str, Any]:
+    """Every node that is known here, or those of one health."""
+    nodes = [node_view(plane, node) for node in nodes_by_health(plane.nodes, health_status)]
+    return {"nodes": nodes, "count": len(nodes), "denied": _denied(plane)}
+
+
+@router.get("/nodes/{node_id}")
+async def show_node(node_id: str, plane: Plane) -> dict[str, Any]:
+    """One node: what it offers, and whether it is there."""
+    return node_view(plane, plane.nodes.get(node_id))
+
+
+@router.post("/nodes/{node_id}/heartbeat")
+async def heartbeat(node_id: str, body: HeartbeatBody, plane: Plane) -> dict[str, Any]:
+    """An agent says that it is there; one that is not known has to register."""
+    counted = plane.remote_nodes.heartbeat(node_id, body.status, instance_id=body.instance_id)
+    message = "Heartbeat received" if counted else "Not counted: another instance of this node has registered"
+    return {"success": True, "message": message, "timestamp": iso(time.time())}
+
+
+@router.patch("/nodes/{node_id}/status")
+async def renew_lease(node_id: str, body: LeaseBody, plane: Plane) -> dict[str, Any]:
+    """An agent that sends no heartbeats says how it is, which holds for five minutes."""
+    plane.remote_nodes.renew(node_id, body.phase, lease_s=RENEWED_LEASE_S)
+    return _lease(RENEWED_LEASE_S)
+
+
+@router.post("/nodes/{node_id}/shutdown", status_code=202)
+async def shutdown(node_id: str, plane: Plane) -> dict[str, Any]:
+    """An agent says that it goes. It stays registered: work for it waits until it is back."""
+    plane.remote_nodes.leave(node_id)
+    return _lease(0.0) | {"message": "Shutdown noted"}
+
+
+@router.delete("/nodes/{node_id}", dependencies=[Approver])
+async def remove_node(node_id: str, plane: Plane) -> dict[str, Any]:
+    """Forget a node. One that still runs registers again at its next heartbeat."""
+    await plane.remote_nodes.remove(node_id)
+    return {"success": True, "node_id": node_id}
+
+
+@router.post("/nodes/{node_id}/decision", dependencies=[Approver])
+async def decide_node(node_id: str, body: NodeDecisionBody, plane: Plane) -> dict[str, str]:
+    """Approve a node that waits for it, or deny one: it is given no work, and cannot register any more."""
+    await plane.remote_nodes.decide(node_id, body.decision, decider=body.decided_by)
+    return {"node_id": node_id, "status": body.decision}
+
+
+def node_view(plane: ControlPlane, node: Node) -> dict[str, Any]:
+    """A node in AgentField's shape, sessions added."""
+    heard_at = plane.remote_nodes.health.heard_at(node.node_id)
+    return {
+        "id": node.node_id,
+        "base_url": node.base_url,
+        "version": node.version,
+        "instance_id": node.instance_id,
+        "description": node.description,
+        "tags": node.tags,
+        "deployment_type": "long_running" if node.dispatcher.remote else "in_process",
+        "health_status": health_of(node),
+        "lifecycle_status": node.lifecycle,
+        "last_heartbeat": iso(heard_at) if heard_at is not None else None,
+        "registered_at": iso(node.registered_at),
+        "lease_seconds": LEASE_S,
+        "reasoners": _capabilities(node, CapabilityKind.REASONER),
+        "skills": _capabilities(node, CapabilityKind.SKILL),
+        "sessions": [_session(node, definition) for definition in node.sessions.values()],
+        "metadata": node.metadata,
+    }
+
+
+def _capabilities(node: Node, kind: CapabilityKind) -> list[dict[str, Any]]:
+    return [_capability(each) for each in node.capabilities.values() if each.kind is kind]
+
+
+def _capability(capability: Capability) -> dict[str, Any]:
+    return {
+        "id": capability.name,
+        "description": capability.description,
+        "tags": capability.tags,
+        "input_schema": capability.input_schema,
+        "output_schema": capability.output_schema,
+    }
+
+
+def _session(node: Node, definition: SessionDefinition) -> dict[str, Any]:
+    return {
+        "name": definition.name,
+        "target": f"{node.node_id}.{definition.name}",
+        "provider": definition.provider,
+        "transport": definition.transport,
+        "modalities": definition.config.modalities,
+        "tools": definition.tools,
+        "tags": definition.tags,
+        "metadata": definition.metadata,
+    }
+
+
+def _denied(plane: ControlPlane) -> list[str]:
+    return [standing.registration.id for standing in plane.remote_nodes.denied()]
+
+
+def _lease(seconds: float) -> dict[str, Any]:
+    return {"lease_seconds": int(seconds), "next_lease_renewal": iso(time.time() + seconds)}
