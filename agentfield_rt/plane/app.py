@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 
 from agentfield_journal import JournalConflict, JournalError, JournalFull, JournalUnavailable
 from agentfield_rt import __version__
@@ -26,12 +27,16 @@ from agentfield_rt.errors import (
 from agentfield_rt.memory import MemoryAccessError, MemoryFull, MemoryRefused
 from agentfield_rt.plane import (
     approvals,
+    http_conversations,
     http_executions,
     http_offers,
     http_phone,
     http_recordings,
+    http_session_records,
     http_sessions,
 )
+from agentfield_rt.plane.access import ApiKeys
+from agentfield_rt.plane.access.guard import AccessGuard
 from agentfield_rt.plane.control_plane import open_control_plane
 from agentfield_rt.plane.errors import PlaneError
 from agentfield_rt.plane.guards import BodyLimit, OwnNames, SameOrigin, SecurityHeaders
@@ -67,9 +72,17 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
             yield
 
     app = FastAPI(title="AgentField RT", version=__version__, lifespan=lifespan)
+    app.add_middleware(AccessGuard, keys=ApiKeys(settings.api_keys), approver_key=settings.approver_key)
     app.add_middleware(OwnNames, names=settings.names, public_name=settings.public_name)
     app.add_middleware(BodyLimit)
-    app.add_middleware(SameOrigin)
+    app.add_middleware(SameOrigin, others=settings.cors_origins)
+    app.add_middleware(
+        CORSMiddleware,  # asks for no key: a browser's question whether it may has none
+        allow_origins=settings.cors_origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-API-Key"],
+        max_age=600,
+    )
     app.add_middleware(SecurityHeaders)
     app.add_exception_handler(RealtimeError, _refuse)
     app.add_exception_handler(JournalError, _refuse)
@@ -77,6 +90,8 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
     app.add_exception_handler(HTTPException, _refuse_plainly)
     app.add_exception_handler(Exception, _admit)
     app.include_router(http_sessions.router, prefix="/api/v1")
+    app.include_router(http_conversations.router, prefix="/api/v1")
+    app.include_router(http_session_records.router, prefix="/api/v1")
     app.include_router(http_offers.router, prefix="/api/v1")
     app.include_router(http_phone.router, prefix="/api/v1")
     app.include_router(telephony_router(settings), prefix="/api/v1")
@@ -104,7 +119,8 @@ async def _refuse(request: Request, error: Exception) -> JSONResponse:
             if isinstance(error, kind):
                 status = its_status
                 break
-    return JSONResponse({"error": str(error)}, status)
+    details = error.details if isinstance(error, PlaneError) else {}
+    return JSONResponse({"error": str(error), **details}, status)
 
 
 async def _refuse_body(request: Request, error: Exception) -> JSONResponse:

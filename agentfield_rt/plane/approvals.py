@@ -1,13 +1,16 @@
 """Approvals over HTTP: what waits for an answer in any session, and a person's answer to it."""
 
 import secrets
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header
 from pydantic import BaseModel, ConfigDict, Field
 
 from agentfield_rt.approvals import Approval, ApprovalDecision, Question, UnknownApproval
-from agentfield_rt.plane.dependencies import ID_CHARS_MAX, Plane
+from agentfield_rt.plane.access import Caller
+from agentfield_rt.plane.control_plane import ControlPlane
+from agentfield_rt.plane.dependencies import ID_CHARS_MAX, Asking, Plane
 from agentfield_rt.plane.errors import NotAllowed, NotFound
 from agentfield_rt.voice.session import VoiceSession
 
@@ -38,12 +41,12 @@ class DecisionBody(BaseModel):
 
 
 @router.get("/approvals")
-async def list_approvals(plane: Plane, session_id: str | None = None) -> dict[str, Any]:
+async def list_approvals(plane: Plane, caller: Asking, session_id: str | None = None) -> dict[str, Any]:
     """Everything that waits for an answer, in one session or in all of them."""
     return {
         "approvals": [
             _question(session, question)
-            for session in plane.sessions
+            for session in _sessions(plane, caller)
             if session_id in (None, session.session_id)
             for question in session.approvals.pending
         ]
@@ -51,15 +54,24 @@ async def list_approvals(plane: Plane, session_id: str | None = None) -> dict[st
 
 
 @router.post("/approvals/{approval_id}/decision")
-async def decide(approval_id: str, body: DecisionBody, plane: Plane) -> dict[str, str]:
+async def decide(approval_id: str, body: DecisionBody, plane: Plane, caller: Asking) -> dict[str, str]:
     """Answer. The same answer again is answered the same; another one is refused."""
-    for session in plane.sessions:
+    for session in _sessions(plane, caller):
         try:
             approval = await session.approvals.decide(approval_id, body.decision, decider=body.decided_by)
         except UnknownApproval:
             continue
         return _outcome(session, approval)
     raise NotFound(f"approval '{approval_id}' not found; GET /api/v1/approvals lists what waits")
+
+
+def _sessions(plane: ControlPlane, caller: Caller) -> Iterator[VoiceSession]:
+    """Those whose approvals are the caller's to give: where approvers have a key of their own, all."""
+    return (
+        session
+        for session in plane.sessions
+        if plane.settings.approver_key is not None or caller.may_use(session.session_id, session.spec.owner)
+    )
 
 
 def _question(session: VoiceSession, question: Question) -> dict[str, Any]:

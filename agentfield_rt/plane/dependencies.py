@@ -1,11 +1,15 @@
-"""What route functions ask for: the plane they serve, and AgentField's workflow headers."""
+"""What route functions ask for: their plane, who asks, the session it is about, AgentField's headers."""
 
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
+from agentfield_rt.plane.access import Caller, caller_of
+from agentfield_rt.plane.catalogue.rows import SessionRow
 from agentfield_rt.plane.control_plane import ControlPlane
+from agentfield_rt.plane.errors import Gone, NotFound
+from agentfield_rt.voice.session import VoiceSession
 
 
 def the_plane(request: Request) -> ControlPlane:
@@ -17,6 +21,47 @@ def the_plane(request: Request) -> ControlPlane:
 ID_CHARS_MAX = 128
 
 Plane = Annotated[ControlPlane, Depends(the_plane)]
+
+
+def the_caller(request: Request) -> Caller:
+    """Who asks."""
+    return caller_of(request.scope)
+
+
+Asking = Annotated[Caller, Depends(the_caller)]
+
+
+async def the_record_of(session_id: str, plane: Plane, caller: Asking) -> SessionRow:
+    """What the journal says of the session in the address, live or not.
+
+    Raises:
+        NotFound: there is none, or it is somebody else's.
+    """
+    row = await plane.catalogue.session(session_id)
+    if row is None or not caller.may_use(session_id, row.owner):
+        raise NotFound(f"session '{session_id}' not found; start one first")
+    return row
+
+
+Recorded = Annotated[SessionRow, Depends(the_record_of)]
+
+
+async def the_session(session_id: str, plane: Plane, caller: Asking) -> VoiceSession:
+    """The session in the address: live, or over for a while.
+
+    Raises:
+        NotFound: there is none, or it is somebody else's.
+        Gone: it is over, and nothing but its records is left.
+    """
+    try:
+        return plane.sessions.get(session_id, caller)
+    except NotFound:
+        await the_record_of(session_id, plane, caller)
+    raise Gone(f"session {session_id} is over; start a new one")
+
+
+Session = Annotated[VoiceSession, Depends(the_session)]
+"""Nobody is given one that is somebody else's."""
 
 
 @dataclass(frozen=True, slots=True)

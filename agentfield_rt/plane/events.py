@@ -49,6 +49,15 @@ async def session_events(
             yield event
 
 
+async def past_events(plane: ControlPlane, run_id: str, *, after: int) -> AsyncGenerator[ServerSentEvent]:
+    """What the journal has from `after` on, of a session that is over."""
+    while envelopes := await plane.journal.read(run_id, after=after, limit=WAITING_MAX):
+        for envelope in envelopes:
+            yield await _record_event(plane, envelope)
+        after = envelopes[-1].seq
+    yield _end()
+
+
 async def _stop(feeds: list[asyncio.Task[None]]) -> None:
     for feed in feeds:
         feed.cancel()
@@ -74,11 +83,15 @@ async def _render(plane: ControlPlane, queue: asyncio.Queue[_Item]) -> AsyncIter
         if not isinstance(item, Envelope):
             yield ServerSentEvent(event="live", data=_json(item))
             continue
-        view = await record_view(item, plane.content)
-        yield ServerSentEvent(event="record", id=str(item.seq), data=_json(view))
+        yield await _record_event(plane, item)
         if item.kind == SessionEnded.kind:
             yield _end()
             return
+
+
+async def _record_event(plane: ControlPlane, envelope: Envelope) -> ServerSentEvent:
+    view = await record_view(envelope, plane.content)
+    return ServerSentEvent(event="record", id=str(envelope.seq), data=_json(view))
 
 
 async def _end_follows(plane: ControlPlane, session: VoiceSession, after: int) -> bool:

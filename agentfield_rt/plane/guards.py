@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -92,21 +92,29 @@ class OwnNames:
         return name in self._names or any(parent in self._names for parent in parents)
 
 
-def is_same_origin(headers: Headers) -> bool:
-    """Whether a request comes from a page of this server; whoever is no browser sends no origin."""
+def is_same_origin(headers: Headers, others: Container[str] = ()) -> bool:
+    """Whether a request comes from a page of this server, or of an origin in `others`.
+
+    Whoever is no browser sends no origin.
+    """
     origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == headers.get("host")
+    return origin is None or origin in others or urlsplit(origin).netloc == headers.get("host")
 
 
 class SameOrigin:
-    """Refuses what a page of another origin wants done: a browser sends that without asking anybody."""
+    """Refuses what a page of another origin wants done: a browser sends that without asking anybody.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Args:
+        others: Origins that may, exactly as a browser writes them.
+    """
+
+    def __init__(self, app: ASGIApp, others: Container[str] = ()) -> None:
         self._app = app
+        self._others = others
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         changes_something = scope["type"] == "http" and scope["method"] not in ("GET", "HEAD", "OPTIONS")
-        if changes_something and not is_same_origin(Headers(scope=scope)):
+        if changes_something and not is_same_origin(Headers(scope=scope), self._others):
             answer = JSONResponse({"error": "requests of another origin's pages are refused"}, 403)
             await answer(scope, receive, send)
             return

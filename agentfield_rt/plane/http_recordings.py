@@ -7,9 +7,8 @@ from fastapi.responses import StreamingResponse
 
 from agentfield_journal import ContentGone, ContentStore
 from agentfield_rt.inspection import history
-from agentfield_rt.plane.dependencies import Plane
+from agentfield_rt.plane.dependencies import Plane, Recorded
 from agentfield_rt.plane.errors import Gone, NotFound
-from agentfield_rt.plane.notation import run_id_of
 from agentfield_rt.recording import KeptRecording, RecordingStatus, recordings_of
 
 _MEDIA_TYPES = {"ogg_opus": ("audio/ogg", "ogg")}
@@ -18,13 +17,14 @@ router = APIRouter(tags=["sessions"])
 
 
 @router.get("/session-instances/{session_id}/recording", response_class=StreamingResponse)
-async def recording(session_id: str, plane: Plane) -> StreamingResponse:
+async def recording(recorded: Recorded, plane: Plane) -> StreamingResponse:
     """Both sides of the call, the caller on the left. Of a call that goes on: what is kept by now.
 
     Where a piece is missing there is no answer. One that is erased while it is fetched breaks off: the
     connection ends before the body does, which no client takes for all of it.
     """
-    told = await history(plane.journal, run_id_of(session_id), session_id=session_id)
+    session_id = recorded.session_id
+    told = await history(plane.journal, recorded.run_id, session_id=session_id)
     recordings = recordings_of(told)
     kept = [each for each in recordings if each.refs]
     if not kept:

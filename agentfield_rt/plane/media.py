@@ -14,6 +14,7 @@ from fastapi import WebSocket, WebSocketDisconnect
 from agentfield_journal import JournalError
 from agentfield_rt.errors import IllegalCommand, ProviderError, RealtimeError
 from agentfield_rt.frames import FRAME_BYTES, SAMPLE_RATE_HZ
+from agentfield_rt.plane.access import caller_of
 from agentfield_rt.plane.control_plane import ControlPlane
 from agentfield_rt.plane.dialled import Tones
 from agentfield_rt.plane.guards import is_same_origin
@@ -92,12 +93,12 @@ def _frames(data: bytes) -> list[bytes]:
 
 async def carry_media(plane: ControlPlane, socket: WebSocket, session_id: str) -> None:
     """Connect the session to this socket and carry audio until one of them ends."""
-    if not is_same_origin(socket.headers):
+    if not is_same_origin(socket.headers, plane.settings.cors_origins):
         await socket.close()  # before it is accepted: the browser is told 403
         return
     await socket.accept()
     try:
-        session = plane.sessions.get(session_id)
+        session = plane.sessions.get(session_id, caller_of(socket.scope))
         if not session.spec.carries_audio:
             raise IllegalCommand("the media socket is not for transport=webrtc: send an SDP offer instead")
         caller = WebSocketCaller(socket)

@@ -13,6 +13,7 @@ import uvicorn
 
 from agentfield_rt.agent import Agent
 from agentfield_rt.config import Settings
+from agentfield_rt.plane.access import require_protection
 from agentfield_rt.plane.app import create_app
 from agentfield_rt.plane.control_plane import ControlPlane, journal_path
 from agentfield_rt.plane.errors import PlaneError
@@ -94,8 +95,10 @@ async def serve_async(
     """Serve until cancelled or signalled, hang up and write everything down; `on_ready` is told the URL.
 
     Raises:
+        Unprotected: others than this machine could use it without a key.
         PortInUse, DataDirectoryInUse, ProviderUnavailable: see there.
     """
+    require_protection(settings)
     sock = listen(settings.host, settings.port)
     app = create_app(agents, settings=settings)
     config = uvicorn.Config(

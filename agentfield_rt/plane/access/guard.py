@@ -1,0 +1,82 @@
+"""The guard in front of every route: no key, no token, no entry. Says who asks to whatever is behind it."""
+
+import hmac
+from urllib.parse import parse_qsl
+
+from pydantic import SecretStr
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from agentfield_rt.plane.access.caller import Caller, set_caller
+from agentfield_rt.plane.access.doors import Door, door_of
+from agentfield_rt.plane.access.keys import ApiKeys
+
+SHOWN_CHARS_MAX = 1024
+"""Of a key or a token. Longer ones are none of ours."""
+
+_QUERY_NAMES = ("api_key", "session_token")
+
+_UNAUTHORISED = {
+    "error": "unauthorized",
+    "message": (
+        "this server needs an API key, as X-API-Key or as a bearer token; "
+        "a session's own routes also take the session_token of its start"
+    ),
+}
+
+
+class AccessGuard:
+    """Lets in whoever shows a key, or a session's token where that is enough.
+
+    Args:
+        keys: Without any, everybody is let in.
+        approver_key: Opens the approvals too, and nothing else.
+    """
+
+    def __init__(self, app: ASGIApp, keys: ApiKeys, approver_key: SecretStr | None = None) -> None:
+        self._app = app
+        self._keys = keys
+        self._approver_key = approver_key
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket"):
+            caller = self._caller(scope) if self._keys else Caller()
+            if caller is None:
+                refusal = JSONResponse(_UNAUTHORISED, 401, headers={"WWW-Authenticate": "Bearer"})
+                await refusal(scope, receive, send)
+                return
+            set_caller(scope, caller)
+        await self._app(scope, receive, send)
+
+    def _caller(self, scope: Scope) -> Caller | None:
+        path: str = scope["path"]
+        door = door_of(path.removeprefix(scope.get("root_path", "")), scope.get("method", "GET"))
+        if door is Door.NOTHING:
+            return Caller(session_id="")  # nobody's: no session is their business
+        shown = _shown(scope)
+        if shown is None:
+            return None
+        if (key := self._keys.name_of(shown)) is not None:
+            return Caller(key)
+        if door is Door.SESSION:
+            session_id = scope["app"].state.plane.sessions.tokens.session_of(shown)
+            return Caller(session_id=session_id) if session_id is not None else None
+        if door is Door.APPROVER and self._approver_key is not None:
+            known = self._approver_key.get_secret_value().encode()
+            if hmac.compare_digest(known, shown.encode(errors="replace")):
+                return Caller()  # decides for every session
+        return None
+
+
+def _shown(scope: Scope) -> str | None:
+    """What a request shows. Browsers cannot give a websocket or an event stream a header."""
+    headers = Headers(scope=scope)
+    shown = headers.get("x-api-key")
+    if shown is None:
+        scheme, _, rest = headers.get("authorization", "").partition(" ")
+        shown = rest.strip() if scheme.lower() == "bearer" else None
+    if shown is None:
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), max_num_fields=100))
+        shown = next((query[name] for name in _QUERY_NAMES if name in query), None)
+    return shown if shown and len(shown) <= SHOWN_CHARS_MAX else None

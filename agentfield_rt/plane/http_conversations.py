@@ -1,0 +1,145 @@
+"""What goes on in a session, over HTTP: what its caller gives, the tools it runs, its sound, its events."""
+
+from typing import Annotated, Any, Self
+
+from fastapi import APIRouter, Header, Query, Request, WebSocket
+from fastapi.exceptions import RequestValidationError
+from pydantic import (
+    Base64Bytes,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from sse_starlette import EventSourceResponse
+
+from agentfield_rt.frames import ImageDetail
+from agentfield_rt.plane.dependencies import ID_CHARS_MAX, Asking, Plane, Recorded, Session
+from agentfield_rt.plane.errors import BadRequest, Busy, NotFound
+from agentfield_rt.plane.events import past_events, session_events
+from agentfield_rt.plane.http_executions import accepted
+from agentfield_rt.plane.media import carry_media
+from agentfield_rt.plane.sessions.tool_calls import ToolCall
+
+TEXT_CHARS_MAX = 4_000
+READERS_MAX = 64
+"""Event streams of one session at once."""
+CURSOR_MAX = 2**63 - 1  # a journal's sequence numbers are 64 bit
+
+IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,128}$")]
+
+router = APIRouter(tags=["sessions"])
+
+
+class ImageBody(BaseModel):
+    """A picture; how large it may be, the bound of every body says."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    data: Base64Bytes
+    detail: ImageDetail | None = None
+
+
+class InputBody(BaseModel):
+    """What the user gives besides speech; at least one of it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str | None = Field(default=None, min_length=1, max_length=TEXT_CHARS_MAX)
+    image: ImageBody | None = None
+    end_turn: bool = False
+
+    @model_validator(mode="after")
+    def _holds_something(self) -> Self:
+        if self.text is None and self.image is None and not self.end_turn:
+            raise ValueError("give text, an image, or end_turn")
+        return self
+
+
+class ToolBody(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    target: Annotated[str, Field(max_length=2 * ID_CHARS_MAX)] | None = None
+    input: dict[str, Any] | None = None
+
+
+@router.websocket("/session-instances/{session_id}/media")
+async def media(session_id: str, websocket: WebSocket) -> None:
+    """Audio of a `transport=websocket` or `audio_turns` session."""
+    await carry_media(websocket.app.state.plane, websocket, session_id)
+
+
+@router.post("/session-instances/{session_id}/input", status_code=202)
+async def user_input(session: Session, body: InputBody) -> dict[str, str]:
+    """A picture the user shows, a turn the user typed, the end of a turn the user spoke: in this order."""
+    if session.spec.carries_audio and session.phase == "idle":
+        await session.connect()
+    taken: dict[str, str] = {}
+    if body.image is not None:
+        taken["image_id"] = await session.inputs.show(body.image.data, detail=body.image.detail)
+    if body.text is not None:
+        taken["turn_id"] = await session.hear_text(body.text)
+    if body.end_turn:
+        await session.inputs.end_turn()
+    return taken
+
+
+@router.post("/session-instances/{session_id}/interrupt", status_code=202)
+async def interrupt(session: Session) -> dict[str, str]:
+    """Stop what is being said."""
+    await session.interrupt()
+    return {}
+
+
+@router.post("/session-instances/{session_id}/tools/{tool}", status_code=202)
+@router.post("/sessions/{session_id}/tools/{tool}", status_code=202, include_in_schema=False)
+async def call_tool(
+    tool: str,
+    session: Session,
+    request: Request,
+    plane: Plane,
+    idempotency_key: Annotated[IdempotencyKey | None, Header()] = None,
+) -> dict[str, Any]:
+    """Run a tool that is on the session's list, by its own name or as `node.name`.
+
+    The body is `{"input": {…}, "target"?: "node.name"}`. With an `Idempotency-Key`, the same call again gets
+    the first answer, and another call with the same key is refused.
+    """
+    call = await _tool_call(tool, request, idempotency_key)
+    return accepted(await plane.sessions.call_tool(session, call))
+
+
+async def _tool_call(tool: str, request: Request, key: str | None) -> ToolCall:
+    try:
+        body = ToolBody.model_validate_json(await request.body() or b"{}")
+    except ValidationError as error:
+        if error.errors()[0]["loc"]:
+            raise RequestValidationError(error.errors()) from error
+        raise BadRequest("invalid JSON body") from None
+    return ToolCall(tool=tool, target=body.target or None, arguments=body.input or {}, key=key)
+
+
+@router.get("/session-instances/{session_id}/events")
+async def events(  # noqa: PLR0913 - what may be asked
+    recorded: Recorded,
+    plane: Plane,
+    caller: Asking,
+    *,
+    after: Annotated[int, Query(ge=0, le=CURSOR_MAX)] = 0,
+    presence: bool = False,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> EventSourceResponse:
+    """Server-sent events: records from any cursor on, and live events in between while the session lives."""
+    if last_event_id is not None and last_event_id.isdecimal() and len(last_event_id) < len(str(CURSOR_MAX)):
+        after = int(last_event_id)
+    try:
+        session = plane.sessions.get(recorded.session_id, caller)
+    except NotFound:
+        return EventSourceResponse(past_events(plane, recorded.run_id, after=after), send_timeout=30)
+    if session.live.readers >= READERS_MAX:
+        raise Busy(f"{READERS_MAX} readers follow session {session.session_id}, which is the limit")
+    return EventSourceResponse(
+        session_events(plane, session, after=after, presence=presence), ping=15, send_timeout=30
+    )
