@@ -19,11 +19,16 @@ PAGE_RECORDS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class OpenFeature:
-    """An operation above the provider boundary that has no closer: a turn, a tool call, an approval …"""
+    """An operation above the provider boundary that has no closer: a turn, a tool call, an approval …
+
+    Attributes:
+        outlives: It is another process's work, which goes on when the one that wrote this is gone.
+    """
 
     op_id: str
     opener: type[Record]
     context: Context
+    outlives: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,11 @@ class RunInJournal:
     started: tuple[str, ...]
     closing: Mapping[str, CloseReason]
     is_sealed: bool
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether something in it is at work in another process."""
+        return any(feature.outlives for feature in self.features)
 
     @property
     def open_operations(self) -> tuple[OpenOperation, ...]:
@@ -105,7 +115,8 @@ class _Fold:
             self._sessions[session_id] = evolve(self._session(session_id), record)
         elif record_type in FEATURE_OPERATIONS:
             op_id = envelope.op_id or ""
-            self._features[op_id] = OpenFeature(op_id, record_type, _context(envelope))
+            outlives = isinstance(record, records.ExecutionQueued) and record.remote
+            self._features[op_id] = OpenFeature(op_id, record_type, _context(envelope), outlives)
         elif record_type in FEATURE_CLOSERS:
             self._features.pop(envelope.op_id or "", None)
         self._note(envelope, record)

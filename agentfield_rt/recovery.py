@@ -33,6 +33,7 @@ __all__ = [
     "RunInJournal",
     "abandon",
     "end_run",
+    "end_what_died",
     "history",
     "inspect_run",
     "open_session",
@@ -135,17 +136,38 @@ async def end_run(journal: Journal, run_id: str, reason: Reason = Reason.PROCESS
             return False
         found = await inspect_run(journal, run_id)
         _close_features(run, found, None)
-        for op_id, context in _in_doubt(found).items():
-            _write(run, records.OutputDispatchReconciled(op_id=op_id, decision=Decision.ABANDONED), context)
-        for state in found.sessions.values():
-            _end_session(run, state, reason)
-        for session_id in found.started:
-            ended = records.SessionEnded(reason=found.closing.get(session_id, CloseReason.INTERNAL))
-            _write(run, ended, Context(session_id=session_id))
+        _end_sessions(run, found, reason)
         await run.seal(records.RunFailed(reason=reason))
         return True
     finally:
         await run.release()
+
+
+async def end_what_died(journal: Journal, run_id: str) -> None:
+    """As `end_run`, but work of other processes stays open, and the run with it: whoever has it goes on.
+
+    Raises:
+        JournalConflict: the run's writer is alive.
+    """
+    run = await Run.open(journal, run_id)
+    try:
+        found = await inspect_run(journal, run_id)
+        _close_features(run, found, None, all_of_it=False)
+        _end_sessions(run, found, Reason.PROCESS_LOST)
+        await run.durable()
+    finally:
+        await run.release()
+
+
+def _end_sessions(run: Run, found: RunInJournal, reason: Reason) -> None:
+    """What is in doubt is given up, and every session ends."""
+    for op_id, context in _in_doubt(found).items():
+        _write(run, records.OutputDispatchReconciled(op_id=op_id, decision=Decision.ABANDONED), context)
+    for state in found.sessions.values():
+        _end_session(run, state, reason)
+    for session_id in found.started:
+        ended = records.SessionEnded(reason=found.closing.get(session_id, CloseReason.INTERNAL))
+        _write(run, ended, Context(session_id=session_id))
 
 
 async def _said(
@@ -191,9 +213,11 @@ def _one_session(found: RunInJournal, session_id: str | None) -> State:
     return found.sessions[session_id]
 
 
-def _close_features(run: Run, found: RunInJournal, session_id: str | None) -> None:
+def _close_features(run: Run, found: RunInJournal, session_id: str | None, *, all_of_it: bool = True) -> None:
     """Turns, utterances, tool calls … of a session (None: of the whole run) that died with their process."""
     for feature in found.features:
+        if feature.outlives and (session_id is not None or not all_of_it):
+            continue
         if session_id is None or feature.context.session_id in (None, session_id):
             _write(run, lost(feature.opener, feature.op_id), feature.context)
 

@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
@@ -28,7 +29,10 @@ from agentfield_rt.memory import MemoryAccessError, MemoryFull, MemoryRefused
 from agentfield_rt.plane import (
     approvals,
     http_conversations,
+    http_discovery,
+    http_execute,
     http_executions,
+    http_nodes,
     http_offers,
     http_phone,
     http_recordings,
@@ -38,9 +42,12 @@ from agentfield_rt.plane import (
 from agentfield_rt.plane.access import ApiKeys
 from agentfield_rt.plane.access.guard import AccessGuard
 from agentfield_rt.plane.control_plane import open_control_plane
-from agentfield_rt.plane.errors import PlaneError
+from agentfield_rt.plane.errors import Busy, PlaneError
 from agentfield_rt.plane.guards import BodyLimit, OwnNames, SameOrigin, SecurityHeaders
 from agentfield_rt.plane.memory import event_routes, routes
+from agentfield_rt.plane.openapi import describe
+from agentfield_rt.plane.operation import http_operation
+from agentfield_rt.plane.operation.requests import Requests
 from agentfield_rt.plane.telephony import telephony_router
 from agentfield_rt.sdp import BadOffer
 
@@ -61,6 +68,10 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
 )
 
 
+_TELEMETRY: TelemetryConfig = {"auto_configure": False, "tracing": False, "metrics": False, "logs": False}
+"""`operation` observes; FastAPI would export addresses with their queries, and the texts of exceptions."""
+
+
 def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None) -> FastAPI:
     """An application that hosts `agents`. Its lifespan opens and closes the control plane."""
     settings = settings or Settings()
@@ -71,7 +82,7 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
             app.state.plane = plane
             yield
 
-    app = FastAPI(title="AgentField RT", version=__version__, lifespan=lifespan)
+    app = FastAPI(title="AgentField RT", version=__version__, lifespan=lifespan, telemetry=_TELEMETRY)
     app.add_middleware(AccessGuard, keys=ApiKeys(settings.api_keys), approver_key=settings.approver_key)
     app.add_middleware(OwnNames, names=settings.names, public_name=settings.public_name)
     app.add_middleware(BodyLimit)
@@ -84,14 +95,17 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
         max_age=600,
     )
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(Requests)
     app.add_exception_handler(RealtimeError, _refuse)
     app.add_exception_handler(JournalError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_body)
     app.add_exception_handler(HTTPException, _refuse_plainly)
-    app.add_exception_handler(Exception, _admit)
+    app.include_router(http_operation.router)
     app.include_router(http_sessions.router, prefix="/api/v1")
     app.include_router(http_conversations.router, prefix="/api/v1")
     app.include_router(http_session_records.router, prefix="/api/v1")
+    app.include_router(http_nodes.router, prefix="/api/v1")
+    app.include_router(http_discovery.router, prefix="/api/v1")
     app.include_router(http_offers.router, prefix="/api/v1")
     app.include_router(http_phone.router, prefix="/api/v1")
     app.include_router(telephony_router(settings), prefix="/api/v1")
@@ -102,25 +116,26 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
     app.include_router(event_routes.router, prefix="/api/v1")
     app.include_router(http_executions.workflows)
 
-    @app.get("/health", tags=["operation"])
-    async def health() -> dict[str, str]:
-        return {"status": "ok"}
+    app.router.routes[:0] = http_execute.execution_routes()  # before all others: they are asked for most
+    describe(app, http_execute.OPERATIONS)
 
     app.mount("/", StaticFiles(directory=str(files("agentfield_rt.plane") / "static"), html=True))
     return app
 
 
 async def _refuse(request: Request, error: Exception) -> JSONResponse:
-    status = 500
+    status, headers = 500, None
     if isinstance(error, PlaneError):
         status = error.status
+        if isinstance(error, Busy) and error.retry_after_s is not None:
+            headers = {"Retry-After": str(error.retry_after_s)}
     else:
         for kind, its_status in _STATUS:
             if isinstance(error, kind):
                 status = its_status
                 break
     details = error.details if isinstance(error, PlaneError) else {}
-    return JSONResponse({"error": str(error), **details}, status)
+    return JSONResponse({"error": str(error), **details}, status, headers)
 
 
 async def _refuse_body(request: Request, error: Exception) -> JSONResponse:
@@ -135,8 +150,3 @@ async def _refuse_body(request: Request, error: Exception) -> JSONResponse:
 async def _refuse_plainly(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
-
-
-async def _admit(request: Request, error: Exception) -> JSONResponse:
-    """An error nobody foresaw; the log has it, the caller gets none of it."""
-    return JSONResponse({"error": "internal error; the server's log says more"}, 500)

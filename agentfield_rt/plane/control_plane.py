@@ -1,7 +1,7 @@
 """The control plane without HTTP: journal, content, agents, executions and sessions, opened as one."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from agentfield_rt.agent import Agent
 from agentfield_rt.config import Settings
 from agentfield_rt.plane.catalogue.catalogue import Catalogue, open_catalogue
 from agentfield_rt.plane.content_expiry import expire_content
+from agentfield_rt.plane.egress import EgressPolicy, HttpClient
 from agentfield_rt.plane.errors import DataDirectoryInUse, DataDirectoryUnusable
 from agentfield_rt.plane.evidence import keep_evidence
 from agentfield_rt.plane.executions.executions import Executions
@@ -27,6 +28,12 @@ from agentfield_rt.plane.memory.memory import Memory
 from agentfield_rt.plane.memory.opening import open_memory
 from agentfield_rt.plane.nodes import Nodes
 from agentfield_rt.plane.nodes.in_process import in_process_node
+from agentfield_rt.plane.nodes.opening import open_remote_nodes
+from agentfield_rt.plane.nodes.registrations import Registrations
+from agentfield_rt.plane.nodes.remote import RemoteNodes
+from agentfield_rt.plane.operation.draining import Draining
+from agentfield_rt.plane.operation.readiness import Check, checks_of
+from agentfield_rt.plane.operation.telemetry import Telemetry
 from agentfield_rt.plane.phone import Phones
 from agentfield_rt.plane.providers import Providers
 from agentfield_rt.plane.runs import Runs
@@ -36,7 +43,11 @@ from agentfield_rt.plane.webrtc_calls import WebRtcCalls
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlPlane:
-    """An open control plane."""
+    """An open control plane.
+
+    Attributes:
+        checks: What has to be well for it to take work (`operation.readiness`).
+    """
 
     settings: Settings
     journal: StoreJournal
@@ -44,11 +55,16 @@ class ControlPlane:
     catalogue: Catalogue
     memory: Memory
     nodes: Nodes
+    remote_nodes: RemoteNodes
+    egress: HttpClient
     executions: Executions
     sessions: Sessions
     providers: Providers
     phones: Phones
     webrtc_calls: WebRtcCalls
+    telemetry: Telemetry
+    draining: Draining
+    checks: Mapping[str, Check]
 
 
 def journal_path(data: Path) -> Path:
@@ -91,9 +107,11 @@ async def open_control_plane(
         journal, content = await _open_data(settings.data, stack)
         catalogue = await stack.enter_async_context(open_catalogue(settings.data / "catalogue.db", journal))
         nodes = Nodes(map(in_process_node, agents))
-        await end_left_runs(journal)
+        going_on = await end_left_runs(journal, [run.run_id for run in await catalogue.open_runs()])
         await finish_left_erasures(journal, content)
-        runs = Runs(journal)
+        telemetry = Telemetry(settings)
+        stack.callback(telemetry.close)
+        runs = Runs(journal, observe=telemetry.observe)
         await stack.enter_async_context(keep_evidence(journal, runs, settings))
         await stack.enter_async_context(expire_content(content, settings))
         memory = await stack.enter_async_context(
@@ -101,10 +119,21 @@ async def open_control_plane(
         )
         for agent in agents:
             await stack.enter_async_context(agent.memory.connection.connected(memory))
+        egress = HttpClient(EgressPolicy(settings.agent_hosts))
+        stack.callback(egress.close)
         providers = Providers(settings)
         stack.push_async_callback(providers.close)
-        executions = Executions(runs, nodes, content)
+        executions = Executions(runs, nodes, content, rows=catalogue)
         stack.push_async_callback(executions.close)
+        remote_nodes = await stack.enter_async_context(
+            open_remote_nodes(
+                nodes,
+                Registrations(runs, journal, content),
+                client=egress,
+                settings=settings,
+                restarted=executions.fail_orphans,
+            )
+        )
         sessions = Sessions(runs, nodes, executions=executions, content=content, providers=providers)
         webrtc_calls = WebRtcCalls(settings)
         stack.push_async_callback(webrtc_calls.close)
@@ -115,6 +144,8 @@ async def open_control_plane(
             agent.bind(executions)
         if any(definition.provider == "local" for agent in agents for definition in agent.sessions.values()):
             await providers.start_local()
+        await executions.recover(going_on)
+        draining = Draining(sessions, executions)
         yield ControlPlane(
             settings=settings,
             journal=journal,
@@ -122,9 +153,14 @@ async def open_control_plane(
             catalogue=catalogue,
             memory=memory,
             nodes=nodes,
+            remote_nodes=remote_nodes,
+            egress=egress,
             executions=executions,
             sessions=sessions,
             providers=providers,
             phones=phones,
             webrtc_calls=webrtc_calls,
+            telemetry=telemetry,
+            draining=draining,
+            checks=checks_of(journal, content, providers=providers, draining=draining),
         )

@@ -1,25 +1,40 @@
-"""Execution and workflow routes, in AgentField's shapes."""
+"""Cancelling and restarting executions, and workflows, in AgentField's shapes."""
 
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from agentfield_rt.plane.dag import workflow_dag
-from agentfield_rt.plane.dependencies import Plane, WorkflowHeaders
+from agentfield_rt.plane.dependencies import Plane
 from agentfield_rt.plane.errors import NotFound
-from agentfield_rt.plane.executions.execution import Execution
+from agentfield_rt.plane.execution_views import accepted
+from agentfield_rt.plane.executions.submission import Extras
 from agentfield_rt.plane.notation import iso, run_id_of
-from agentfield_rt.voice.link import ExecutionRequest
 
 router = APIRouter(tags=["executions"])
 workflows = APIRouter(tags=["workflows"])
 
 
-class ExecuteBody(BaseModel):
+class CancelBody(BaseModel):
+    """Why; it is told to nobody but whoever asks."""
+
     model_config = ConfigDict(extra="ignore")
 
-    input: dict[str, Any] = Field(default_factory=dict[str, Any])
+    reason: str | None = Field(default=None, max_length=4_000)
+
+
+class RestartBody(BaseModel):
+    """How to run it again; without an input, with the one it had."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    scope: str = "workflow"
+    reuse: str = "succeeded-before"
+    fork: bool = False
+    reason: str | None = Field(default=None, max_length=4_000)
+    input: dict[str, Any] | None = None
+    context: dict[str, Any] | None = None
 
 
 class Filters(BaseModel):
@@ -37,59 +52,28 @@ class QueryBody(BaseModel):
     offset: int = Field(default=0, ge=0)
 
 
-@router.post("/execute/async/{target}", status_code=202)
-async def execute_async(
-    target: str, body: ExecuteBody, *, response: Response, plane: Plane, workflow: WorkflowHeaders
-) -> dict[str, Any]:
-    """Accept an execution; it is durable when this answers."""
-    execution = await plane.executions.submit(
-        ExecutionRequest(
-            target=target,
-            arguments=body.input,
-            run_id=workflow.run_id,
-            session_id=workflow.session_id,
-            parent_execution_id=workflow.parent_execution_id,
-        )
-    )
-    response.headers["X-Execution-ID"] = execution.execution_id
-    response.headers["X-Run-ID"] = execution.run_id
-    return accepted(execution)
-
-
-def accepted(execution: Execution) -> dict[str, Any]:
-    """The 202 body."""
+@router.post("/executions/{execution_id}/cancel")
+async def cancel(execution_id: str, plane: Plane, body: CancelBody | None = None) -> dict[str, Any]:
+    """End an execution and all that it called; their agents are asked to stop."""
+    before = (await plane.executions.get(execution_id)).status
+    execution = await plane.executions.cancel(execution_id)
     return {
         "execution_id": execution.execution_id,
         "run_id": execution.run_id,
-        "workflow_id": execution.run_id,
-        "status": "queued",
-        "target": execution.request.target,
-        "type": "reasoner",
-        "created_at": iso(execution.created_at),
-        "webhook_registered": False,
-    }
-
-
-@router.get("/executions/{execution_id}")
-async def execution_status(execution_id: str, plane: Plane) -> dict[str, Any]:
-    """Where an execution stands, and its result; that it is over is durable when this answers."""
-    execution = plane.executions.get(execution_id)
-    await execution.told()
-    view: dict[str, Any] = {
-        "execution_id": execution.execution_id,
-        "run_id": execution.run_id,
         "status": execution.status,
-        "started_at": iso(execution.started_at or execution.created_at),
-        "webhook_registered": False,
+        "previous_status": before,
+        "reason": None if body is None else body.reason,
+        "cancelled_at": iso(execution.completed_at or execution.created_at),
     }
-    if execution.completed_at is not None:
-        view["completed_at"] = iso(execution.completed_at)
-        view["duration_ms"] = int((execution.completed_at - (execution.started_at or 0)) * 1000)
-        view["result"] = execution.result
-    if execution.reason is not None:
-        view["status_reason"] = execution.reason
-        view["error"] = execution.error or str(execution.reason)
-    return view
+
+
+@router.post("/executions/{execution_id}/restart", status_code=202)
+async def restart(execution_id: str, plane: Plane, body: RestartBody | None = None) -> dict[str, Any]:
+    """Run an execution again, in a run of its own."""
+    body = body or RestartBody()
+    extras = Extras(restart_of=execution_id, context=body.context)
+    execution = await plane.executions.restart(execution_id, arguments=body.input, extras=extras)
+    return {**accepted(execution), "source_execution_id": execution_id}
 
 
 @workflows.get("/api/ui/v1/workflows/{run_id}/dag")

@@ -13,9 +13,13 @@ _PAYLOAD = msgspec.msgpack.Decoder(dict[str, Any])
 _NEVER_SHOWN = frozenset({CallerDigitReceived.kind, ImageReceived.kind, RecordingSegmentStored.kind})
 """Records whose content stays behind its reference here: digits may be a PIN, the others are no text."""
 
+_SECRET_FIELD = "webhook_ref"
+"""With what whoever is told of an execution is signed to; it stays behind its reference."""
+
 
 async def record_view(envelope: Envelope, content: ContentStore | None) -> dict[str, Any]:
     """The record; `content` resolves its references (None leaves them unresolved)."""
+    data = _PAYLOAD.decode(envelope.payload)
     view: dict[str, Any] = {
         "seq": envelope.seq,
         "kind": envelope.kind,
@@ -23,10 +27,11 @@ async def record_view(envelope: Envelope, content: ContentStore | None) -> dict[
         "session_id": envelope.session_id,
         "turn_id": envelope.turn_id,
         "op_id": envelope.op_id,
-        "data": _plain(_PAYLOAD.decode(envelope.payload)),
+        "data": _plain(data),
     }
     if content is not None and envelope.content_refs and envelope.kind not in _NEVER_SHOWN:
-        view["content"] = {ref: await _text(ref, content) for ref in envelope.content_refs}
+        shown = (ref for ref in envelope.content_refs if ref != data.get(_SECRET_FIELD))
+        view["content"] = {ref: await _text(ref, content) for ref in shown}
     return view
 
 

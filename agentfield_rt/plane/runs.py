@@ -2,15 +2,18 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from weakref import WeakValueDictionary
 
+from agentfield_journal import JournalError
 from agentfield_journal.ports import Journal
 from agentfield_rt.core import records
 from agentfield_rt.core.records import Record
 from agentfield_rt.errors import Reason, RunIncomplete
+from agentfield_rt.observe import Observer
 from agentfield_rt.plane.errors import Conflict
 from agentfield_rt.ports import Clock, system_clock
-from agentfield_rt.run import Run
+from agentfield_rt.run import Context, Run
 
 log = logging.getLogger(__name__)
 
@@ -18,17 +21,26 @@ log = logging.getLogger(__name__)
 class Runs:
     """Opens runs and keeps them open for as long as somebody holds them.
 
+    Args:
+        observe: Told of every record that is written to one.
+
     Attributes:
+        journal: Where they are written to.
         ended: Set when a run got its last record; whoever waits for it clears it.
     """
 
-    def __init__(self, journal: Journal, *, clock: Clock = system_clock) -> None:
-        self._journal = journal
+    def __init__(
+        self, journal: Journal, *, clock: Clock = system_clock, observe: Observer | None = None
+    ) -> None:
+        self.journal = journal
+        self._observe = observe
         self._clock = clock
         self._open: dict[str, Run] = {}
         self._holders: dict[str, int] = {}
         self._failed: dict[str, Reason] = {}
         self._cancelled: set[str] = set()
+        self._aside: set[str] = set()
+        self._letting_go: set[asyncio.Task[None]] = set()
         self._locks = WeakValueDictionary[str, asyncio.Lock]()
         self._written: set[str] | None = None
         self.ended = asyncio.Event()
@@ -46,7 +58,7 @@ class Runs:
         async with self._lock(run_id):
             run = self._open.get(run_id)
             if run is None:
-                run = await Run.open(self._journal, run_id, clock=self._clock)
+                run = await Run.open(self.journal, run_id, clock=self._clock, observe=self._observe)
                 if run.is_sealed:
                     await run.release()
                     raise Conflict(f"run {run_id} has ended; leave the run id out to start a new one")
@@ -55,6 +67,27 @@ class Runs:
                     self._written.add(run_id)
             self._holders[run_id] = self._holders.get(run_id, 0) + 1
             return run
+
+    async def tell(self, run_id: str, told: Sequence[Record], context: Context) -> None:
+        """Record what somebody tells of a run, which may have ended; durable when this returns.
+
+        It neither begins nor ends the run: one that nobody holds stays open, or sealed, as it was.
+
+        Raises:
+            JournalError: it cannot be recorded.
+        """
+        async with self._lock(run_id):
+            held = self._open.get(run_id)
+            run = held or await Run.open(self.journal, run_id, clock=self._clock, observe=self._observe)
+            try:
+                cursor = run.append(told, context)
+                if self._written is not None:
+                    self._written.add(run_id)
+            finally:
+                if held is None:
+                    await run.release()
+        if held is not None:
+            await held.durable(cursor)
 
     def fail(self, run_id: str, reason: Reason) -> None:
         """Something in the run did not end as it should; its last record will say so."""
@@ -70,6 +103,29 @@ class Runs:
         self._written = set(self._open)
         return written
 
+    def let_go_soon(self, run_id: str, *, seal: bool = True) -> None:
+        """As `let_go`, for whoever cannot wait; what goes wrong is logged.
+
+        Args:
+            seal: False: it gets no last record, another process will go on with it.
+        """
+        if not seal:
+            self._aside.add(run_id)
+        task = asyncio.create_task(self._let_go_logged(run_id), name=f"let go {run_id}")
+        self._letting_go.add(task)
+        task.add_done_callback(self._letting_go.discard)
+
+    async def all_let_go(self, *, deadline_s: float) -> None:
+        """Return when all that was to be let go soon has been, or there is no more time."""
+        if self._letting_go:
+            await asyncio.wait(self._letting_go, timeout=deadline_s)
+
+    async def _let_go_logged(self, run_id: str) -> None:
+        try:
+            await self.let_go(run_id)
+        except JournalError as error:
+            log.error("run %s could not be sealed: %s", run_id, type(error).__name__)
+
     async def let_go(self, run_id: str) -> None:
         """Done with it. The last to go writes the run's last record and gives it up.
 
@@ -82,10 +138,12 @@ class Runs:
             del self._holders[run_id]
             run = self._open.pop(run_id)
             try:
-                await run.seal(self._last(run))
+                if run_id not in self._aside:
+                    await run.seal(self._last(run))
             except RunIncomplete as error:
                 log.error("%s", error)
             finally:
+                self._aside.discard(run_id)
                 await run.release()
             self.ended.set()
 

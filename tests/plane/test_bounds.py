@@ -17,7 +17,7 @@ from agentfield_rt.frames import (
     ResponseStarted,
 )
 from agentfield_rt.plane import guards, http_sessions, media
-from agentfield_rt.plane.executions import executions
+from agentfield_rt.plane.executions import admission
 from agentfield_rt.plane.runs import Runs
 from agentfield_rt.plane.server import UNREAD_MAX_S, listen
 from agentfield_rt.voice import conversation, heard
@@ -90,12 +90,12 @@ def test_a_peer_that_takes_nothing_is_given_up_by_the_kernel() -> None:
 
 
 def test_so_many_executions_run_at_once_and_no_more(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executions, "RUNNING_MAX", 2)
+    monkeypatch.setattr(admission, "OPEN_MAX", 2)
     for _ in range(2):
         assert server.post("/api/v1/execute/async/desk.waits", {"input": {}}).status_code == 202
     refused = server.post("/api/v1/execute/async/desk.double", {"input": {"number": 1}})
     assert (refused.status_code, "which is the limit" in refused.json()["error"]) == (503, True)
-    monkeypatch.setattr(executions, "RUNNING_MAX", 5)
+    monkeypatch.setattr(admission, "OPEN_MAX", 5)
     assert server.execute("desk.double", number=2)["result"] == 4
 
 

@@ -21,8 +21,9 @@ from agentfield_rt.config import Settings
 from agentfield_rt.errors import Reason
 from agentfield_rt.plane.app import create_app
 from agentfield_rt.plane.errors import Conflict
-from agentfield_rt.plane.executions.execution import ExecutionStatus
-from agentfield_rt.plane.executions.executions import DEPTH_MAX, Executions
+from agentfield_rt.plane.executions.admission import DEPTH_MAX
+from agentfield_rt.plane.executions.executions import Executions
+from agentfield_rt.plane.executions.status import ExecutionStatus
 from agentfield_rt.plane.nodes import Nodes
 from agentfield_rt.plane.nodes.in_process import in_process_node
 from agentfield_rt.plane.runs import Runs

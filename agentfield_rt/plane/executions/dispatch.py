@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from agentfield_rt.errors import RealtimeError, Reason
-from agentfield_rt.plane.executions.execution import ExecutionStatus
+from agentfield_rt.plane.executions.status import ExecutionStatus
 
 
 class CapabilityKind(StrEnum):
@@ -48,12 +48,14 @@ class Outcome:
         result: Any JSON, of one that succeeded.
         error: What the agent said of a failure: content, never journaled or logged.
         reason: The code that is journaled.
+        usage: What it cost, as its agent counts it; any JSON.
     """
 
     status: ExecutionStatus
     result: Any = None
     error: str | None = None
     reason: Reason | None = None
+    usage: Any = None
 
 
 class NodeUnreachable(RealtimeError):
@@ -66,6 +68,11 @@ class DispatchInDoubt(RealtimeError):
 
 class Dispatcher(Protocol):
     """Carries work to one node."""
+
+    @property
+    def remote(self) -> bool:
+        """Whether the work goes on when this process ends: the node is another process."""
+        ...
 
     async def dispatch(self, work: Dispatch) -> Outcome | None:
         """Hand the work over.

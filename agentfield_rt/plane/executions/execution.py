@@ -1,60 +1,127 @@
-"""One execution as the plane knows it, and the words for where it stands."""
+"""One execution as the plane knows it, from the moment it is accepted until it is forgotten."""
 
 import asyncio
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from agentfield_journal import Cursor, JournalUnavailable
+import msgspec
+
+from agentfield_journal import JournalUnavailable
 from agentfield_rt.errors import Reason
-from agentfield_rt.run import Run
-from agentfield_rt.voice.link import ExecutionRequest
+from agentfield_rt.plane.executions.dispatch import CapabilityKind, Dispatch
+from agentfield_rt.plane.executions.status import FINAL_STATUSES, ExecutionStatus
+from agentfield_rt.run import Context, Run
 
 
-class ExecutionStatus(StrEnum):
-    """AgentField's words; the last four are final."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    TIMEOUT = "timeout"
-
-
-FINAL_STATUSES = frozenset(
-    {
-        ExecutionStatus.SUCCEEDED,
-        ExecutionStatus.FAILED,
-        ExecutionStatus.CANCELLED,
-        ExecutionStatus.TIMEOUT,
-    }
-)
-
-
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, kw_only=True)
 class Execution:
-    """One run of a reasoner.
+    """One run of a reasoner or skill.
 
     Attributes:
         depth: How many executions wait for this one.
-        outcome: Where its last record stands: the run and the place in it.
-        finished: Set when the outcome is known and appended; `told` waits until it is durable as well.
+        remote: Its node is another process, so it goes on when this one ends.
+        time_max_s: How long after `created_at` it is given up; 0: never.
+        arguments: None while they are in the content store only, under `input_ref`.
+        attempts: How often it was sent to its node.
+        accepted: The node took it and will report.
+        in_doubt: The last attempt may have reached the node, or not.
+        result_json: What came of it; None while it is in the content store only, under `result_ref`.
+        error: What was said of its failure: content, as the result.
+        durable: Makes its outcome durable; None where the outcome could not be recorded.
+        run: What its records are written to, while it is open.
+        deadline: Ends it when its time is over.
     """
 
     execution_id: str
     run_id: str
-    request: ExecutionRequest
-    depth: int
+    target: str
+    kind: CapabilityKind
     created_at: float
+    input_ref: str
+    depth: int = 0
+    remote: bool = False
+    time_max_s: float = 0.0
+    session_id: str | None = None
+    turn_id: str | None = None
+    actor_id: str | None = None
+    parent_execution_id: str | None = None
+    webhook_ref: str | None = None
+    arguments: Mapping[str, Any] | None = None
+    attempts: int = 0
+    accepted: bool = False
+    in_doubt: bool = False
     status: ExecutionStatus = ExecutionStatus.QUEUED
-    result: Any = None
-    reason: Reason | None = None
-    error: str | None = None
     started_at: float | None = None
     completed_at: float | None = None
-    outcome: tuple[Run, Cursor] | None = None
-    finished: asyncio.Event = field(default_factory=asyncio.Event)
+    result_json: bytes | None = None
+    result_ref: str | None = None
+    reason: Reason | None = None
+    error: str | None = None
+    error_ref: str | None = None
+    durable: Callable[[], Awaitable[None]] | None = None
+    run: Run | None = None
+    deadline: asyncio.TimerHandle | None = None
+    _finished: asyncio.Event | None = None
+
+    @property
+    def node_id(self) -> str:
+        return self.target.partition(".")[0]
+
+    @property
+    def name(self) -> str:
+        """The reasoner's or skill's, without its node."""
+        return self.target.partition(".")[2]
+
+    @property
+    def is_final(self) -> bool:
+        return self.status in FINAL_STATUSES
+
+    @property
+    def result(self) -> Any:
+        """What came of it, as Python has it."""
+        return None if self.result_json is None else msgspec.json.decode(self.result_json)
+
+    @property
+    def finished(self) -> asyncio.Event:
+        """Set when the outcome is known and appended; `told` waits until it is durable as well."""
+        if self._finished is None:  # made for those who wait: one takes as much room as the rest of this
+            self._finished = asyncio.Event()
+            if self.is_final:
+                self._finished.set()
+        return self._finished
+
+    @property
+    def context(self) -> Context:
+        """Whom its records are about."""
+        return Context(self.node_id, self.session_id, self.turn_id)
+
+    def end(self, status: ExecutionStatus, reason: Reason | None, *, at: float) -> None:
+        """Note how it ended; what came of it is set by whoever kept it."""
+        self.status, self.reason, self.completed_at = status, reason, at
+        self.arguments, self.in_doubt = None, False
+        if self.deadline is not None:
+            self.deadline.cancel()
+            self.deadline = None
+
+    def announce(self) -> None:
+        """Wake those who wait for its end."""
+        if self._finished is not None:
+            self._finished.set()
+
+    def attempt(self) -> Dispatch:
+        """What its node is given."""
+        return Dispatch(
+            execution_id=self.execution_id,
+            run_id=self.run_id,
+            name=self.name,
+            kind=self.kind,
+            arguments=self.arguments or {},
+            session_id=self.session_id,
+            turn_id=self.turn_id,
+            actor_id=self.actor_id,
+            parent_execution_id=self.parent_execution_id,
+        )
 
     async def told(self) -> None:
         """Return once the status may leave this process: a final one only when its record is durable.
@@ -63,10 +130,14 @@ class Execution:
             JournalUnavailable: it could not be recorded.
             JournalError: it could not be made durable.
         """
-        if self.status not in FINAL_STATUSES:
+        if not self.is_final:
             return
-        await self.finished.wait()
-        if self.outcome is None:
+        if self.durable is None:
             raise JournalUnavailable(f"the outcome of {self.execution_id} is not recorded")
-        run, cursor = self.outcome
-        await run.durable(cursor)
+        if self.durable is not already_durable:
+            await self.durable()
+            self.durable = already_durable
+
+
+async def already_durable() -> None:
+    """The `durable` of an outcome that was read from the journal, or was waited for before."""

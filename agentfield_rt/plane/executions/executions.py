@@ -1,43 +1,36 @@
-"""Executions: accepted when durable, run once, their outcome recorded. Satisfies `Executor`."""
+"""Executions: accepted when durable, taken to their node, one outcome each. Satisfies `Executor`.
+
+Work of a node in another process outlives this one: what is open when a plane ends, the next goes on with.
+"""
 
 import asyncio
-import contextlib
 import logging
 import time
-from collections import OrderedDict
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
-from pydantic import BaseModel
-
-from agentfield_journal import ContentStore, Cursor, JournalError
-from agentfield_journal.envelope import Retention
-from agentfield_rt.core import records
-from agentfield_rt.core.records import Record
-from agentfield_rt.errors import ExecutionFailed, Reason
+from agentfield_journal import JournalError, QueuedContentStore
+from agentfield_rt.errors import ExecutionFailed, RealtimeError, Reason
 from agentfield_rt.plane.errors import BadRequest, Busy, Conflict, NotFound, PlaneError
-from agentfield_rt.plane.executions.dispatch import Dispatch
-from agentfield_rt.plane.executions.execution import Execution, ExecutionStatus
+from agentfield_rt.plane.executions.admission import Admission
+from agentfield_rt.plane.executions.carrying import Carriers
+from agentfield_rt.plane.executions.dispatch import Outcome
+from agentfield_rt.plane.executions.execution import Execution
+from agentfield_rt.plane.executions.known import Known
+from agentfield_rt.plane.executions.ledger import Ledger
+from agentfield_rt.plane.executions.past import ExecutionRows, Past
+from agentfield_rt.plane.executions.status import ExecutionStatus
+from agentfield_rt.plane.executions.submission import NO_EXTRAS, Extras
 from agentfield_rt.plane.nodes import Nodes
-from agentfield_rt.plane.notation import new_execution_id, new_run_id
 from agentfield_rt.plane.runs import Runs
-from agentfield_rt.run import Context, Run
 from agentfield_rt.voice.link import ExecutionRequest
 
 log = logging.getLogger(__name__)
 
-REMEMBERED_MAX = 10_000
-"""Executions whose status is kept in memory; the journal has them all."""
-
-RUNNING_MAX = 1_000
-"""Executions at once; one that waits for another counts, too."""
-
 STOP_MAX_S = 5.0
+"""How long the end of what runs here is waited for when the plane closes."""
 
-DEPTH_MAX = 100
-"""Reasoners that wait for one another: one that calls itself for ever would fill the disk."""
-
+_RECOVER_TOGETHER_MAX = 256
 
 _REASONS: dict[type[PlaneError], Reason] = {
     BadRequest: Reason.INVALID_REQUEST,
@@ -48,88 +41,74 @@ _REASONS: dict[type[PlaneError], Reason] = {
 
 
 class Executions:
-    """Has the nodes do what is submitted."""
+    """Has the nodes do what is submitted.
 
-    def __init__(self, runs: Runs, nodes: Nodes, content: ContentStore) -> None:
+    Args:
+        rows: Where executions are looked up that are no longer in memory.
+    """
+
+    def __init__(
+        self, runs: Runs, nodes: Nodes, content: QueuedContentStore, *, rows: ExecutionRows | None = None
+    ) -> None:
         self._runs = runs
-        self._nodes = nodes
-        self._content = content
-        self._known: OrderedDict[str, Execution] = OrderedDict()
-        self._invocations: set[asyncio.Task[Record]] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._ledger = Ledger(content)
+        self._known = Known()
+        self._past = Past(runs.journal, rows)
+        self._admission = Admission(runs, nodes, self._ledger, known=self._known, past=self._past)
+        self._carriers = Carriers(nodes, self._ledger, self._finish)
+        self._listeners: list[Callable[[Execution], None]] = []
+        self._endings: set[asyncio.Task[None]] = set()
 
-    def get(self, execution_id: str) -> Execution:
-        """One that was submitted.
+    def __len__(self) -> int:
+        """How many of this process's own nodes are queued or running: those end with it."""
+        return sum(not execution.remote for execution in self._known.open())
+
+    @property
+    def open_total(self) -> int:
+        """How many are queued or running, wherever that is."""
+        return len(self._known)
+
+    def waiting(self) -> dict[str, int]:
+        """How many have not been sent, by node."""
+        return self._carriers.waiting()
+
+    def on_finished(self, listener: Callable[[Execution], None]) -> None:
+        """Tell `listener` of each execution that ended, once that is durable. It must not raise, nor wait."""
+        self._listeners.append(listener)
+
+    def in_memory(self, execution_id: str) -> Execution | None:
+        """One that is open, or ended a short while ago."""
+        return self._known.find(execution_id)
+
+    async def get(self, execution_id: str) -> Execution:
+        """One that was submitted, whenever that was.
 
         Raises:
-            NotFound: never, or long ago.
+            NotFound: there is none.
+            JournalError: it cannot be looked up.
         """
-        execution = self._known.get(execution_id)
+        execution = self._known.find(execution_id)
         if execution is None:
-            raise NotFound("execution not found")
+            execution = await self._past.find(execution_id)
+            if execution is None:
+                raise NotFound("execution not found")
+            await self._ledger.read_words(execution)
         return execution
 
-    async def submit(self, request: ExecutionRequest) -> Execution:
-        """Accept an execution; it is durable when this returns, and runs then.
+    async def submit(self, request: ExecutionRequest, *, extras: Extras = NO_EXTRAS) -> Execution:
+        """Accept an execution; it is durable when this returns, and runs as soon as its node can be asked.
 
         Raises:
-            BadRequest, NotFound: the target is none of ours.
-            Busy: as many run as may.
+            BadRequest, NotFound: the target is none of ours, or the arguments are no JSON.
+            Busy: as many are open as may be, or the server is going down.
+            Conflict: the run has ended, or the key was used for something else.
+            JournalError: it could not be made durable: it does not run.
         """
-        if len(self._tasks) >= RUNNING_MAX:
-            raise Busy(f"{RUNNING_MAX} executions are running, which is the limit; try again later")
-        self._nodes.capability(request.target)
-        depth = self._depth(request)
-        input_ref = self._keep_arguments(request)
-        run_id = request.run_id or new_run_id()
-        run = await self._runs.hold(run_id)
-        execution = Execution(new_execution_id(), run_id, request, depth, time.time())
-        queued = records.ExecutionQueued(
-            op_id=execution.execution_id,
-            target=request.target,
-            input_ref=input_ref,
-            parent_execution_id=request.parent_execution_id,
-        )
-        accepted = False
-        try:
-            cursor = self._record(run, execution, queued)
-            accepted = True
-            await run.durable(cursor)
-        except BaseException:
-            if accepted:
-                self._withdraw(run, execution)
-            self._spawn(self._let_go(run_id), f"let go {run_id}")
-            raise
-        self._remember(execution)
-        invocation = asyncio.create_task(self._invoke(execution), name=execution.execution_id)
-        self._invocations.add(invocation)
-        self._spawn(self._finish(execution, run, invocation), f"finish {execution.execution_id}")
+        execution, is_new = await self._admission.admit(request, extras)
+        if is_new:
+            self._set_deadline(execution)
+            self._carriers.send(execution)
         return execution
-
-    def _depth(self, request: ExecutionRequest) -> int:
-        parent = self._known.get(request.parent_execution_id or "")
-        depth = 0 if parent is None else parent.depth + 1
-        if depth > DEPTH_MAX:
-            raise BadRequest(
-                f"{request.target} is called {depth} deep; does a reasoner call itself for ever?"
-            )
-        return depth
-
-    def _withdraw(self, run: Run, execution: Execution) -> None:
-        """Whoever submitted it never learned that it was accepted; it does not run."""
-        with contextlib.suppress(JournalError):
-            self._record(run, execution, records.ExecutionCancelled(op_id=execution.execution_id))
-
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _let_go(self, run_id: str) -> None:
-        try:
-            await self._runs.let_go(run_id)
-        except JournalError as error:
-            log.error("run %s could not be sealed: %s", run_id, type(error).__name__)
 
     async def execute(self, request: ExecutionRequest) -> Any:
         """See `Executor.execute`."""
@@ -146,90 +125,174 @@ class Executions:
             )
         return execution.result
 
-    async def close(self) -> None:
-        """Cancel what still runs and record it. A reasoner that will not stop is left behind."""
-        for invocation in self._invocations:
-            invocation.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=STOP_MAX_S)
+    async def report(self, execution_id: str, outcome: Outcome) -> Execution:
+        """What a node says became of an execution; durable when this returns. Said twice, it counts once.
 
-    async def _finish(self, execution: Execution, run: Run, invocation: asyncio.Task[Record]) -> None:
-        await asyncio.wait([invocation])
-        self._invocations.discard(invocation)
-        if invocation.cancelled():
-            execution.status, execution.reason = ExecutionStatus.CANCELLED, Reason.CANCELLED
-            outcome: Record = records.ExecutionCancelled(op_id=execution.execution_id)
+        Raises:
+            NotFound: there is no such execution.
+            Conflict: it ended another way, or does not run at another process.
+            JournalError: it could not be recorded.
+        """
+        execution = await self.get(execution_id)
+        if execution.is_final:
+            if execution.status is not outcome.status:
+                raise Conflict(
+                    f"execution {execution_id} is {execution.status}; it cannot become {outcome.status}"
+                )
+        elif not execution.remote:
+            raise Conflict(f"execution {execution_id} runs in this server; nobody else reports on it")
         else:
-            outcome = invocation.result()
-        execution.completed_at = time.time()
+            self._close(execution, outcome)
+        await execution.told()
+        return execution
+
+    def began(self, execution_id: str) -> None:
+        """A node says that it works on an execution: a hint, which never changes one that has ended."""
+        execution = self._known.find(execution_id)
+        if execution is not None and execution.remote and execution.attempts:
+            self._carriers.begun(execution)
+
+    async def cancel(self, execution_id: str) -> Execution:
+        """End an execution, and all that it called; their nodes are asked to stop. Durable when this returns.
+
+        Raises:
+            NotFound: there is no such execution.
+            Conflict: it has ended another way.
+            JournalError: it could not be recorded.
+        """
+        execution = await self.get(execution_id)
+        if execution.is_final and execution.status is not ExecutionStatus.CANCELLED:
+            raise Conflict(f"execution {execution_id} is {execution.status}; it cannot be cancelled")
+        for each in list(self._known.family(execution)):
+            if not each.is_final:
+                self._close(each, Outcome(status=ExecutionStatus.CANCELLED, reason=Reason.CANCELLED))
+                self._carriers.stop(each)
+        await execution.told()
+        return execution
+
+    async def restart(
+        self, execution_id: str, *, arguments: dict[str, Any] | None = None, extras: Extras = NO_EXTRAS
+    ) -> Execution:
+        """Run an execution again, in a run of its own, with its arguments or others.
+
+        Raises:
+            NotFound: there is no such execution.
+            ContentGone: its arguments were erased or have expired; give others.
+            BadRequest, Busy, JournalError: as `submit`.
+        """
+        execution = await self.get(execution_id)
+        request = ExecutionRequest(
+            target=execution.target,
+            arguments=await self._ledger.arguments(execution) if arguments is None else arguments,
+            session_id=execution.session_id,
+        )
+        return await self.submit(request, extras=extras)
+
+    def fail_orphans(self, node_id: str, why: str) -> int:
+        """End what a node had begun and cannot report on any more, as its process is gone; returns how many.
+
+        What it was not given yet goes to its next process.
+        """
+        orphans = [each for each in self._known.open() if each.accepted and each.node_id == node_id]
+        for orphan in orphans:
+            reason = Reason.AGENT_RESTART_ORPHANED
+            self._finish(orphan, Outcome(status=ExecutionStatus.FAILED, reason=reason, error=why))
+        return len(orphans)
+
+    async def recover(self, run_ids: Sequence[str]) -> int:
+        """Go on with the executions that an earlier process left open in these runs; returns how many.
+
+        Call it once all nodes of this process and the registered ones are known.
+        """
+        recovered = 0
+        for start in range(0, len(run_ids), _RECOVER_TOGETHER_MAX):  # runs are claimed in groups
+            together = map(self._recover, run_ids[start : start + _RECOVER_TOGETHER_MAX])
+            recovered += sum(await asyncio.gather(*together))
+        return recovered
+
+    async def _recover(self, run_id: str) -> int:
+        recovered = 0
         try:
-            execution.outcome = run, self._record(run, execution, outcome)
+            for execution in (await self._past.of_run(run_id)).values():
+                if not execution.is_final:
+                    execution.run = await self._runs.hold(run_id)
+                    self._known.add(execution)
+                    self._set_deadline(execution)
+                    self._carriers.resume(execution)
+                    recovered += 1
+        except (RealtimeError, JournalError) as error:
+            log.error("run %s cannot be gone on with: %s", run_id, error)
+        return recovered
+
+    async def drain(self) -> None:
+        """Accept nothing new, and return when nothing of this process's own nodes runs any more.
+
+        What runs may go on calling others. Cancel this when there is no more time.
+        """
+        self._admission.closed = True
+        for execution in self._known.open():
+            if not execution.remote:
+                await execution.finished.wait()
+
+    async def close(self) -> None:
+        """Cancel what runs here and record it; what other processes have goes on without this one."""
+        self._admission.closed = True
+        await self._carriers.close(deadline_s=STOP_MAX_S)
+        if self._endings:
+            await asyncio.wait(self._endings, timeout=STOP_MAX_S)
+        for execution in self._known.open():
+            if execution.deadline is not None:
+                execution.deadline.cancel()
+            if execution.run is not None:
+                self._runs.let_go_soon(execution.run_id, seal=False)
+        await self._runs.all_let_go(deadline_s=STOP_MAX_S)
+
+    def _set_deadline(self, execution: Execution) -> None:
+        if execution.time_max_s:
+            left_s = max(0.0, execution.created_at + execution.time_max_s - time.time())
+            loop = asyncio.get_running_loop()
+            execution.deadline = loop.call_later(left_s, self._give_up, execution)
+
+    def _give_up(self, execution: Execution) -> None:
+        error = f"nothing came of it within {execution.time_max_s:.0f} s"
+        self._finish(execution, Outcome(status=ExecutionStatus.TIMEOUT, reason=Reason.TIMEOUT, error=error))
+        self._carriers.stop(execution)
+
+    def _finish(self, execution: Execution, outcome: Outcome) -> None:
+        """As `_close`, where nobody is there to be told that it could not be recorded."""
+        try:
+            self._close(execution, outcome)
         except JournalError as error:
             log.error("the outcome of %s is not recorded: %s", execution.execution_id, type(error).__name__)
-        finally:
-            execution.finished.set()
-            await self._let_go(execution.run_id)
+            execution.end(outcome.status, outcome.reason, at=time.time())
+            self._ended(execution)
 
-    async def _invoke(self, execution: Execution) -> Record:
-        """Have the node of the target do it."""
-        execution.status = ExecutionStatus.RUNNING
-        execution.started_at = time.time()
-        request = execution.request
-        node, capability = self._nodes.capability(request.target)
-        outcome = await node.dispatcher.dispatch(
-            Dispatch(
-                execution_id=execution.execution_id,
-                run_id=execution.run_id,
-                name=capability.name,
-                kind=capability.kind,
-                arguments=request.arguments,
-                session_id=request.session_id,
-                turn_id=request.turn_id,
-                parent_execution_id=request.parent_execution_id,
-            )
-        )
-        assert outcome is not None, "nobody reports outcomes yet"
-        if outcome.status is ExecutionStatus.CANCELLED:
-            raise asyncio.CancelledError
-        if outcome.status is not ExecutionStatus.SUCCEEDED:
-            return self._failed(execution, outcome.reason or Reason.INTERNAL, outcome.error or "")
-        execution.status, execution.result = ExecutionStatus.SUCCEEDED, outcome.result
-        return records.ExecutionSucceeded(
-            op_id=execution.execution_id, result_ref=self._keep(outcome.result, request)
-        )
+    def _close(self, execution: Execution, outcome: Outcome) -> None:
+        """The one place where an execution ends.
 
-    def _failed(self, execution: Execution, reason: Reason, error: str) -> Record:
-        """What the reasoner said is content: it may hold what the user said."""
-        execution.status, execution.reason, execution.error = ExecutionStatus.FAILED, reason, error
-        return records.ExecutionFailed(
-            op_id=execution.execution_id, reason=reason, error_ref=self._keep(error, execution.request)
-        )
+        Raises:
+            JournalError: that could not be recorded.
+        """
+        if not execution.is_final:
+            self._ledger.close(execution, outcome, at=time.time())
+            self._ended(execution)
 
-    def _record(self, run: Run, execution: Execution, record: Record) -> Cursor:
-        request = execution.request
-        agent_id = request.target.partition(".")[0]
-        return run.append([record], Context(agent_id, request.session_id, request.turn_id))
+    def _ended(self, execution: Execution) -> None:
+        self._carriers.settle(execution)
+        self._known.end(execution)
+        execution.announce()
+        task = asyncio.create_task(self._after(execution), name=f"finish {execution.execution_id}")
+        self._endings.add(task)
+        task.add_done_callback(self._endings.discard)
 
-    def _keep(self, value: Mapping[str, Any] | Any, request: ExecutionRequest) -> str:
-        return self._content.put(
-            msgspec.json.encode(value, enc_hook=_as_json),
-            subject=request.session_id or request.target,
-            retention=Retention.SESSION,
-        )
-
-    def _keep_arguments(self, request: ExecutionRequest) -> str:
+    async def _after(self, execution: Execution) -> None:
         try:
-            return self._keep(request.arguments, request)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise BadRequest(f"the arguments of {request.target} cannot be written as JSON") from error
-
-    def _remember(self, execution: Execution) -> None:
-        self._known[execution.execution_id] = execution
-        if len(self._known) > REMEMBERED_MAX:
-            self._known.popitem(last=False)
-
-
-def _as_json(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    raise TypeError(f"{type(value).__name__} has no JSON form")
+            await execution.told()
+        except JournalError:
+            pass  # whoever asks for it is told so
+        else:
+            for listener in self._listeners:
+                listener(execution)
+        finally:
+            execution.run = None
+            self._runs.let_go_soon(execution.run_id)

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from agentfield_rt.agent import Agent, ExecutionContext, InvalidInput, SessionDefinition
 from agentfield_rt.errors import Reason
 from agentfield_rt.plane.executions.dispatch import CapabilityKind, Dispatch, Outcome
-from agentfield_rt.plane.executions.execution import ExecutionStatus
+from agentfield_rt.plane.executions.status import ExecutionStatus
 from agentfield_rt.plane.nodes.node import Capability, Node
 from agentfield_rt.voice.link import Handler
 

@@ -1,0 +1,175 @@
+"""What is written of executions: records in their runs, words in the content store. Decides nothing."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from agentfield_journal import ContentGone, Cursor, QueuedContentStore
+from agentfield_journal.envelope import Retention
+from agentfield_rt.core import records
+from agentfield_rt.core.records import Record
+from agentfield_rt.errors import Reason
+from agentfield_rt.plane.executions.dispatch import Outcome
+from agentfield_rt.plane.executions.execution import Execution
+from agentfield_rt.plane.executions.status import ExecutionStatus
+from agentfield_rt.plane.executions.submission import Extras
+from agentfield_rt.run import Run
+
+_ENCODE = msgspec.json.Encoder().encode
+_DECODE_ARGUMENTS = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class Ledger:
+    """Writes and reads what is kept of executions."""
+
+    def __init__(self, content: QueuedContentStore) -> None:
+        self._content = content
+
+    def tag(self, name: str) -> str:
+        """A keyed hash of `name`, in hex, that nobody outside can compute."""
+        return self._content.tag(name)
+
+    def keep(self, execution: Execution, data: bytes) -> str:
+        """Keep what was passed or said about an execution.
+
+        Raises:
+            JournalError: the content store takes nothing more; nothing was taken.
+        """
+        return self._content.put(
+            data, subject=execution.session_id or execution.target, retention=Retention.SESSION
+        )
+
+    def open(self, run: Run, execution: Execution, extras: Extras) -> tuple[Cursor, str]:
+        """Append the record that opens it; what was passed along is kept first.
+
+        Returns:
+            Its place in the run, and the last content that has to be durable with it.
+        """
+        last = execution.input_ref
+        refs: dict[str, str] = {}
+        for name, value in extras.words():
+            refs[f"{name}_ref"] = last = self.keep(execution, _ENCODE(value))
+        execution.webhook_ref = refs.get("webhook_ref")
+        queued = records.ExecutionQueued(
+            op_id=execution.execution_id,
+            target=execution.target,
+            input_ref=execution.input_ref,
+            parent_execution_id=execution.parent_execution_id,
+            capability=execution.kind.value,
+            actor_id=execution.actor_id,
+            depth=execution.depth,
+            remote=execution.remote,
+            time_max_ms=int(execution.time_max_s * 1000),
+            restart_of=extras.restart_of,
+            **refs,
+        )
+        return run.append([queued], execution.context), last
+
+    async def durable(self, run: Run, cursor: Cursor, ref: str | None) -> None:
+        """Return once the records up to `cursor` are on stable storage, and the content up to `ref`.
+
+        Raises:
+            JournalError: they are not, or nobody knows.
+        """
+        # Both are on their way; waiting for one after the other takes as long as for the later one.
+        await run.durable(cursor)
+        if ref is not None:
+            await self._content.durable(ref)
+
+    def note(self, execution: Execution, record: Record) -> Cursor | None:
+        """Append a record about an open execution; None for one that is not written here any more."""
+        return None if execution.run is None else execution.run.append([record], execution.context)
+
+    def close(self, execution: Execution, outcome: Outcome, *, at: float) -> None:
+        """Keep what came of it and append the one record that closes it; `execution` says so from then on.
+
+        Raises:
+            JournalError: that cannot be kept or recorded; it is open as before.
+        """
+        run = execution.run
+        assert run is not None, "an open execution holds its run"
+        record, ref = self._closing(execution, outcome)
+        batch: list[Record] = [record]
+        if outcome.usage is not None:
+            ref = self.keep(execution, _ENCODE(outcome.usage))
+            batch.insert(
+                0, records.ExecutionUsageReported(execution_id=execution.execution_id, usage_ref=ref)
+            )
+        cursor = run.append(batch, execution.context)
+        execution.end(outcome.status, outcome.reason or _reason_of(record), at=at)
+        execution.durable = partial(self.durable, run, cursor, ref)
+
+    def _closing(self, execution: Execution, outcome: Outcome) -> tuple[Record, str | None]:
+        op_id = execution.execution_id
+        match outcome.status:
+            case ExecutionStatus.SUCCEEDED:
+                result = outcome.result
+                encoded = bytes(result) if isinstance(result, msgspec.Raw) else _ENCODE(result)
+                execution.result_ref = ref = self.keep(execution, encoded)
+                execution.result_json = encoded
+                return records.ExecutionSucceeded(op_id=op_id, result_ref=ref), ref
+            case ExecutionStatus.CANCELLED:
+                execution.error = outcome.error
+                return records.ExecutionCancelled(op_id=op_id), None
+            case _:
+                reason = outcome.reason or Reason.HANDLER_ERROR
+                if outcome.error is not None:
+                    execution.error = outcome.error.encode(errors="replace").decode()
+                    execution.error_ref = self.keep(execution, execution.error.encode())
+                failed = records.ExecutionFailed(op_id=op_id, reason=reason, error_ref=execution.error_ref)
+                return failed, execution.error_ref
+
+    async def arguments(self, execution: Execution) -> Mapping[str, Any]:
+        """Its input, read again.
+
+        Raises:
+            ContentGone: it was erased, has expired or was never stored.
+            JournalError: it cannot be read.
+        """
+        return _DECODE_ARGUMENTS(await self._content.get(execution.input_ref))
+
+    async def same_input(self, execution: Execution, encoded: bytes) -> bool:
+        """Whether `encoded` is what the execution was given; of what was erased nobody can tell."""
+        try:
+            return await self._content.get(execution.input_ref) == encoded
+        except ContentGone:
+            return True
+
+    async def read_words(self, execution: Execution) -> None:
+        """Fetch what came of an execution that was read from the journal; what was erased stays empty.
+
+        Raises:
+            JournalError: the content store does not answer.
+        """
+        if execution.result_json is None and execution.result_ref is not None:
+            execution.result_json = await self._found(execution.result_ref)
+        if execution.error is None and execution.error_ref is not None:
+            words = await self._found(execution.error_ref)
+            execution.error = None if words is None else words.decode()
+
+    async def _found(self, ref: str) -> bytes | None:
+        try:
+            return await self._content.get(ref)
+        except ContentGone:
+            return None
+
+
+def _reason_of(record: Record) -> Reason | None:
+    match record:
+        case records.ExecutionFailed(reason=reason):
+            return reason
+        case records.ExecutionCancelled():
+            return Reason.CANCELLED
+        case _:
+            return None
+
+
+def encode_arguments(arguments: Mapping[str, Any]) -> bytes:
+    """Arguments as they are kept.
+
+    Raises:
+        TypeError, ValueError, RecursionError: they have no JSON form.
+    """
+    return _ENCODE(arguments)

@@ -1,0 +1,249 @@
+"""Submitting work, asking where it stands, reporting what came of it: what agents call all the time.
+
+In AgentField's shapes; the rest of executions is in `http_executions`.
+"""
+
+import asyncio
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+from starlette.routing import Route
+
+from agentfield_rt.errors import Reason
+from agentfield_rt.plane.errors import BadRequest, NotFound
+from agentfield_rt.plane.execution_views import (
+    NULL,
+    Accepted,
+    NotFoundView,
+    StatusView,
+    SyncView,
+    accepted_view,
+    status_view,
+    sync_view,
+)
+from agentfield_rt.plane.executions.dispatch import Outcome
+from agentfield_rt.plane.executions.execution import Execution
+from agentfield_rt.plane.executions.executions import Executions
+from agentfield_rt.plane.executions.status import FINAL_STATUSES, ExecutionStatus, status_named
+from agentfield_rt.plane.executions.submission import Extras
+from agentfield_rt.plane.hot_routes import Answer, Asked, hot_route
+from agentfield_rt.plane.openapi import ErrorBody, Operation
+from agentfield_rt.plane.workflow_headers import HEADERS, workflow_of
+from agentfield_rt.voice.link import ExecutionRequest
+
+SYNC_MAX_S = 90.0
+"""How long a caller is kept waiting who wants the result at once; then the execution goes on without them."""
+
+BATCH_MAX = 500
+
+
+class WebhookBody(msgspec.Struct, kw_only=True):
+    """Whom to tell of the outcome."""
+
+    url: str
+    secret: str | None = None
+    headers: dict[str, str] | None = None
+
+
+class ExecuteBody(msgspec.Struct, kw_only=True):
+    """Work to be done; `input` is what the reasoner or skill is given."""
+
+    input: dict[str, Any] | None = None
+    context: dict[str, Any] | None = None
+    run_metadata: dict[str, Any] | None = None
+    webhook: WebhookBody | None = None
+
+
+class ReportBody(msgspec.Struct, kw_only=True):
+    """What came of an execution, by its agent's word. `result` is any JSON."""
+
+    status: str
+    result: Raw = NULL
+    error: Any = None
+    status_reason: str | None = None
+    usage: Any = None
+
+
+class Reported(msgspec.Struct, kw_only=True, gc=False):
+    """It was taken."""
+
+    execution_id: str
+    status: str
+    success: bool = True
+
+
+class BatchBody(msgspec.Struct, kw_only=True):
+    """Executions to ask about at once, at most 500."""
+
+    execution_ids: list[str]
+
+
+_EXECUTE = msgspec.json.Decoder(ExecuteBody)
+_REPORT = msgspec.json.Decoder(ReportBody)
+_BATCH = msgspec.json.Decoder(BatchBody)
+
+
+async def _submit(asked: Asked) -> Execution:
+    workflow = workflow_of(asked.headers)
+    body = await asked.json(_EXECUTE)
+    request = ExecutionRequest(
+        target=asked.parameter("target"),
+        arguments=body.input or {},
+        run_id=workflow.run_id,
+        session_id=workflow.session_id,
+        parent_execution_id=workflow.parent_execution_id,
+    )
+    extras = Extras(
+        actor_id=workflow.actor_id,
+        idempotency_key=workflow.idempotency_key,
+        context=body.context,
+        run_metadata=body.run_metadata,
+        webhook=None if body.webhook is None else msgspec.to_builtins(body.webhook),
+    )
+    return await asked.plane.executions.submit(request, extras=extras)
+
+
+def _ids(execution: Execution) -> tuple[tuple[bytes, bytes], ...]:
+    return (
+        (b"x-execution-id", execution.execution_id.encode()),
+        (b"x-run-id", execution.run_id.encode()),
+    )
+
+
+async def execute_async(asked: Asked) -> Answer:
+    """Accept an execution; it is durable when this answers."""
+    execution = await _submit(asked)
+    return Answer(accepted_view(execution), 202, _ids(execution))
+
+
+async def execute(asked: Asked) -> Answer:
+    """Accept an execution and wait for what comes of it."""
+    execution = await _submit(asked)
+    try:
+        async with asyncio.timeout(SYNC_MAX_S):
+            await execution.finished.wait()
+    except TimeoutError:
+        view = sync_view(execution)
+        view.error = view.error_message = (
+            f"it has not ended within {SYNC_MAX_S:.0f} s and goes on; ask for its status"
+        )
+        return Answer(view, 504, _ids(execution))
+    await execution.told()
+    return Answer(sync_view(execution), _SYNC_STATUS.get(execution.status, 502), _ids(execution))
+
+
+_SYNC_STATUS = {
+    ExecutionStatus.SUCCEEDED: 200,
+    ExecutionStatus.CANCELLED: 409,
+    ExecutionStatus.TIMEOUT: 504,
+}
+
+
+async def _view(executions: Executions, execution_id: str) -> StatusView:
+    execution = executions.in_memory(execution_id) or await executions.get(execution_id)
+    await execution.told()
+    return status_view(execution)
+
+
+async def status(asked: Asked) -> Answer:
+    """Where an execution stands, and its result; that it is over is durable when this answers."""
+    return Answer(await _view(asked.plane.executions, asked.parameter("execution_id")))
+
+
+async def batch_status(asked: Asked) -> Answer:
+    """Where several executions stand, by id."""
+    wanted = (await asked.json(_BATCH)).execution_ids
+    if len(wanted) > BATCH_MAX:
+        raise BadRequest(f"at most {BATCH_MAX} executions are looked up at once, not {len(wanted)}")
+    views: dict[str, StatusView | NotFoundView] = {}
+    for execution_id in wanted:
+        try:
+            views[execution_id] = await _view(asked.plane.executions, execution_id)
+        except NotFound:
+            views[execution_id] = NotFoundView(execution_id=execution_id)
+    return Answer(views)
+
+
+async def report(asked: Asked) -> Answer:
+    """An agent says what came of an execution; it is durable when this answers."""
+    execution_id = asked.parameter("execution_id")
+    body = await asked.json(_REPORT)
+    said = status_named(body.status)
+    if said is None:
+        words = ", ".join(ExecutionStatus)
+        raise BadRequest(f"status {body.status[:40]!r} is none of {words}")
+    executions = asked.plane.executions
+    if said not in FINAL_STATUSES:
+        execution = await executions.get(execution_id)
+        executions.began(execution_id)
+        return Answer(Reported(execution_id=execution_id, status=execution.status.value))
+    execution = await executions.report(execution_id, _outcome(said, body))
+    return Answer(Reported(execution_id=execution_id, status=execution.status.value))
+
+
+def _outcome(said: ExecutionStatus, body: ReportBody) -> Outcome:
+    if said is ExecutionStatus.SUCCEEDED:
+        return Outcome(status=said, result=body.result, usage=body.usage)
+    error = body.error if body.error is not None else body.status_reason
+    if error is not None and not isinstance(error, str):
+        error = msgspec.json.encode(error).decode()
+    reason = {ExecutionStatus.CANCELLED: Reason.CANCELLED, ExecutionStatus.TIMEOUT: Reason.TIMEOUT}
+    return Outcome(status=said, error=error, reason=reason.get(said, Reason.HANDLER_ERROR), usage=body.usage)
+
+
+_REFUSALS: dict[int, Any] = {400: ErrorBody, 404: ErrorBody, 409: ErrorBody, 413: ErrorBody, 503: ErrorBody}
+
+EXECUTE_ASYNC = Operation(
+    method="POST",
+    path="/api/v1/execute/async/{target}",
+    tag="executions",
+    summary="Accept an execution; it is durable when this answers.",
+    body=ExecuteBody,
+    answers={202: Accepted, **_REFUSALS},
+    headers=HEADERS,
+)
+EXECUTE = Operation(
+    method="POST",
+    path="/api/v1/execute/{target}",
+    tag="executions",
+    summary="Accept an execution and wait for what comes of it, at most 90 s.",
+    body=ExecuteBody,
+    answers={200: SyncView, **_REFUSALS, 502: SyncView, 504: SyncView},
+    headers=HEADERS,
+)
+STATUS = Operation(
+    method="GET",
+    path="/api/v1/executions/{execution_id}",
+    tag="executions",
+    summary="Where an execution stands, and its result.",
+    answers={200: StatusView, 404: ErrorBody, 503: ErrorBody},
+)
+REPORT = Operation(
+    method="POST",
+    path="/api/v1/executions/{execution_id}/status",
+    tag="executions",
+    summary="What came of an execution, by its agent's word.",
+    body=ReportBody,
+    answers={200: Reported, **_REFUSALS},
+)
+BATCH_STATUS = Operation(
+    method="POST",
+    path="/api/v1/executions/batch-status",
+    tag="executions",
+    summary="Where several executions stand.",
+    body=BatchBody,
+    answers={200: dict[str, StatusView | NotFoundView], 400: ErrorBody, 413: ErrorBody, 503: ErrorBody},
+)
+OPERATIONS = (STATUS, EXECUTE_ASYNC, REPORT, BATCH_STATUS, EXECUTE)
+
+
+def execution_routes() -> list[Route]:
+    """The routes, the most used first."""
+    return [
+        hot_route(STATUS, status),
+        hot_route(EXECUTE_ASYNC, execute_async),
+        hot_route(REPORT, report),
+        hot_route(BATCH_STATUS, batch_status),
+        hot_route(EXECUTE, execute),
+    ]
