@@ -79,6 +79,7 @@ class CallerPeer:
         self.events: list[Event] = []
         self.call_id = ""
         self.heard_at = 0.0
+        self.heard_ms = 0
         self._arrived: asyncio.Queue[Event] = asyncio.Queue()
         self._listening: asyncio.Task[None] | None = None
         self.connection.addTrack(self.microphone)
@@ -114,9 +115,11 @@ class CallerPeer:
             pass
         return event
 
-    def kinds(self) -> list[str]:
-        """Return the types of all events so far, runs of one type as one."""
+    def kinds(self, *, until: str | None = None) -> list[str]:
+        """Return the types of all events so far, or up to the first of a type, runs of one type as one."""
         kinds = [str(event["type"]) for event in self.events]
+        if until is not None:
+            del kinds[kinds.index(until) + 1 :]
         return [kind for index, kind in enumerate(kinds) if index == 0 or kinds[index - 1] != kind]
 
     async def hang_up(self) -> None:
@@ -139,6 +142,7 @@ class CallerPeer:
                 frame: av.AudioFrame = await track.recv()
                 if np.abs(frame.to_ndarray().astype(np.int32)).max() > LOUD:
                     self.heard_at = time.monotonic()
+                    self.heard_ms += 1000 * frame.samples // frame.sample_rate
         except MediaStreamError:
             return
 

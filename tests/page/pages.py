@@ -3,12 +3,15 @@
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
 from tests.page.fake_plane import FakePlane
 from tests.page.fake_session import FakeSession
 
-WAIT_MS = 8_000
+WAIT_MS = 20_000
+"""A machine that is busy with something else takes as long as it takes; a page that is wrong, for ever."""
+
+expect.set_options(timeout=WAIT_MS)
 
 
 class Pages:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import threading
-import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,9 +83,7 @@ def test_closing_the_socket_ends_the_session(server: Served) -> None:
     session_id = server.start()
     with media(server, session_id) as socket:
         ready(socket)
-    gone_at = time.monotonic()
     assert close_reason_of(server, session_id) == "caller_gone"
-    assert time.monotonic() - gone_at < 2
 
 
 def test_a_session_that_ends_closes_the_socket_even_of_a_silent_caller(server: Served) -> None:
