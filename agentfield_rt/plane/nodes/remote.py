@@ -22,6 +22,10 @@ log = logging.getLogger(__name__)
 NODES_MAX = 1_000
 """Registrations that stand at once."""
 
+_ORPHANED = (
+    "agent_restart_orphaned: the agent was restarted while it ran this; its new process knows nothing of it"
+)
+
 _SAID = {
     "starting": Lifecycle.STARTING,
     "ready": Lifecycle.READY,
@@ -34,8 +38,8 @@ class RemoteNodes:
     """Keeps `Nodes` up to date with what registers over HTTP.
 
     Args:
-        restarted: Called with the id of a node whose process was replaced by another: what the old one was
-            running will never be reported.
+        restarted: Called with the id of a node whose process was replaced by another, and a text about it:
+            what the old one was running will never be reported.
     """
 
     def __init__(
@@ -45,7 +49,7 @@ class RemoteNodes:
         *,
         client: HttpClient,
         admission: Admission,
-        restarted: Callable[[str], None],
+        restarted: Callable[[str, str], object],
     ) -> None:
         self.health = Health(nodes, client)
         self._nodes = nodes
@@ -91,7 +95,7 @@ class RemoteNodes:
             lifecycle = _SAID.get(registration.lifecycle_status, Lifecycle.STARTING)
             node = self._node(standing, Lifecycle.STARTING if lifecycle is Lifecycle.OFFLINE else lifecycle)
             if before is not None and _is_another_process(before.registration, registration):
-                self._restarted(node.node_id)
+                self._restarted(node.node_id, _ORPHANED)
             self._nodes.replace(node)
             self.health.heard(node.node_id, node.lifecycle)
             return node, before is None
