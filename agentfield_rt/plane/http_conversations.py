@@ -11,11 +11,12 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from sse_starlette import EventSourceResponse
 
-from agentfield_rt.frames import ImageDetail
+from agentfield_rt.frames import ImageDetail, image_type
 from agentfield_rt.plane.dependencies import ID_CHARS_MAX, Asking, Plane, Recorded, Session
 from agentfield_rt.plane.errors import BadRequest, Busy, NotFound
 from agentfield_rt.plane.events import past_events, session_events
@@ -40,6 +41,13 @@ class ImageBody(BaseModel):
 
     data: Base64Bytes
     detail: ImageDetail | None = None
+
+    @field_validator("data")
+    @classmethod
+    def _is_a_picture(cls, data: bytes) -> bytes:
+        if image_type(data) is None:
+            raise ValueError("a picture is a PNG or JPEG file, in base64")
+        return data
 
 
 class InputBody(BaseModel):
