@@ -39,10 +39,11 @@ class Kept:
 
     def __init__(self, journal: StoreJournal, shelf: Shelf, session_id: str, refs: list[str]) -> None:
         self.plane: Any = SimpleNamespace(journal=journal, content=shelf)
-        self.shelf, self.session_id, self.refs = shelf, session_id, refs
+        self.row: Any = SimpleNamespace(session_id=session_id, run_id=run_id_of(session_id))
+        self.shelf, self.refs = shelf, refs
 
     async def fetched(self) -> AsyncGenerator[bytes]:
-        answer = await recording(self.session_id, self.plane)
+        answer = await recording(self.row, self.plane)
         async for piece in answer.body_iterator:
             assert isinstance(piece, bytes)
             yield piece
