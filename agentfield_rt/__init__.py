@@ -3,6 +3,7 @@
 Names are imported when they are first asked for: pytest loads this package in every run of every host.
 """
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         UnsupportedTransport,
     )
     from agentfield_rt.run import Run
+    from agentfield_rt.runtime import RealtimeRuntime
     from agentfield_rt.voice.digits import GatheredDigits, GatherEnd
     from agentfield_rt.voice.link import Turn, UtteranceState
 
@@ -41,6 +43,7 @@ __all__ = [
     "IllegalCommand",
     "ProviderError",
     "RealtimeError",
+    "RealtimeRuntime",
     "RealtimeSession",
     "RealtimeSessionController",
     "Reason",
@@ -59,6 +62,7 @@ _HOMES = {
     "Agent": "agent",
     "GatherEnd": "voice.digits",
     "GatheredDigits": "voice.digits",
+    "RealtimeRuntime": "runtime",
     "RealtimeSession": "agent",
     "RealtimeSessionController": "controller",
     "Run": "run",
@@ -67,6 +71,8 @@ _HOMES = {
     "UtteranceState": "voice.link",
 }
 """Where an exported name is at home; all others are errors."""
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent until whoever runs it configures logs
 
 if not TYPE_CHECKING:  # a checker would take any name at all for exported
 

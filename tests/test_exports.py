@@ -22,6 +22,7 @@ EXPORTS = {
         "IllegalCommand",
         "ProviderError",
         "RealtimeError",
+        "RealtimeRuntime",
         "RealtimeSession",
         "RealtimeSessionController",
         "Reason",

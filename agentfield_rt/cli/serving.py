@@ -10,6 +10,8 @@ from agentfield_rt import Agent
 from agentfield_rt.cli.printing import stderr, stdout, write_result
 from agentfield_rt.config import Settings
 from agentfield_rt.plane.control_plane import journal_path
+from agentfield_rt.plane.operation.draining import Waiting
+from agentfield_rt.plane.operation.logs import configure_logs
 from agentfield_rt.plane.server import serve_async
 
 
@@ -35,8 +37,12 @@ def serve_until_stopped(
         else:
             stdout().print(f"Open [bold link={url}]{url}[/] {escape(hint)}", soft_wrap=True)
 
+    def say_waiting(waiting: Waiting) -> None:
+        stderr().print(f"af: {waiting}. Ctrl-C ends them at once.", soft_wrap=True)
+
+    configure_logs(settings)
     with status:
-        asyncio.run(serve_async(agents, settings, on_ready=say_ready))
+        asyncio.run(serve_async(agents, settings, on_ready=say_ready, on_waiting=say_waiting))
     if not as_json:
         stdout().print(farewell(settings.data), soft_wrap=True)
 

@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -17,6 +20,10 @@ from agentfield_rt.plane.access import require_protection
 from agentfield_rt.plane.app import create_app
 from agentfield_rt.plane.control_plane import ControlPlane, journal_path
 from agentfield_rt.plane.errors import PlaneError
+from agentfield_rt.plane.operation.draining import Tell, Waiting
+from agentfield_rt.plane.operation.logs import configure_logs
+
+log = logging.getLogger(__name__)
 
 GRACE_S = 3
 
@@ -30,19 +37,31 @@ class PortInUse(PlaneError):
     status = 409
 
 
+def say_in_the_log(waiting: Waiting) -> None:
+    """Tell the log what a server that is to stop waits for."""
+    log.warning("%s", waiting)
+
+
 class _Server(uvicorn.Server):
-    """Hangs up before it waits for connections: an event stream ends with its session."""
+    """Lets calls end when it is asked to stop, and hangs up on those that do not.
+
+    It hangs up before it waits for connections: an event stream ends with its session.
+    """
 
     def __init__(
         self,
         config: uvicorn.Config,
+        plane: ControlPlane,
         *,
         on_ready: Callable[[str], None],
-        hang_up: Callable[[], Awaitable[None]],
+        on_waiting: Tell,
     ) -> None:
         super().__init__(config)
+        self._plane = plane
         self._on_ready = on_ready
-        self._hang_up = hang_up
+        self._on_waiting = on_waiting
+        self._loop = asyncio.get_running_loop()
+        self._draining: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -51,8 +70,27 @@ class _Server(uvicorn.Server):
             self._on_ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await self._hang_up()
+        if self._draining is not None:
+            self._draining.cancel()
+            await asyncio.wait([self._draining])
+        await self._plane.sessions.close()
         await super().shutdown(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM lets live calls end first. Ctrl-C, and a second signal of any kind, do not wait."""
+        is_first = not self.should_exit and not self._plane.draining.has_begun
+        if sig == signal.SIGTERM and is_first and self._plane.settings.drain_s > 0:
+            self._plane.draining.begin()  # here, not on the loop: the second signal may be very near
+            self._loop.call_soon_threadsafe(self._drain)
+        else:
+            super().handle_exit(sig, frame)
+
+    def _drain(self) -> None:
+        self._draining = self._loop.create_task(self._stop_when_drained(), name="drain")
+
+    async def _stop_when_drained(self) -> None:
+        await self._plane.draining.drain(max_s=self._plane.settings.drain_s, tell=self._on_waiting)
+        self.should_exit = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -90,9 +128,17 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 async def serve_async(
-    agents: Sequence[Agent], settings: Settings, *, on_ready: Callable[[str], None]
+    agents: Sequence[Agent],
+    settings: Settings,
+    *,
+    on_ready: Callable[[str], None],
+    on_waiting: Tell = say_in_the_log,
 ) -> None:
-    """Serve until cancelled or signalled, hang up and write everything down; `on_ready` is told the URL.
+    """Serve until cancelled or signalled, hang up and write everything down.
+
+    Args:
+        on_ready: Told the URL.
+        on_waiting: Told what is waited for when SIGTERM finds live calls.
 
     Raises:
         Unprotected: others than this machine could use it without a key.
@@ -103,6 +149,7 @@ async def serve_async(
     app = create_app(agents, settings=settings)
     config = uvicorn.Config(
         app,
+        log_config=None,
         log_level="warning",
         ws="websockets-sansio",
         timeout_graceful_shutdown=GRACE_S,
@@ -111,10 +158,25 @@ async def serve_async(
         lifespan="off",  # entered here: uvicorn would print what goes wrong in it and tell nobody
     )
     with contextlib.closing(sock):
-        async with app.router.lifespan_context(app):
-            plane: ControlPlane = app.state.plane
-            server = _Server(config, on_ready=on_ready, hang_up=plane.sessions.close)
+        async with _exporting(settings), app.router.lifespan_context(app):
+            server = _Server(config, app.state.plane, on_ready=on_ready, on_waiting=on_waiting)
             await _serve_gracefully(server, sock)
+
+
+@asynccontextmanager
+async def _exporting(settings: Settings) -> AsyncGenerator[None]:
+    """Send traces and metrics, if that is wished and can be done: a server runs without them, too."""
+    if settings.otlp_endpoint is None:
+        yield
+        return
+    try:
+        from agentfield_rt.plane.operation.otlp import exporting
+    except ModuleNotFoundError as error:
+        log.warning("no traces are sent: %s is missing; pip install 'agentfield-rt[otel]'", error.name)
+        yield
+        return
+    async with exporting(settings.otlp_endpoint):
+        yield
 
 
 async def _serve_gracefully(server: _Server, sock: socket.socket) -> None:
@@ -141,10 +203,14 @@ def serve(
     """
     given: dict[str, Any] = {"host": host, "port": port, "data": data}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    configure_logs(settings)
 
     def say_ready(url: str) -> None:
         print(f"AgentField RT is at {url} (Ctrl-C ends it)", flush=True)  # noqa: T201
 
+    def say_waiting(waiting: Waiting) -> None:
+        print(f"{str(waiting).capitalize()} (Ctrl-C ends them)", flush=True)  # noqa: T201
+
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve_async(agents, settings, on_ready=say_ready))
+        asyncio.run(serve_async(agents, settings, on_ready=say_ready, on_waiting=say_waiting))
     print(f"The journal is {journal_path(settings.data)}", flush=True)  # noqa: T201

@@ -3,6 +3,8 @@
 Knows nothing of sessions, providers or AgentField.
 """
 
+import logging
+
 from agentfield_journal.content.port import ContentStore
 from agentfield_journal.content.store import QueuedContentStore
 from agentfield_journal.engine import Limits, StoreJournal
@@ -54,3 +56,5 @@ __all__ = [
     "open_journal",
     "verify",
 ]
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent until whoever runs it configures logs

@@ -49,6 +49,10 @@ class Draining:
         self._executions = executions
         self.has_begun = False
 
+    def begin(self) -> None:
+        """Say that nothing new is taken any more; `drain` sees to it."""
+        self.has_begun = True
+
     async def drain(self, *, max_s: float, tell: Tell) -> bool:
         """Take nothing new from now on, and return when nothing is live or `max_s` are over.
 
@@ -58,7 +62,7 @@ class Draining:
         Returns:
             Whether everything ended by itself.
         """
-        self.has_begun = True
+        self.begin()
         try:
             async with asyncio.timeout(max_s):
                 async with asyncio.TaskGroup() as ends:
