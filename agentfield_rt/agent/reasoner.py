@@ -1,11 +1,19 @@
-"""A reasoner: an async function with typed inputs that anybody in the workflow can call."""
+"""A reasoner or skill: a function with typed inputs that anybody in the workflow can call."""
 
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PydanticUserError,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+)
 
 from agentfield_rt.errors import RealtimeError
 
@@ -29,10 +37,31 @@ class Reasoner:
         self._function = function
         self._model = _input_model(function, name)
 
+    def named(self, name: str, tags: tuple[str, ...]) -> "Reasoner":
+        """The same function under another name."""
+        return Reasoner(self._function, name=name, tags=tags, description=self.description)
+
+    @property
+    def returns(self) -> str:
+        """What the function says that it returns, as it is written; empty where it does not say."""
+        returned = inspect.signature(self._function).return_annotation
+        return "" if returned is inspect.Signature.empty else inspect.formatannotation(returned)
+
     @property
     def input_schema(self) -> dict[str, Any]:
         """The parameters as a JSON schema."""
         return self._model.model_json_schema()
+
+    @property
+    def output_schema(self) -> dict[str, Any]:
+        """What the function says that it returns, as a JSON schema; empty where it does not say."""
+        returned = inspect.signature(self._function, eval_str=True).return_annotation
+        if returned in (inspect.Signature.empty, Any, None):
+            return {}
+        try:
+            return TypeAdapter[Any](returned).json_schema(mode="serialization")
+        except PydanticUserError:  # it has no schema, and arrives as it is written to JSON all the same
+            return {}
 
     async def invoke(self, arguments: Mapping[str, Any]) -> Any:
         """Check `arguments` and run the function; one that is not async runs in a thread.

@@ -2,16 +2,13 @@
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from agentfield_rt.channel.delivery import Inbox, Outbox, ProtocolBroken
 from agentfield_rt.channel.frame import Frame, FrameDecoder, encode_frame, encode_message
 from agentfield_rt.channel.message import Message
-from agentfield_rt.channel.wire import Wire, WireLost
-
-log = logging.getLogger(__name__)
+from agentfield_rt.channel.wire import Wire, WireSilent
 
 M = TypeVar("M")
 
@@ -79,7 +76,8 @@ class ChannelEnd(Generic[M]):
         """Carry messages over `wire` until it breaks; what the other end has not `received` first.
 
         Raises:
-            WireLost: it broke, or nothing came over it for `lease_s`.
+            WireLost: it broke.
+            WireSilent: nothing came over it for `lease_s`.
             ProtocolBroken: the other end does not keep to the protocol.
         """
         self._acknowledged(received)
@@ -104,7 +102,7 @@ class ChannelEnd(Generic[M]):
                 async with asyncio.timeout_at(loop.time() + lease_s):
                     received = await wire.receive()
             except TimeoutError:
-                raise WireLost(f"nothing came for {lease_s:g} s") from None
+                raise WireSilent(f"nothing came for {lease_s:g} s") from None
             self._take_frame(self._decode(received))
 
     def _take_frame(self, frame: Frame[M]) -> None:

@@ -1,15 +1,17 @@
 """Ports: what carries the frames of a channel, and whoever makes one to a plane."""
 
-from importlib.metadata import entry_points
 from typing import Protocol
 
 from agentfield_rt.errors import RealtimeError
-
-DIALERS_GROUP = "agentfield_rt.channel_dialers"
+from agentfield_rt.extensions import Extensions, NotInstalled
 
 
 class WireLost(RealtimeError):
     """The connection is gone; the channel goes on with the next one."""
+
+
+class WireSilent(WireLost):
+    """Nothing came over the connection for a whole lease, so whoever is at its other end is gone."""
 
 
 class ServerRefused(RealtimeError):
@@ -53,18 +55,17 @@ class Dialer(Protocol):
         ...
 
 
+DIALERS = Extensions[Dialer]("agentfield_rt.channel_dialers")
+
+
 def installed_dialer() -> Dialer:
-    """The dialer among the installed packages.
+    """What connects to a plane by websocket.
 
     Raises:
-        RealtimeError: there is none.
+        RealtimeError: nothing here does.
     """
-    for entry in entry_points(group=DIALERS_GROUP):
-        try:
-            dialer: Dialer = entry.load()
-        except ImportError as error:
-            raise RealtimeError(
-                f"to connect to a server, {error.name} is needed; pip install 'agentfield-rt[agent]'"
-            ) from error
-        return dialer
-    raise RealtimeError("nothing here connects to a server; pip install 'agentfield-rt[agent]'")
+    try:
+        return DIALERS.load("websocket")
+    except NotInstalled as missing:
+        why = f"{missing.lacks} is needed" if missing.lacks else "something is missing"
+        raise RealtimeError(f"to connect to a server, {why}; pip install 'agentfield-rt[agent]'") from missing

@@ -30,17 +30,23 @@ def in_process_node(agent: Agent) -> Node:
         capabilities={
             reasoner.name: Capability(
                 name=reasoner.name,
-                kind=CapabilityKind.REASONER,
+                kind=kind,
                 description=reasoner.description,
                 input_schema=reasoner.input_schema,
+                output_schema=reasoner.output_schema,
                 tags=reasoner.tags,
             )
-            for reasoner in agent.reasoners.values()
+            for kind, declared in (
+                (CapabilityKind.REASONER, agent.reasoners),
+                (CapabilityKind.SKILL, agent.skills),
+            )
+            for reasoner in declared.values()
         },
         sessions=dict(agent.sessions),
         dispatcher=InProcessDispatcher(agent),
         handlers=InProcessHandlers(agent.sessions),
         description=agent.description,
+        tags=agent.tags,
         registered_at=time.time(),
     )
 

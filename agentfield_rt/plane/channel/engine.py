@@ -1,0 +1,52 @@
+"""Port: the executions, as far as agents at the end of a channel use them."""
+
+from typing import Any, Protocol
+
+from agentfield_rt.channel.to_plane import Note
+from agentfield_rt.plane.executions.dispatch import Outcome
+from agentfield_rt.plane.executions.execution import Execution
+from agentfield_rt.voice.link import ExecutionRequest
+
+
+class Engine(Protocol):
+    """Runs executions wherever their nodes are."""
+
+    async def submit(self, request: ExecutionRequest, *, key: str, actor_id: str | None) -> Execution:
+        """Accept an execution; the same `key` again is the same execution. It is durable when this returns.
+
+        Raises:
+            PlaneError: it cannot be run.
+        """
+        ...
+
+    async def find(self, execution_id: str) -> Execution:
+        """One that was accepted.
+
+        Raises:
+            NotFound: never.
+        """
+        ...
+
+    async def result(self, execution: Execution) -> Any:
+        """Wait for its end, and return what came of it once that is durable.
+
+        Raises:
+            ExecutionFailed: it did not succeed.
+        """
+        ...
+
+    async def cancel(self, execution_id: str) -> None:
+        """Nobody waits for it any more."""
+        ...
+
+    async def report(self, execution_id: str, outcome: Outcome) -> None:
+        """Its node told how it ended; durable when this returns.
+
+        Raises:
+            PlaneError: it is not known, or ended otherwise.
+        """
+        ...
+
+    async def note(self, note: Note) -> None:
+        """Somebody remarked on an execution."""
+        ...

@@ -1,0 +1,202 @@
+"""The agents that are connected by channel: who they are, who of them does what next."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from agentfield_rt.channel.delivery import UNRECEIVED_MAX
+from agentfield_rt.channel.frame import encode_frame, encode_message
+from agentfield_rt.channel.to_agent import Welcome
+from agentfield_rt.channel.to_plane import Hello
+from agentfield_rt.channel.wire import Wire
+from agentfield_rt.plane.channel.engine import Engine
+from agentfield_rt.plane.channel.instance import Instance
+from agentfield_rt.plane.channel.leases import Leases
+from agentfield_rt.plane.channel.running import InstanceGone
+from agentfield_rt.plane.errors import Conflict
+from agentfield_rt.plane.executions.dispatch import Dispatch, NodeUnreachable, Outcome
+from agentfield_rt.plane.nodes import Lifecycle, Node, Nodes
+from agentfield_rt.voice.link import Handler, HandlerLost, SessionLink
+
+log = logging.getLogger(__name__)
+
+INSTANCES_MAX = 1_000
+
+Register = Callable[[Hello, "ChannelNode"], Node]
+"""Makes a node of what an agent says of itself."""
+
+
+class Fleet:
+    """All instances of all nodes.
+
+    Args:
+        register: Refuses what an agent may not say of itself.
+    """
+
+    def __init__(self, nodes: Nodes, engine: Engine, *, register: Register, leases: Leases) -> None:
+        self._nodes = nodes
+        self._engine = engine
+        self._register = register
+        self._leases = leases
+        self._by_channel: dict[str, Instance] = {}
+        self._channel_nodes: dict[str, ChannelNode] = {}
+        self._is_closed = False
+
+    def __len__(self) -> int:
+        """Instances that are connected, or may come back."""
+        return len(self._by_channel)
+
+    async def connect(self, hello: Hello, wire: Wire) -> None:
+        """Welcome an agent and talk to it until the wire breaks.
+
+        Raises:
+            PlaneError: it is not let in; nothing was said to it.
+            WireLost, ProtocolBroken: how the wire ended.
+        """
+        instance = self._by_channel.get(hello.channel_id or "")
+        resumed = instance is not None and instance.instance_id == hello.instance_id
+        if instance is None or not resumed:
+            instance = self._new(hello)
+        welcome = Welcome(
+            channel_id=instance.channel_id,
+            resumed=resumed,
+            received=instance.end.received,
+            keep_alive_s=self._leases.keep_alive_s,
+            lease_s=self._leases.lease_s,
+            unreceived_max=UNRECEIVED_MAX,
+        )
+        await wire.send(encode_frame(encode_message(welcome)))
+        await instance.attach(wire, received=hello.received if resumed else 0)
+
+    def _new(self, hello: Hello) -> Instance:
+        if self._is_closed or len(self._by_channel) >= INSTANCES_MAX:
+            raise Conflict(f"{INSTANCES_MAX} agents are connected, which is the limit, or the server stops")
+        node_id = str(hello.registration.get("id", ""))
+        known = self._nodes.find(node_id)
+        if known is not None and not known.dispatcher.remote:
+            raise Conflict(f"node '{node_id}' runs in the server's own process; choose another node id")
+        channel_node = self._channel_nodes.get(node_id) or ChannelNode(node_id, self._leases)
+        node = self._register(hello, channel_node)
+        self._channel_nodes[node_id] = channel_node
+        instance = Instance(
+            node_id,
+            hello,
+            leases=self._leases,
+            engine=self._engine,
+            changed=lambda: self._changed(channel_node, instance),
+        )
+        self._by_channel[instance.channel_id] = instance
+        channel_node.instances.append(instance)
+        self._nodes.replace(replace(node, lifecycle=Lifecycle.STARTING))
+        return instance
+
+    def _changed(self, channel_node: "ChannelNode", instance: Instance) -> None:
+        if instance.is_gone and instance in channel_node.instances:
+            channel_node.instances.remove(instance)
+            self._by_channel.pop(instance.channel_id, None)
+        channel_node.tell()
+        node = self._nodes.find(channel_node.node_id)
+        if node is None or node.dispatcher is not channel_node:
+            return
+        lifecycle = channel_node.lifecycle
+        if lifecycle is not node.lifecycle and node.lifecycle is not Lifecycle.PENDING_APPROVAL:
+            self._nodes.replace(replace(node, lifecycle=lifecycle))
+
+    async def close(self) -> None:
+        """The plane stops. Agents come back to the next one."""
+        self._is_closed = True
+        instances = tuple(self._by_channel.values())
+        await asyncio.gather(*(instance.close() for instance in instances))
+
+
+class ChannelNode:
+    """A node's instances; satisfies `Dispatcher` and `SessionHandlers`."""
+
+    remote = True
+
+    def __init__(self, node_id: str, leases: Leases) -> None:
+        self.node_id = node_id
+        self.instances: list[Instance] = []
+        self._leases = leases
+        self._changed = asyncio.Event()
+
+    @property
+    def lifecycle(self) -> Lifecycle:
+        """Ready while one of them can be given work."""
+        ready = any(instance.takes_work for instance in self.instances)
+        return Lifecycle.READY if ready else Lifecycle.OFFLINE
+
+    def tell(self) -> None:
+        """One of them came, went, or has room again."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    # Executions.
+
+    async def dispatch(self, work: Dispatch) -> Outcome | None:
+        """See `Dispatcher.dispatch`. What another execution waits for is not kept waiting by a full agent."""
+        is_nested = work.parent_execution_id is not None
+        while True:
+            there = [instance for instance in self.instances if instance.takes_work]
+            if not there:
+                raise NodeUnreachable(f"no agent {self.node_id} is connected")
+            instance = min(there, key=lambda each: len(each.executions))
+            if instance.has_room or is_nested:
+                return await instance.execute(work)
+            await self._changed.wait()
+
+    async def cancel(self, execution_id: str) -> None:
+        """See `Dispatcher.cancel`: whoever has it is told; one that is away when it comes back."""
+        for instance in self.instances:
+            if execution_id in instance.executions:
+                instance.cancel(execution_id)
+
+    # Sessions.
+
+    def handler(self, session_name: str) -> Handler | None:
+        """See `SessionHandlers.handler`."""
+
+        async def handle(link: SessionLink) -> None:
+            await self._handle(session_name, link)
+
+        return handle
+
+    async def _handle(self, session_name: str, link: SessionLink) -> None:
+        """Run the handler at one instance; when that is gone, at another, which gets the unanswered turn.
+
+        Raises:
+            HandlerLost: there is none, and a turn waits for an answer.
+        """
+        instance = await self._an_instance()
+        while True:
+            try:
+                return await instance.handle(session_name, link)
+            except InstanceGone as gone:
+                another = self._free_instance()
+                if another is not None:
+                    instance = another
+                elif gone.owes_an_answer:
+                    raise HandlerLost(f"agent {self.node_id} is gone") from None
+                else:
+                    return  # nobody waits; the next turn will
+            log.info("session %s is taken over by %s", link.session_id, instance.instance_id)
+            link.give_back_turn()
+
+    def _free_instance(self) -> Instance | None:
+        there = [instance for instance in self.instances if instance.takes_work]
+        return min(there, key=lambda instance: instance.sessions, default=None)
+
+    async def _an_instance(self) -> Instance:
+        """The one with the fewest sessions, as soon as there is one.
+
+        Raises:
+            HandlerLost: there is none within a lease.
+        """
+        try:
+            async with asyncio.timeout(self._leases.lease_s):
+                while (instance := self._free_instance()) is None:
+                    await self._changed.wait()
+                return instance
+        except TimeoutError:
+            raise HandlerLost(f"no agent {self.node_id} is connected") from None
