@@ -10,7 +10,10 @@ _SESSION_USE = re.compile(
     r"/api/v1/(session-instances|sessions)/[^/]+/"
     r"(realtime-offer|media-offer|media|events|input|interrupt|close|tools/[^/]+)"
 )
-_APPROVALS = re.compile(r"/api/v1/approvals(/.+)?")
+_APPROVALS = re.compile(r"/api/v1/(approvals(/.+)?|nodes/[^/]+/decision)")
+_NODES = re.compile(r"/api/v1/nodes(/[^/]+)?")
+"""Whoever approves nodes may look at them, and remove them."""
+
 _PAGE_METHODS = ("GET", "HEAD")
 
 
@@ -34,4 +37,6 @@ def door_of(path: str, method: str) -> Door:
         return Door.NOTHING
     if _SESSION_USE.fullmatch(path):
         return Door.SESSION
-    return Door.APPROVER if _APPROVALS.fullmatch(path) else Door.KEY
+    if _APPROVALS.fullmatch(path) or (method in ("GET", "DELETE") and _NODES.fullmatch(path)):
+        return Door.APPROVER
+    return Door.KEY
