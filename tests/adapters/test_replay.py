@@ -19,6 +19,7 @@ from agentfield_rt.frames import (
     SpeechFrame,
     SpeechStarted,
     SpeechStopped,
+    TurnEndFrame,
 )
 from agentfield_rt.items import (
     AssistantItem,
@@ -41,6 +42,7 @@ SAID = (
     AssistantItem("utt-1", "It is on"),
     NoteItem("note-1", "The line is bad."),
 )
+LOUD = (b"\x00\x40" * 20 + b"\x00\xc0" * 20) * 12
 KEYS = ("text", "call_id", "name", "arguments", "output")
 
 
@@ -124,18 +126,40 @@ async def test_what_the_user_was_saying_is_heard_again_by_the_new_connection(
     adapter = local_websocket_adapter(ProviderSettings(base_url=af_provider.base_url()))
     config = SessionConfig(turn_detection={"type": "server_vad", "silence_duration_ms": 320})
     await adapter.connect(ConnectRequest(session_id="s1", config=config))
-    loud, silent = (b"\x00\x40" * 20 + b"\x00\xc0" * 20) * 12, bytes(960)
     for number in range(40):
-        await adapter.send(AudioFrame(f"a{number}", loud))
+        await adapter.send(AudioFrame(f"a{number}", LOUD))
     await _until(adapter, SpeechStarted)
     await adapter.restart(ConnectRequest(session_id="s1", config=config, history=History()))
     for number in range(40):
-        await adapter.send(AudioFrame(f"b{number}", silent))
+        await adapter.send(AudioFrame(f"b{number}", bytes(960)))
     (said,) = [
         e for e in await _until(adapter, InputTranscript) if isinstance(e, InputTranscript) and e.final
     ]
     assert said.text == "where is my order"
     await adapter.close(CloseReason.NORMAL)
+
+
+@pytest.mark.asyncio
+async def test_a_turn_that_was_ended_by_hand_ends_on_the_new_connection_too(
+    af_provider: LocalProvider,
+) -> None:
+    """The button was let go and its words had not come when the connection broke: nobody presses it again."""
+    af_provider.set_scenario("{senses: synthetic, pace: instant, transcripts: [where is my order]}")
+    adapter = local_websocket_adapter(ProviderSettings(base_url=af_provider.base_url(name="by hand")))
+    config = SessionConfig()
+    await adapter.connect(ConnectRequest(session_id="s1", config=config))
+    for number in range(40):
+        await adapter.send(AudioFrame(f"a{number}", LOUD))
+    await adapter.send(TurnEndFrame("end_1"))
+    await adapter.restart(ConnectRequest(session_id="s1", config=config, history=History()))
+    (said,) = [
+        e for e in await _until(adapter, InputTranscript) if isinstance(e, InputTranscript) and e.final
+    ]
+    assert said.text == "where is my order"
+    await adapter.close(CloseReason.NORMAL)
+    received = af_provider.log(what="received", setup="by hand")
+    sent = [each["type"] for each in received if each["connection"] == received[-1]["connection"]]
+    assert sent.count("input_audio_buffer.commit") == 1
 
 
 async def _until(adapter: ProviderAdapter, kind: type[ProviderEvent]) -> list[ProviderEvent]:

@@ -116,6 +116,7 @@ def test_a_credential_is_what_the_shared_secret_makes_of_a_user_and_an_end() -> 
     end, _, user = turn["username"].partition(":")
     assert user == "sess_1"
     assert 0 <= int(end) - before - TURN_CREDENTIAL_S <= 5
+    assert TURN_CREDENTIAL_S <= 3_600, "whoever copies one uses it for hours"
     expected = hmac.digest(SECRET.encode(), turn["username"].encode(), hashlib.sha1)
     assert turn["credential"] == base64.b64encode(expected).decode()
 
