@@ -145,7 +145,7 @@ async def test_a_turn_that_was_ended_by_hand_ends_on_the_new_connection_too(
 ) -> None:
     """The button was let go and its words had not come when the connection broke: nobody presses it again."""
     af_provider.set_scenario("{senses: synthetic, pace: instant, transcripts: [where is my order]}")
-    adapter = local_websocket_adapter(ProviderSettings(base_url=af_provider.base_url(name="by hand")))
+    adapter = local_websocket_adapter(ProviderSettings(base_url=af_provider.base_url(name="by-hand")))
     config = SessionConfig()
     await adapter.connect(ConnectRequest(session_id="s1", config=config))
     for number in range(40):
@@ -157,7 +157,7 @@ async def test_a_turn_that_was_ended_by_hand_ends_on_the_new_connection_too(
     ]
     assert said.text == "where is my order"
     await adapter.close(CloseReason.NORMAL)
-    received = af_provider.log(what="received", setup="by hand")
+    received = af_provider.log(what="received", setup="by-hand")
     sent = [each["type"] for each in received if each["connection"] == received[-1]["connection"]]
     assert sent.count("input_audio_buffer.commit") == 1
 
