@@ -36,8 +36,11 @@ from agentfield_rt.plane import (
     http_offers,
     http_phone,
     http_recordings,
+    http_reports,
     http_session_records,
     http_sessions,
+    http_told,
+    http_workflows,
 )
 from agentfield_rt.plane.access import ApiKeys
 from agentfield_rt.plane.access.guard import AccessGuard
@@ -114,10 +117,12 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
     app.include_router(approvals.router, prefix="/api/v1")
     app.include_router(routes.router, prefix="/api/v1")
     app.include_router(event_routes.router, prefix="/api/v1")
-    app.include_router(http_executions.workflows)
+    app.include_router(http_workflows.router)
+    app.include_router(http_told.router)
 
-    app.router.routes[:0] = http_execute.execution_routes()  # before all others: they are asked for most
-    describe(app, http_execute.OPERATIONS)
+    # Before all others: they are asked for most.
+    app.router.routes[:0] = http_execute.execution_routes() + http_reports.report_routes()
+    describe(app, (*http_execute.OPERATIONS, *http_reports.OPERATIONS))
 
     app.mount("/", StaticFiles(directory=str(files("agentfield_rt.plane") / "static"), html=True))
     return app

@@ -17,6 +17,7 @@ from agentfield_journal import (
 from agentfield_rt.agent import Agent
 from agentfield_rt.config import Settings
 from agentfield_rt.plane.catalogue.catalogue import Catalogue, open_catalogue
+from agentfield_rt.plane.chronicle import Chronicle, Sources, make_chronicle
 from agentfield_rt.plane.content_expiry import expire_content
 from agentfield_rt.plane.egress import EgressPolicy, HttpClient
 from agentfield_rt.plane.errors import DataDirectoryInUse, DataDirectoryUnusable
@@ -53,6 +54,7 @@ class ControlPlane:
     journal: StoreJournal
     content: ContentStore
     catalogue: Catalogue
+    chronicle: Chronicle
     memory: Memory
     nodes: Nodes
     remote_nodes: RemoteNodes
@@ -145,12 +147,21 @@ async def open_control_plane(
         if any(definition.provider == "local" for agent in agents for definition in agent.sessions.values()):
             await providers.start_local()
         await executions.recover(going_on)
+        sources = Sources(
+            journal=journal,
+            content=content,
+            catalogue=catalogue,
+            runs=runs,
+            executions=executions,
+            nodes=nodes,
+        )
         draining = Draining(sessions, executions)
         yield ControlPlane(
             settings=settings,
             journal=journal,
             content=content,
             catalogue=catalogue,
+            chronicle=make_chronicle(sources),
             memory=memory,
             nodes=nodes,
             remote_nodes=remote_nodes,

@@ -1,121 +1,240 @@
-"""The workflow of a run as AgentField draws it, folded from the journal.
+"""The workflow of a run as AgentField draws it, from the catalogue's rows. Pure; long runs take a while.
 
 A session is the root of its run; turns hang below it, and below a turn the reasoners it called.
 """
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from agentfield_journal.envelope import Envelope
-from agentfield_rt.core import records
-from agentfield_rt.plane.notation import iso
-from agentfield_rt.run import decode
+from agentfield_rt.errors import CloseReason
+from agentfield_rt.plane.catalogue.rows import ExecutionRow, SessionRow, TurnRow
+from agentfield_rt.plane.notation import iso_ns
 
-Node = dict[str, Any]
+DEPTH_DRAWN_MAX = 200
+"""Whatever is called deeper is drawn beside its caller: readers of JSON stop at some depth."""
 
-_STATUS_AFTER = {
-    records.ExecutionSucceeded.kind: "succeeded",
-    records.ExecutionFailed.kind: "failed",
-    records.ExecutionCancelled.kind: "cancelled",
-    records.TurnCompleted.kind: "succeeded",
-    records.TurnFailed.kind: "failed",
-}
+_FAILED = frozenset(
+    {
+        CloseReason.PROVIDER_FAILURE,
+        CloseReason.INTERNAL,
+        CloseReason.HANDLER_FAILURE,
+        CloseReason.TAMPERED,
+    }
+)
+_ORDER = ("running", "failed", "timeout", "cancelled")
+"""What a workflow is called that has nodes of several of these; AgentField's order."""
+_UNFINISHED = frozenset({"queued", "running", "waiting", "pending"})
 
 
-def workflow_dag(run_id: str, envelopes: Iterable[Envelope]) -> dict[str, Any] | None:
-    """The DAG of a run; None when nothing ran in it."""
-    nodes = _fold(run_id, envelopes)
-    if not nodes:
+@dataclass(slots=True, eq=False)
+class Node:
+    """A session, a turn or an execution in a workflow.
+
+    Attributes:
+        parent_id: What it hangs below.
+        inner: What is drawn below it.
+    """
+
+    id: str
+    agent_node_id: str
+    name: str
+    status: str
+    reason: str | None
+    parent_id: str | None
+    started_at_ns: int
+    ended_at_ns: int | None
+    session_id: str | None = None
+    actor_id: str | None = None
+    depth: int = 0
+    inner: list["Node"] = field(default_factory=list["Node"])
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """The tree of a run; `nodes` are all of it, in the order of time."""
+
+    run_id: str
+    root: Node
+    nodes: Sequence[Node]
+
+    @property
+    def status(self) -> str:
+        found = {"running" if node.status in _UNFINISHED else node.status for node in self.nodes}
+        return next((status for status in _ORDER if status in found), "succeeded")
+
+    @property
+    def depth_max(self) -> int:
+        return max(node.depth for node in self.nodes)
+
+    @property
+    def actor_id(self) -> str | None:
+        return next((node.actor_id for node in self.nodes if node.actor_id is not None), None)
+
+
+def workflow(
+    run_id: str,
+    sessions: Iterable[SessionRow],
+    turns: Iterable[TurnRow],
+    executions: Iterable[ExecutionRow],
+) -> Workflow | None:
+    """What ran in a run, as a tree; None when nothing did."""
+    found = [_of_session(row) for row in sessions]
+    by_session = {node.id: node for node in found}
+    found += [_of_turn(row, by_session.get(row.session_id or "")) for row in turns]
+    known = {node.id: node for node in found}
+    rows = list(executions)
+    ids = known.keys() | {row.execution_id for row in rows}
+    for row in rows:
+        known.setdefault(row.execution_id, _of_execution(row, ids))
+    if not known:
         return None
-    roots = [node for node in nodes.values() if node["parent_execution_id"] not in nodes]
-    root = roots[0]
-    for other in roots[1:]:  # a parent nobody knows: AgentField counts it as a root, we draw one tree
-        other["parent_execution_id"] = root["execution_id"]
-    for node in nodes.values():
-        if node is not root:
-            nodes[node["parent_execution_id"]]["children"].append(node)
-    depth = _set_depths(root, 0)
-    timeline: list[Node] = [{**node, "children": []} for node in nodes.values()]
-    return {
-        "root_workflow_id": run_id,
-        "workflow_status": _status(nodes.values()),
-        "workflow_name": root["reasoner_id"],
-        "session_id": root["session_id"],
-        "total_nodes": len(nodes),
-        "max_depth": depth,
-        "dag": root,
-        "timeline": timeline,
+    nodes = sorted(known.values(), key=lambda node: node.started_at_ns)
+    roots = (node for node in nodes if node.parent_id not in known)
+    root = next(iter(by_session.values()), None) or next(roots, nodes[0])
+    _hang(root, nodes, known.keys())
+    return Workflow(run_id, root, nodes)
+
+
+def _hang(root: Node, nodes: Sequence[Node], known: Collection[str]) -> None:
+    """Give every node its place below `root`: also where nobody knows its parent, or it calls itself."""
+    below: dict[str, list[Node]] = {}
+    strays: list[Node] = []
+    for node in nodes:
+        if node.parent_id in known:
+            below.setdefault(node.parent_id, []).append(node)
+        elif node is not root:
+            strays.append(node)
+    placed = {root.id}
+    _hang_below(root, below, placed)
+    for stray in (*strays, *nodes):  # of whatever is left of `nodes`, each was called in a circle
+        if stray.id not in placed:
+            stray.parent_id, stray.depth = root.id, 1
+            root.inner.append(stray)
+            placed.add(stray.id)
+            _hang_below(stray, below, placed)
+
+
+def _hang_below(top: Node, below: Mapping[str, Sequence[Node]], placed: set[str]) -> None:
+    waiting = deque([(top, top)])
+    while waiting:
+        node, over = waiting.popleft()  # `over` is where its calls are drawn: itself, unless it lies too deep
+        for child in below.get(node.id, ()):
+            if child.id in placed:
+                continue
+            placed.add(child.id)
+            child.depth = over.depth + 1
+            over.inner.append(child)
+            waiting.append((child, child if child.depth < DEPTH_DRAWN_MAX else over))
+
+
+def _of_session(row: SessionRow) -> Node:
+    node_id, _, name = row.target.partition(".")
+    status = "running"
+    if row.ended_at_ns is not None:
+        status = "failed" if row.close_reason in _FAILED else "succeeded"
+        if row.close_reason == CloseReason.CANCEL:
+            status = "cancelled"
+    return Node(
+        id=row.session_id,
+        agent_node_id=node_id,
+        name=name,
+        status=status,
+        reason=row.close_reason,
+        parent_id=None,
+        started_at_ns=row.started_at_ns,
+        ended_at_ns=row.ended_at_ns,
+        session_id=row.session_id,
+    )
+
+
+def _of_turn(row: TurnRow, session: Node | None) -> Node:
+    return Node(
+        id=row.turn_id,
+        agent_node_id=session.agent_node_id if session else "",
+        name="turn",
+        status=row.status,
+        reason=row.reason,
+        parent_id=row.session_id,
+        started_at_ns=row.started_at_ns,
+        ended_at_ns=row.ended_at_ns,
+        session_id=row.session_id,
+    )
+
+
+def _of_execution(row: ExecutionRow, known: Collection[str]) -> Node:
+    above = (row.parent_execution_id, row.turn_id, row.session_id)
+    return Node(
+        id=row.execution_id,
+        agent_node_id=row.node_id,
+        name=row.name,
+        status=row.status,
+        reason=row.reason,
+        parent_id=next((each for each in above if each in known), None),
+        started_at_ns=row.started_at_ns or row.queued_at_ns,
+        ended_at_ns=row.ended_at_ns,
+        session_id=row.session_id,
+        actor_id=row.actor_id,
+    )
+
+
+def drawn(found: Workflow, *, notes: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """AgentField's answer, as a tree and as a list. `notes` are those of each execution."""
+    flat = {node.id: _full(found.run_id, node, notes.get(node.id, [])) for node in found.nodes}
+    timeline = [{**each, "children": []} for each in flat.values()]
+    for node in found.nodes:
+        flat[node.id]["children"] = [flat[inner.id] for inner in node.inner]
+    return _summary(found) | {"dag": flat[found.root.id], "timeline": timeline}
+
+
+def drawn_lightly(found: Workflow) -> dict[str, Any]:
+    """AgentField's answer without the tree, and with no more of each node than is needed to draw one."""
+    agents = dict.fromkeys(node.agent_node_id for node in found.nodes if node.agent_node_id)
+    return _summary(found) | {
+        "timeline": [_light(node) for node in found.nodes],
+        "mode": "lightweight",
+        "unique_agent_node_ids": list(agents),
     }
 
 
-def _fold(run_id: str, envelopes: Iterable[Envelope]) -> dict[str, Node]:
-    nodes: dict[str, Node] = {}
-    session: Node | None = None
-    for envelope in envelopes:
-        match envelope.kind:
-            case records.SessionStarted.kind | records.TurnStarted.kind | records.ExecutionQueued.kind:
-                node = _node(run_id, envelope, session)
-                nodes[node["execution_id"]] = node
-                if envelope.kind == records.SessionStarted.kind:
-                    session = node
-            case records.SessionEnded.kind if session is not None:
-                _end(session, envelope, "succeeded")
-            case kind if kind in _STATUS_AFTER and envelope.op_id in nodes:
-                _end(nodes[envelope.op_id], envelope, _STATUS_AFTER[kind])
-            case _:
-                pass
-    return nodes
+def _summary(found: Workflow) -> dict[str, Any]:
+    return _present(
+        root_workflow_id=found.run_id,
+        workflow_status=found.status,
+        workflow_name=found.root.name,
+        session_id=found.root.session_id,
+        actor_id=found.actor_id,
+        total_nodes=len(found.nodes),
+        max_depth=found.depth_max,
+    )
 
 
-def _node(run_id: str, envelope: Envelope, session: Node | None) -> Node:
-    record = decode(envelope)
-    match record:
-        case records.SessionStarted(target=target):
-            execution_id, parent, status = envelope.session_id, None, "running"
-            node_id, _, name = target.partition(".")
-        case records.ExecutionQueued(op_id=execution_id, target=target, parent_execution_id=parent):
-            status = "running"
-            node_id, _, name = target.partition(".")
-            if parent is None:
-                parent = envelope.turn_id or (session["execution_id"] if session else None)
-        case _:
-            execution_id, status, name = envelope.op_id, "running", "turn"
-            parent = session["execution_id"] if session else None
-            node_id = session["agent_node_id"] if session else ""
-    return {
-        "workflow_id": run_id,
-        "execution_id": execution_id,
-        "agent_node_id": node_id,
-        "reasoner_id": name,
-        "status": status,
-        "session_id": envelope.session_id,
-        "started_at": iso(envelope.at_ns / 1e9),
-        "completed_at": None,
-        "duration_ms": None,
-        "started_at_ns": envelope.at_ns,
-        "parent_execution_id": parent,
-        "workflow_depth": 0,
-        "children": [],
-        "notes": [],
-        "notes_count": 0,
-    }
+def _light(node: Node) -> dict[str, Any]:
+    return _present(
+        execution_id=node.id,
+        parent_execution_id=node.parent_id,
+        agent_node_id=node.agent_node_id,
+        reasoner_id=node.name,
+        status=node.status,
+        status_reason=node.reason,
+        started_at=iso_ns(node.started_at_ns),
+        completed_at=iso_ns(node.ended_at_ns),
+        duration_ms=duration_ms(node.started_at_ns, node.ended_at_ns),
+        workflow_depth=node.depth,
+    )
 
 
-def _end(node: Node, envelope: Envelope, status: str) -> None:
-    node["status"] = status
-    node["completed_at"] = iso(envelope.at_ns / 1e9)
-    node["duration_ms"] = (envelope.at_ns - node["started_at_ns"]) // 1_000_000
+def _full(run_id: str, node: Node, notes: list[dict[str, Any]]) -> dict[str, Any]:
+    latest = {"latest_note": notes[-1]} if notes else {}
+    return {"workflow_id": run_id, **_light(node), "notes": notes, "notes_count": len(notes), **latest}
 
 
-def _set_depths(node: Node, depth: int) -> int:
-    node["workflow_depth"] = depth
-    del node["started_at_ns"]
-    return max([depth, *(_set_depths(child, depth + 1) for child in node["children"])])
+def _present(**members: Any) -> dict[str, Any]:
+    """Without what is not known, as AgentField leaves it out."""
+    return {name: value for name, value in members.items() if value is not None}
 
 
-def _status(nodes: Iterable[Node]) -> str:
-    statuses = {node["status"] for node in nodes}
-    for status in ("failed", "running"):
-        if status in statuses:
-            return status
-    return "succeeded"
+def duration_ms(started_at_ns: int, ended_at_ns: int | None) -> int | None:
+    """How long something took; None while it lasts."""
+    return None if ended_at_ns is None else max(ended_at_ns - started_at_ns, 0) // 1_000_000

@@ -1,19 +1,16 @@
-"""Cancelling and restarting executions, and workflows, in AgentField's shapes."""
+"""Cancelling and restarting executions, in AgentField's shapes."""
 
 from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from agentfield_rt.plane.dag import workflow_dag
 from agentfield_rt.plane.dependencies import Plane
-from agentfield_rt.plane.errors import NotFound
 from agentfield_rt.plane.execution_views import accepted
 from agentfield_rt.plane.executions.submission import Extras
-from agentfield_rt.plane.notation import iso, run_id_of
+from agentfield_rt.plane.notation import iso
 
 router = APIRouter(tags=["executions"])
-workflows = APIRouter(tags=["workflows"])
 
 
 class CancelBody(BaseModel):
@@ -35,21 +32,6 @@ class RestartBody(BaseModel):
     reason: str | None = Field(default=None, max_length=4_000)
     input: dict[str, Any] | None = None
     context: dict[str, Any] | None = None
-
-
-class Filters(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    session_id: str | None = None
-
-
-class QueryBody(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    resource: str = "workflows"
-    filters: Filters = Field(default_factory=Filters)
-    limit: int = Field(default=20, ge=1, le=100)
-    offset: int = Field(default=0, ge=0)
 
 
 @router.post("/executions/{execution_id}/cancel")
@@ -74,53 +56,3 @@ async def restart(execution_id: str, plane: Plane, body: RestartBody | None = No
     extras = Extras(restart_of=execution_id, context=body.context)
     execution = await plane.executions.restart(execution_id, arguments=body.input, extras=extras)
     return {**accepted(execution), "source_execution_id": execution_id}
-
-
-@workflows.get("/api/ui/v1/workflows/{run_id}/dag")
-async def dag(run_id: str, plane: Plane) -> dict[str, Any]:
-    """The workflow of a run."""
-    found = workflow_dag(run_id, await plane.journal.read(run_id))
-    if found is None:
-        raise NotFound("workflow not found")
-    return found
-
-
-@router.post("/agentic/query")
-async def agentic_query(body: QueryBody, plane: Plane) -> dict[str, Any]:
-    """Workflows by session; the body and the answer are AgentField's."""
-    if body.resource != "workflows":
-        return {
-            "ok": False,
-            "error": {"code": "unknown_resource", "message": "resource must be workflows"},
-        }
-    results: list[dict[str, Any]] = []
-    session_id = body.filters.session_id
-    run_ids = [run_id_of(session_id)] if session_id else [head.run_id for head in await plane.journal.heads()]
-    for run_id in run_ids[body.offset : body.offset + body.limit]:
-        if (found := workflow_dag(run_id, await plane.journal.read(run_id))) is not None:
-            results.append(_workflow_row(found))
-    data = {
-        "resource": "workflows",
-        "results": results,
-        "total": len(results) if session_id else len(run_ids),
-        "limit": body.limit,
-        "offset": body.offset,
-    }
-    return {"ok": True, "data": data}
-
-
-def _workflow_row(found: dict[str, Any]) -> dict[str, Any]:
-    statuses = [node["status"] for node in found["timeline"]]
-    return {
-        "workflow_id": found["root_workflow_id"],
-        "workflow_name": found["workflow_name"],
-        "session_id": found["session_id"],
-        "status": found["workflow_status"],
-        "depth": found["max_depth"],
-        "total_executions": len(statuses),
-        "successful_executions": statuses.count("succeeded"),
-        "failed_executions": statuses.count("failed"),
-        "started_at": found["dag"]["started_at"],
-        "completed_at": found["dag"]["completed_at"],
-        "total_duration_ms": found["dag"]["duration_ms"],
-    }

@@ -66,6 +66,20 @@ def workflow_of(headers: Iterable[tuple[bytes, bytes]]) -> Workflow:
     )
 
 
+def execution_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The execution that a request is about, where that is not the caller of another one.
+
+    Raises:
+        BadRequest: it is no id.
+    """
+    for name, value in headers:
+        if name == b"x-execution-id" and value:
+            if _ID.fullmatch(value) is None:
+                raise BadRequest(f"X-Execution-ID must match {ID_PATTERN}")
+            return value.decode()
+    return None
+
+
 HEADERS = {
     "X-Run-ID": "The run it belongs to; a new one without.",
     "X-Session-ID": "The session it belongs to.",

@@ -90,9 +90,9 @@ def _queued(db: Database, of: Envelope, record: records.ExecutionQueued) -> None
         _QUEUED,
         (
             record.op_id, of.run_id, of.seq, node_id, name, record.capability, status,
-            record.parent_execution_id, of.session_id, of.turn_id, record.actor_id, record.restart_of, int(record.remote), record.depth,
-            record.time_max_ms, record.input_ref, record.context_ref, record.run_metadata_ref,
-            record.webhook_ref, of.at_ns, started_at_ns,
+            record.parent_execution_id, of.session_id, of.turn_id, record.actor_id, record.restart_of,
+            int(record.remote), record.depth, record.time_max_ms, record.input_ref, record.context_ref,
+            record.run_metadata_ref, record.webhook_ref, of.at_ns, started_at_ns,
         ),
     )  # fmt: skip
 

@@ -43,8 +43,9 @@ FROM executions GROUP BY run_id;
 
 CREATE TABLE sessions (
     session_id TEXT NOT NULL, run_id TEXT NOT NULL, seq INTEGER NOT NULL, target TEXT NOT NULL,
-    provider TEXT NOT NULL, transport TEXT NOT NULL, model TEXT, voice TEXT, modalities TEXT NOT NULL, tools TEXT NOT NULL,
-    tags TEXT NOT NULL, owner TEXT, started_at_ns INTEGER NOT NULL, ended_at_ns INTEGER, close_reason TEXT,
+    provider TEXT NOT NULL, transport TEXT NOT NULL, model TEXT, voice TEXT,
+    modalities TEXT NOT NULL, tools TEXT NOT NULL, tags TEXT NOT NULL, owner TEXT,
+    started_at_ns INTEGER NOT NULL, ended_at_ns INTEGER, close_reason TEXT,
     PRIMARY KEY (session_id, run_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX sessions_by_time ON sessions (started_at_ns);

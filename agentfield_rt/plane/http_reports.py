@@ -1,0 +1,237 @@
+"""What agents post about their work while it goes on, about ten times an execution: events, notes, logs.
+
+In AgentField's shapes. None of it is trusted with what came of an execution.
+"""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+from starlette.routing import Route
+
+from agentfield_rt.core.records import ReportedStatus
+from agentfield_rt.plane.errors import BadRequest
+from agentfield_rt.plane.executions.status import ExecutionStatus, status_named
+from agentfield_rt.plane.hot_routes import Answer, Asked, hot_route
+from agentfield_rt.plane.openapi import ErrorBody, Operation
+from agentfield_rt.plane.reports import Report
+from agentfield_rt.plane.workflow_headers import HEADERS, ID_PATTERN, execution_of, workflow_of
+
+NOTE_CHARS_MAX = 16_000
+TAGS_MAX = 32
+ENTRIES_MAX = 1_000
+"""Log entries that are taken at once."""
+
+Id = Annotated[str, msgspec.Meta(pattern=f"^{ID_PATTERN}$")]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+Tag = Annotated[str, msgspec.Meta(max_length=256)]
+
+
+class EventBody(msgspec.Struct, kw_only=True):
+    """Where a call within an agent's own process stands, by its agent's word."""
+
+    execution_id: Id
+    reasoner_id: Name
+    status: Name
+    agent_node_id: Name | None = None
+    run_id: Id | None = None
+    workflow_id: Id | None = None
+    session_id: Id | None = None
+    parent_execution_id: Id | None = None
+    input_data: Raw | UnsetType = UNSET
+    result: Raw | UnsetType = UNSET
+    error: Raw | UnsetType = UNSET
+    duration_ms: Annotated[int, msgspec.Meta(ge=0, le=2**53)] | float | None = None
+
+
+class RegistrationBody(msgspec.Struct, kw_only=True):
+    """A call within an agent's own process is about to begin."""
+
+    execution_id: Id
+    reasoner_name: Name
+    node_id: Name | None = None
+    run_id: Id | None = None
+    workflow_id: Id | None = None
+    session_id: Id | None = None
+    parent_execution_id: Id | None = None
+
+
+class NoteBody(msgspec.Struct, kw_only=True):
+    """A note; the execution it is about is in the headers."""
+
+    message: Annotated[str, msgspec.Meta(min_length=1, max_length=NOTE_CHARS_MAX)]
+    tags: Annotated[list[Tag], msgspec.Meta(max_length=TAGS_MAX)] | None = None
+    agent_node_id: Name | None = None
+    timestamp: float | str | None = None
+
+
+class LogsBody(msgspec.Struct, kw_only=True):
+    """Log entries, kept as they are."""
+
+    entries: Annotated[list[Raw], msgspec.Meta(max_length=ENTRIES_MAX)] = []
+
+
+class Taken(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Whether the call was unknown before."""
+
+    success: bool
+    created: bool = False
+    updated: bool = False
+
+
+class Registered(msgspec.Struct, kw_only=True):
+    """Under which ids the call is known from now on: its own."""
+
+    execution_id: str
+    run_id: str
+    workflow_id: str
+    success: bool = True
+
+
+class Noted(msgspec.Struct, kw_only=True):
+    success: bool
+    note: dict[str, Any]
+    message: str
+
+
+class Logged(msgspec.Struct, kw_only=True):
+    success: bool
+    accepted: int
+
+
+_EVENT = msgspec.json.Decoder(EventBody)
+_REGISTRATION = msgspec.json.Decoder(RegistrationBody)
+_NOTE = msgspec.json.Decoder(NoteBody)
+_LOGS = msgspec.json.Decoder(LogsBody)
+_STATUSES = {
+    ExecutionStatus.QUEUED: ReportedStatus.RUNNING,
+    ExecutionStatus.RUNNING: ReportedStatus.RUNNING,
+    ExecutionStatus.SUCCEEDED: ReportedStatus.SUCCEEDED,
+    ExecutionStatus.CANCELLED: ReportedStatus.CANCELLED,
+    ExecutionStatus.FAILED: ReportedStatus.FAILED,
+    ExecutionStatus.TIMEOUT: ReportedStatus.FAILED,
+}
+
+
+async def event(asked: Asked) -> Answer:
+    """A call within an agent's own process began or ended."""
+    body = await asked.json(_EVENT)
+    said = status_named(body.status)
+    if said is None:
+        raise BadRequest(f"status {body.status[:40]!r} is none of {', '.join(ExecutionStatus)}")
+    run_id = _run_of(asked, body.run_id, body.workflow_id)
+    report = Report(
+        execution_id=body.execution_id,
+        run_id=run_id,
+        target=f"{body.agent_node_id or 'unknown'}.{body.reasoner_id}",
+        status=_STATUSES[said],
+        parent_execution_id=body.parent_execution_id,
+        session_id=_session(body.session_id, run_id),
+        input=_json(body.input_data),
+        result=_json(body.result),
+        error=_json(body.error),
+        duration_ms=None if body.duration_ms is None else max(int(body.duration_ms), 0),
+    )
+    created = await asked.plane.chronicle.reports.take(report)
+    return Answer(Taken(success=True, created=created, updated=not created))
+
+
+async def registration(asked: Asked) -> Answer:
+    """A call within an agent's own process is about to begin."""
+    body = await asked.json(_REGISTRATION)
+    run_id = _run_of(asked, body.run_id, body.workflow_id)
+    report = Report(
+        execution_id=body.execution_id,
+        run_id=run_id,
+        target=f"{body.node_id or 'unknown'}.{body.reasoner_name}",
+        status=ReportedStatus.RUNNING,
+        parent_execution_id=body.parent_execution_id,
+        session_id=_session(body.session_id, run_id),
+    )
+    await asked.plane.chronicle.reports.take(report)
+    return Answer(Registered(execution_id=body.execution_id, run_id=run_id, workflow_id=run_id))
+
+
+def _run_of(asked: Asked, run_id: str | None, workflow_id: str | None) -> str:
+    found = run_id or workflow_id or workflow_of(asked.headers).run_id
+    if found is None:
+        raise BadRequest("run_id is missing")
+    return found
+
+
+def _session(session_id: str | None, run_id: str) -> str | None:
+    return None if session_id == run_id else session_id  # the SDK fills an empty one with the run's id
+
+
+def _json(value: Raw | UnsetType) -> bytes | None:
+    if isinstance(value, UnsetType):
+        return None
+    data = bytes(value)
+    return None if data == b"null" else data
+
+
+async def note(asked: Asked) -> Answer:
+    """An agent notes something about the execution in `X-Execution-ID`."""
+    body = await asked.json(_NOTE)
+    execution_id = execution_of(asked.headers)
+    if execution_id is None:
+        raise BadRequest("X-Execution-ID header is required")
+    kept: dict[str, Any] = {"message": body.message, "tags": body.tags or []}
+    await asked.plane.chronicle.reports.note(execution_id, kept, run_id=workflow_of(asked.headers).run_id)
+    return Answer(Noted(success=True, note=kept, message="Note added successfully"))
+
+
+async def logs(asked: Asked) -> Answer:
+    """An agent hands its log lines of an execution over."""
+    body = await asked.json(_LOGS)
+    kept = asked.plane.chronicle.logs.add(asked.parameter("execution_id"), map(bytes, body.entries))
+    return Answer(Logged(success=True, accepted=kept))
+
+
+_REFUSALS: dict[int, Any] = {400: ErrorBody, 413: ErrorBody, 503: ErrorBody}
+_OF_EXECUTION = HEADERS | {"X-Execution-ID": "The execution that the note is about."}
+
+EVENT = Operation(
+    method="POST",
+    path="/api/v1/workflow/executions/events",
+    tag="workflows",
+    summary="A call within an agent's own process began or ended.",
+    body=EventBody,
+    answers={200: Taken, **_REFUSALS, 410: ErrorBody},
+)
+REGISTRATION = Operation(
+    method="POST",
+    path="/api/v1/workflow/executions",
+    tag="workflows",
+    summary="A call within an agent's own process is about to begin.",
+    body=RegistrationBody,
+    answers={200: Registered, **_REFUSALS, 410: ErrorBody},
+)
+NOTE = Operation(
+    method="POST",
+    path="/api/v1/executions/note",
+    tag="executions",
+    summary="An agent notes something about an execution; durable when this answers.",
+    body=NoteBody,
+    answers={200: Noted, **_REFUSALS, 404: ErrorBody, 410: ErrorBody},
+    headers=_OF_EXECUTION,
+)
+LOGS = Operation(
+    method="POST",
+    path="/api/v1/executions/{execution_id}/logs",
+    tag="executions",
+    summary="An agent hands its log lines of an execution over; the last are kept in memory.",
+    body=LogsBody,
+    answers={200: Logged, **_REFUSALS},
+)
+OPERATIONS = (EVENT, LOGS, NOTE, REGISTRATION)
+
+
+def report_routes() -> list[Route]:
+    """The routes, the most used first."""
+    return [
+        hot_route(LOGS, logs),
+        hot_route(EVENT, event),
+        hot_route(NOTE, note),
+        hot_route(REGISTRATION, registration),
+    ]
