@@ -97,6 +97,7 @@ class Deliveries:
         content: Keeps what was delivered.
         session_id: The session they belong to.
         history: The run's or session's records so far, when it goes on after a crash; see `recover`.
+        subject: Whom what is delivered is about, so that it is erased with them; the session, otherwise the run.
     """
 
     def __init__(
@@ -106,11 +107,12 @@ class Deliveries:
         *,
         session_id: str | None = None,
         history: Iterable[Record] = (),
+        subject: str | None = None,
     ) -> None:
         self._run = run
         self._content = content
         self._context = Context(session_id=session_id)
-        self._subject = session_id or run.run_id
+        self._subject = subject or session_id or run.run_id
         self._ledger = replay(run.run_id, history)
         self._turns: dict[str, _Turn] = {}
         self._under_way = 0

@@ -7,7 +7,7 @@ from agentfield_journal import JournalConflict, JournalError
 from agentfield_journal.ports import Journal
 from agentfield_rt.errors import RealtimeError
 from agentfield_rt.inspection import RunInJournal, inspect_run
-from agentfield_rt.plane.notation import is_node_run
+from agentfield_rt.plane.notation import is_node_run, is_webhook_run
 from agentfield_rt.recovery import end_run, end_what_died
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ async def end_left_runs(journal: Journal, run_ids: Iterable[str]) -> list[str]:
     ended = 0
     going_on: list[str] = []
     for run_id in run_ids:
-        if is_node_run(run_id):  # its registration stands
+        if is_node_run(run_id) or is_webhook_run(run_id):  # what they are about stands, or is told yet
             continue
         try:
             found = await inspect_run(journal, run_id)

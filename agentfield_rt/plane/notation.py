@@ -5,6 +5,8 @@ import time
 from datetime import UTC, datetime
 
 _SESSION, _RUN, _EXECUTION, _NODE = "sess_", "run_", "exec_", "node_"
+WEBHOOK = "webhook_"
+"""What the run of a webhook is called, before its execution's id."""
 
 
 def new_session_id() -> str:
@@ -28,6 +30,21 @@ def new_node_run_id() -> str:
 def is_node_run(run_id: str) -> bool:
     """Whether a run is a node's registration; it stands for longer than the process that writes it."""
     return run_id.startswith(_NODE)
+
+
+def webhook_run_id(execution_id: str) -> str:
+    """Of the run in which telling of an execution's outcome is journaled."""
+    return f"{WEBHOOK}{execution_id}"
+
+
+def webhook_execution_id(run_id: str) -> str:
+    """The inverse of `webhook_run_id`."""
+    return run_id.removeprefix(WEBHOOK)
+
+
+def is_webhook_run(run_id: str) -> bool:
+    """Whether a run is a webhook's; it goes on in the next process."""
+    return run_id.startswith(WEBHOOK)
 
 
 def new_tool_call_id() -> str:

@@ -1,0 +1,114 @@
+"""Tells of outcomes until whoever registered has taken them, or for some hours. Journaled as deliveries.
+
+Each webhook is a run of its own: an execution's run ends when its work does, and does not wait for somebody's
+server. That one is owed follows from what is durable, so nothing has to be noted for a process that dies.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from agentfield_journal import JournalError
+from agentfield_rt.errors import RealtimeError
+from agentfield_rt.plane.executions.execution import Execution
+from agentfield_rt.plane.notation import webhook_run_id
+from agentfield_rt.plane.runs import Runs
+from agentfield_rt.plane.webhooks.telling import PAUSES_S, Teller
+from agentfield_rt.plane.webhooks.views import WebhookEvent, webhook_events
+
+log = logging.getLogger(__name__)
+
+AT_ONCE_MAX = 16
+OWED_MAX = 10_000
+"""Known in memory; what is beyond that is looked up when half of these are told."""
+
+STOP_MAX_S = 5.0
+
+Owed = Callable[[int], Awaitable[list[str]]]
+"""Ids of executions whose webhooks are owed, at most so many."""
+
+
+class Webhooks:
+    """Belongs to the event loop it was made on."""
+
+    def __init__(self, runs: Runs, teller: Teller, owed: Owed) -> None:
+        self._runs = runs
+        self._teller = teller
+        self._look_up = owed
+        self._owed: dict[str, asyncio.TimerHandle] = {}
+        self._due: asyncio.Queue[str] = asyncio.Queue()
+        self._workers: list[asyncio.Task[None]] = []
+        self._left_out = False
+
+    def __len__(self) -> int:
+        """How many are owed, as far as is known."""
+        return len(self._owed)
+
+    async def start(self) -> None:
+        """Go on with what an earlier process owed, and tell of what ends from now on."""
+        self._workers = [
+            asyncio.create_task(self._work(), name=f"webhooks {number}") for number in range(AT_ONCE_MAX)
+        ]
+        await self._look()
+
+    def finished(self, execution: Execution) -> None:
+        """An execution ended, durably. Never waits."""
+        if execution.webhook_ref is not None:
+            self._owe(execution.execution_id, 0.0)
+
+    async def events(self, execution: Execution) -> list[WebhookEvent]:
+        """What became of the tries to tell of an execution, oldest first.
+
+        Raises:
+            JournalError: they cannot be read.
+        """
+        run_id = webhook_run_id(execution.execution_id)
+        return webhook_events(execution, await self._runs.journal.read(run_id))
+
+    async def close(self) -> None:
+        """Stop. What is under way is in doubt, and will be tried again by the next process, as will the rest."""
+        for timer in self._owed.values():
+            timer.cancel()
+        self._owed.clear()
+        for worker in self._workers:
+            worker.cancel()
+        if self._workers:
+            await asyncio.wait(self._workers, timeout=STOP_MAX_S)
+
+    def _owe(self, execution_id: str, pause_s: float) -> None:
+        if execution_id in self._owed:
+            return
+        if len(self._owed) >= OWED_MAX:
+            self._left_out = True
+            return
+        loop = asyncio.get_running_loop()
+        self._owed[execution_id] = loop.call_later(pause_s, self._due.put_nowait, execution_id)
+
+    async def _work(self) -> None:
+        while True:
+            execution_id = await self._due.get()
+            pause_s = await self._tell(execution_id)
+            self._owed.pop(execution_id, None)
+            if pause_s is not None:
+                self._owe(execution_id, pause_s)
+            elif self._left_out and len(self._owed) < OWED_MAX // 2:
+                await self._look()
+
+    async def _tell(self, execution_id: str) -> float | None:
+        try:
+            return await self._teller.tell(execution_id)
+        except (RealtimeError, JournalError) as error:
+            log.error("the webhook of %s was not tried: %s", execution_id, type(error).__name__)
+            return PAUSES_S[-1]
+
+    async def _look(self) -> None:
+        self._left_out = False
+        try:
+            found = await self._look_up(OWED_MAX)
+        except (RealtimeError, JournalError) as error:
+            log.error("which webhooks are owed could not be looked up: %s", type(error).__name__)
+            self._left_out = True
+            return
+        self._left_out = len(found) >= OWED_MAX
+        for execution_id in found:
+            self._owe(execution_id, 0.0)
