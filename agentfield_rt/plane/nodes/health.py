@@ -1,17 +1,14 @@
 """Which nodes are there: heartbeats renew a lease, and whoever lets it end is asked before it counts as gone.
 
-Knows registrations only as nodes; what becomes of work for a node that is gone is not decided here.
+Knows nothing of HTTP, and does not decide what becomes of work for a node that is gone.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 
-import msgspec
-
-from agentfield_rt.plane.egress import EgressRefused, HttpClient, NoAnswer, Unreachable
 from agentfield_rt.plane.nodes.node import Lifecycle, Node
 from agentfield_rt.plane.nodes.nodes import Nodes
 
@@ -23,18 +20,11 @@ LEASE_S = 30.0
 POLL_EVERY_S = 30.0
 """How often a node that is gone is asked whether it is back; it tells us by itself, too."""
 
-POLL_MAX_S = 3.0
 POLLS_MAX = 16
 """At once."""
 
-ANSWER_BYTES_MAX = 64 * 1024
-
-
-class _Status(msgspec.Struct):
-    """What `GET /status` of an agent answers, as far as it counts here."""
-
-    status: str = ""
-    node_id: str | None = None
+IsRunning = Callable[[Node], Awaitable[bool]]
+"""Asks a node itself whether it is there; must not raise."""
 
 
 @dataclass(slots=True)
@@ -48,15 +38,15 @@ class _Lease:
 
 
 class Health:
-    """Keeps the lifecycle of nodes that are reached over HTTP.
+    """Keeps the lifecycle of nodes that have an address.
 
     A lease has one timer. A heartbeat only moves the end, which the timer finds when it is due: a thousand
     nodes that say every 2 s that they are there cost no timers.
     """
 
-    def __init__(self, nodes: Nodes, client: HttpClient) -> None:
+    def __init__(self, nodes: Nodes, is_running: IsRunning) -> None:
         self._nodes = nodes
-        self._client = client
+        self._is_running = is_running
         self._leases: dict[str, _Lease] = {}
         self._polling = asyncio.Semaphore(POLLS_MAX)
         self._closed = False
@@ -136,7 +126,7 @@ class Health:
             lease.poll = asyncio.create_task(self._poll(node_id, lease), name=f"poll {node_id}")
 
     async def _poll(self, node_id: str, lease: _Lease) -> None:
-        node, heard_at = self._nodes.find(node_id), lease.heard_at
+        node, until_s = self._nodes.find(node_id), lease.until_s
         try:
             async with self._polling:
                 is_there = node is not None and await self._is_running(node)
@@ -146,7 +136,7 @@ class Health:
         if is_there:
             lease.until_s, lease.heard_at = now_s + LEASE_S, time.time()
             self._back(node_id)
-        elif lease.heard_at == heard_at:  # otherwise it said something meanwhile, which counts for more
+        elif lease.until_s == until_s:  # otherwise it said something meanwhile, which counts for more
             lease.until_s = now_s + POLL_EVERY_S
             self._set(node_id, Lifecycle.OFFLINE)
         self._arm_anew(node_id, lease)
@@ -157,20 +147,6 @@ class Health:
             lease.timer.cancel()
             lease.timer = None
         self._arm(node_id, lease)
-
-    async def _is_running(self, node: Node) -> bool:
-        """Whether it answers, as itself: another process may have its port by now."""
-        if node.base_url is None:
-            return False
-        try:
-            answer = await self._client.request(
-                "GET", f"{node.base_url}/status", timeout_s=POLL_MAX_S, answer_bytes_max=ANSWER_BYTES_MAX
-            )
-            said = msgspec.json.decode(answer.body, type=_Status)
-        except (EgressRefused, Unreachable, NoAnswer, msgspec.DecodeError) as error:
-            log.debug("%s does not answer: %s", node.node_id, type(error).__name__)
-            return False
-        return answer.status == 200 and said.status == "running" and said.node_id in (None, node.node_id)
 
     def _back(self, node_id: str) -> None:
         """It answers. Whoever could not reach it hears of it even if we never took it for gone."""

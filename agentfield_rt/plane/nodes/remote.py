@@ -12,6 +12,7 @@ from agentfield_rt.plane.errors import Busy, Conflict, NotFound, PlaneError
 from agentfield_rt.plane.nodes.admission import Admission
 from agentfield_rt.plane.nodes.health import Health
 from agentfield_rt.plane.nodes.http_dispatch import HttpDispatcher
+from agentfield_rt.plane.nodes.http_status import is_running
 from agentfield_rt.plane.nodes.node import Lifecycle, Node
 from agentfield_rt.plane.nodes.nodes import Nodes
 from agentfield_rt.plane.nodes.registration import Registration
@@ -51,7 +52,7 @@ class RemoteNodes:
         admission: Admission,
         restarted: Callable[[str, str], object],
     ) -> None:
-        self.health = Health(nodes, client)
+        self.health = Health(nodes, partial(is_running, client))
         self._nodes = nodes
         self._registrations = registrations
         self._client = client
