@@ -1,12 +1,19 @@
 """What the journal says of a session, also of an earlier process: a picture, and whether it is whole."""
 
-from typing import Any
+from collections.abc import AsyncGenerator
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+import msgspec
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import StreamingResponse
 
-from agentfield_journal import verify
+from agentfield_journal import ContentStore, StoreJournal, verify
 from agentfield_rt.plane.dependencies import Plane, Recorded
+from agentfield_rt.plane.record_views import record_view
 from agentfield_rt.timeline import timeline_svg
+
+CURSOR_MAX = 2**63 - 1  # a journal's sequence numbers are 64 bit
+_PAGE_RECORDS = 200
 
 router = APIRouter(tags=["sessions"])
 
@@ -30,3 +37,25 @@ async def verify_run(recorded: Recorded, plane: Plane) -> dict[str, Any]:
         "head": last[-1].hash.hex() if last else None,
         "findings": [str(finding) for finding in report.findings],
     }
+
+
+@router.get("/session-instances/{session_id}/replay", response_class=StreamingResponse)
+async def replay(
+    recorded: Recorded,
+    plane: Plane,
+    after: Annotated[int, Query(ge=0, le=CURSOR_MAX)] = 0,
+    content: bool = True,
+) -> StreamingResponse:
+    """All records of the session's run as JSON lines; `content=false` leaves references as they are."""
+    lines = _lines(plane.journal, recorded.run_id, after=after, content=plane.content if content else None)
+    return StreamingResponse(lines, media_type="application/x-ndjson")
+
+
+async def _lines(
+    journal: StoreJournal, run_id: str, *, after: int, content: ContentStore | None
+) -> AsyncGenerator[bytes]:
+    while page := await journal.read(run_id, after=after, limit=_PAGE_RECORDS):
+        for envelope in page:
+            view = await record_view(envelope, content)
+            yield msgspec.json.encode(view | {"hash": envelope.hash.hex()}) + b"\n"
+        after = page[-1].seq
