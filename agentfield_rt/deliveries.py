@@ -97,7 +97,7 @@ class Deliveries:
         content: Keeps what was delivered.
         session_id: The session they belong to.
         history: The run's or session's records so far, when it goes on after a crash; see `recover`.
-        subject: Whom what is delivered is about, so that it is erased with them; the session, otherwise the run.
+        subject: Whom what is delivered is about, and with whom it is erased; the session, otherwise the run.
     """
 
     def __init__(

@@ -7,7 +7,7 @@ from agentfield_rt.plane.catalogue.rows import ExecutionRow, RunRow
 from agentfield_rt.plane.notation import WEBHOOK, webhook_execution_id
 
 LOOKED_BACK_NS = 3 * 86_400_000_000_000
-"""How old an execution may be whose webhook was never begun: a server that was off for longer tells nobody."""
+"""How old an execution may be whose webhook was never begun: after a longer pause nobody is told."""
 
 _NEVER_BEGUN = (
     "executions WHERE webhook_ref IS NOT NULL AND ended_at_ns IS NOT NULL AND queued_at_ns >= ?"
@@ -18,7 +18,7 @@ _OPEN = "runs WHERE ended_at_ns IS NULL AND run_id > ? AND run_id < ? ORDER BY r
 
 
 async def owed_webhooks(catalogue: Catalogue, *, limit: int) -> list[str]:
-    """Ids of executions whose webhook was begun and not finished, and of those that ended before it was begun.
+    """Ids of executions whose webhook was begun and not finished, or never begun although they ended.
 
     Raises:
         Busy: the catalogue is behind.

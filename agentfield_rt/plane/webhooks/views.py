@@ -15,7 +15,7 @@ COMPLETED, FAILED = "execution.completed", "execution.failed"
 
 
 class WebhookEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One try to tell of an outcome. `status` is `delivered` or `failed`, `delivery_id` is the same for all."""
+    """One try to tell of an outcome: `delivered` or `failed`. Of all tries `delivery_id` is the same."""
 
     execution_id: str
     event_type: str

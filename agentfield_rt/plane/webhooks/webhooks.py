@@ -6,7 +6,7 @@ server. That one is owed follows from what is durable, so nothing has to be note
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from agentfield_journal import JournalError
 from agentfield_rt.errors import RealtimeError
@@ -24,8 +24,13 @@ OWED_MAX = 10_000
 
 STOP_MAX_S = 5.0
 
-Owed = Callable[[int], Awaitable[list[str]]]
-"""Ids of executions whose webhooks are owed, at most so many."""
+
+class Owed(Protocol):
+    """Finds out which webhooks are owed."""
+
+    async def __call__(self, *, limit: int) -> list[str]:
+        """Ids of their executions."""
+        ...
 
 
 class Webhooks:
@@ -66,7 +71,7 @@ class Webhooks:
         return webhook_events(execution, await self._runs.journal.read(run_id))
 
     async def close(self) -> None:
-        """Stop. What is under way is in doubt, and will be tried again by the next process, as will the rest."""
+        """Stop. What is under way is in doubt; the next process will try it again, and all that is owed."""
         for timer in self._owed.values():
             timer.cancel()
         self._owed.clear()
@@ -104,7 +109,7 @@ class Webhooks:
     async def _look(self) -> None:
         self._left_out = False
         try:
-            found = await self._look_up(OWED_MAX)
+            found = await self._look_up(limit=OWED_MAX)
         except (RealtimeError, JournalError) as error:
             log.error("which webhooks are owed could not be looked up: %s", type(error).__name__)
             self._left_out = True
