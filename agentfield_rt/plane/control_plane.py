@@ -39,6 +39,8 @@ from agentfield_rt.plane.phone import Phones
 from agentfield_rt.plane.providers import Providers
 from agentfield_rt.plane.runs import Runs
 from agentfield_rt.plane.sessions import Sessions
+from agentfield_rt.plane.webhooks import Webhooks
+from agentfield_rt.plane.webhooks.opening import open_webhooks
 from agentfield_rt.plane.webrtc_calls import WebRtcCalls
 
 
@@ -60,6 +62,7 @@ class ControlPlane:
     remote_nodes: RemoteNodes
     egress: HttpClient
     executions: Executions
+    webhooks: Webhooks
     sessions: Sessions
     providers: Providers
     phones: Phones
@@ -136,6 +139,9 @@ async def open_control_plane(
                 restarted=executions.fail_orphans,
             )
         )
+        webhooks = await stack.enter_async_context(
+            open_webhooks(runs, executions, content=content, client=egress, catalogue=catalogue)
+        )
         sessions = Sessions(runs, nodes, executions=executions, content=content, providers=providers)
         webrtc_calls = WebRtcCalls(settings)
         stack.push_async_callback(webrtc_calls.close)
@@ -167,6 +173,7 @@ async def open_control_plane(
             remote_nodes=remote_nodes,
             egress=egress,
             executions=executions,
+            webhooks=webhooks,
             sessions=sessions,
             providers=providers,
             phones=phones,
