@@ -7,6 +7,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from agentfield_rt.plane.executions.execution import Execution
 from agentfield_rt.plane.notation import iso
+from agentfield_rt.plane.webhooks import WebhookEvent
 
 NULL = Raw(b"null")
 
@@ -39,6 +40,7 @@ class StatusView(msgspec.Struct, kw_only=True, gc=False):
     error: str | UnsetType = UNSET
     completed_at: str | UnsetType = UNSET
     duration_ms: int | UnsetType = UNSET
+    webhook_events: list[WebhookEvent] | UnsetType = UNSET
 
 
 class SyncView(msgspec.Struct, kw_only=True, gc=False):

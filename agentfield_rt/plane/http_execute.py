@@ -11,6 +11,7 @@ from msgspec import Raw
 from starlette.routing import Route
 
 from agentfield_rt.errors import Reason
+from agentfield_rt.plane.control_plane import ControlPlane
 from agentfield_rt.plane.errors import BadRequest, NotFound
 from agentfield_rt.plane.execution_views import (
     NULL,
@@ -24,11 +25,11 @@ from agentfield_rt.plane.execution_views import (
 )
 from agentfield_rt.plane.executions.dispatch import Outcome
 from agentfield_rt.plane.executions.execution import Execution
-from agentfield_rt.plane.executions.executions import Executions
 from agentfield_rt.plane.executions.status import FINAL_STATUSES, ExecutionStatus, status_named
 from agentfield_rt.plane.executions.submission import Extras
 from agentfield_rt.plane.hot_routes import Answer, Asked, hot_route
 from agentfield_rt.plane.openapi import ErrorBody, Operation
+from agentfield_rt.plane.webhooks import check_registration
 from agentfield_rt.plane.workflow_headers import HEADERS, workflow_of
 from agentfield_rt.voice.link import ExecutionRequest
 
@@ -87,6 +88,9 @@ _BATCH = msgspec.json.Decoder(BatchBody)
 async def _submit(asked: Asked) -> Execution:
     workflow = workflow_of(asked.headers)
     body = await asked.json(_EXECUTE)
+    webhook = None if body.webhook is None else msgspec.to_builtins(body.webhook)
+    if webhook is not None:
+        await check_registration(webhook, asked.plane.egress.policy)
     request = ExecutionRequest(
         target=asked.parameter("target"),
         arguments=body.input or {},
@@ -99,7 +103,7 @@ async def _submit(asked: Asked) -> Execution:
         idempotency_key=workflow.idempotency_key,
         context=body.context,
         run_metadata=body.run_metadata,
-        webhook=None if body.webhook is None else msgspec.to_builtins(body.webhook),
+        webhook=webhook,
     )
     return await asked.plane.executions.submit(request, extras=extras)
 
@@ -140,15 +144,19 @@ _SYNC_STATUS = {
 }
 
 
-async def _view(executions: Executions, execution_id: str) -> StatusView:
+async def _view(plane: ControlPlane, execution_id: str) -> StatusView:
+    executions = plane.executions
     execution = executions.in_memory(execution_id) or await executions.get(execution_id)
     await execution.told()
-    return status_view(execution)
+    view = status_view(execution)
+    if execution.webhook_ref is not None and execution.is_final:
+        view.webhook_events = await plane.webhooks.events(execution)
+    return view
 
 
 async def status(asked: Asked) -> Answer:
     """Where an execution stands, and its result; that it is over is durable when this answers."""
-    return Answer(await _view(asked.plane.executions, asked.parameter("execution_id")))
+    return Answer(await _view(asked.plane, asked.parameter("execution_id")))
 
 
 async def batch_status(asked: Asked) -> Answer:
@@ -159,7 +167,7 @@ async def batch_status(asked: Asked) -> Answer:
     views: dict[str, StatusView | NotFoundView] = {}
     for execution_id in wanted:
         try:
-            views[execution_id] = await _view(asked.plane.executions, execution_id)
+            views[execution_id] = await _view(asked.plane, execution_id)
         except NotFound:
             views[execution_id] = NotFoundView(execution_id=execution_id)
     return Answer(views)
