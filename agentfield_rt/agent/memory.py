@@ -139,9 +139,15 @@ class ScopedMemory:
 
     def _where(self) -> Where:
         where = replace(self._connection.where(), scope=self._scope)
-        if self._scope_id is None or self._scope in (None, Scope.GLOBAL):
-            return where
-        return replace(where, **{f"{self._scope}_id": self._scope_id})
+        match self._scope, self._scope_id:
+            case Scope.WORKFLOW, str(workflow_id):
+                return replace(where, workflow_id=workflow_id)
+            case Scope.SESSION, str(session_id):
+                return replace(where, session_id=session_id)
+            case Scope.ACTOR, str(actor_id):
+                return replace(where, actor_id=actor_id)
+            case _:
+                return where
 
     async def set(self, key: str, data: Any) -> None:
         """Keep `data` under `key`: what JSON has, dataclasses and pydantic models; 256 KiB at most."""

@@ -29,6 +29,7 @@ class Fault(StrEnum):
     UNSUPPORTED = "unsupported"
     REPAIR = "repair"
     OVERFLOW = "overflow"
+    CANCELLED = "cancelled"
     INTERNAL = "internal"
 
 

@@ -63,7 +63,7 @@ class OutcomeRecorded(Message, frozen=True, gc=False, kw_only=True, omit_default
 
 
 class Reply(Message, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """What came of a request that has a `request_id`, exactly once."""
+    """What came of a request that has a `request_id`, exactly once: also of one that was cancelled."""
 
     request_id: str
     result: Json = None
@@ -132,6 +132,7 @@ class CarryParcel(Message, frozen=True, gc=False, kw_only=True, omit_defaults=Tr
 
     handler_id: str
     request_id: str
+    sink: str
     op_id: str
     dedupe_key: str
     run_id: str

@@ -73,7 +73,10 @@ class Follow(Message, frozen=True, gc=False, kw_only=True, omit_defaults=True):
 
 
 class CancelRequest(Message, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """Nobody waits any more: a call's execution is cancelled, and a turn goes back to the line."""
+    """Nobody waits any more: a call's execution is cancelled, and a turn goes back to the line.
+
+    Where the answer is on its way already it stands, except for a turn: that is given again.
+    """
 
     request_id: str
     handler_id: str | None = None

@@ -107,6 +107,12 @@ class Digits:
             except TimeoutError:
                 return self._take(max_digits, end_on) or self._take_incomplete()
 
+    def give_back(self, digits: str) -> None:
+        """Whoever took them last is gone or did not want them: they come first again."""
+        if digits:
+            self._waiting = (digits + self._waiting)[-WAITING_MAX:]
+            self._wake.set()
+
     async def close(self) -> None:
         """No further digits; nobody waits for one."""
         self._has_ended = True

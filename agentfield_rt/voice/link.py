@@ -101,6 +101,8 @@ class LinkedDigits(Protocol):
         self, *, max_digits: int, timeout_s: float | None, end_on: str = ""
     ) -> GatheredDigits | None: ...
 
+    def give_back(self, digits: str) -> None: ...
+
 
 class LinkedMeter(Protocol):
     """What the session costs (`voice.meter.Meter`)."""

@@ -26,11 +26,11 @@ class Parcels:
         """The sink that a handler knows by `name`."""
         return RemoteSink(name, handler_id, self)
 
-    async def carry(self, handler_id: str, parcel: Parcel) -> str | None:
+    async def carry(self, handler_id: str, sink: str, parcel: Parcel) -> str | None:
         """Have the agent's sink send it; see `Sink.send`."""
         request_id = f"parcel_{next(self._numbers)}"
         try:
-            self._post(_carry(handler_id, request_id, parcel))
+            self._post(_carry(handler_id, request_id, sink=sink, parcel=parcel))
         except (ChannelFull, MessageTooLarge) as error:
             raise SinkError(str(error), reason=Reason.OVERFLOW, not_done=True) from error
         carried: asyncio.Future[ParcelCarried] = asyncio.get_running_loop().create_future()
@@ -62,10 +62,11 @@ class Parcels:
                 )
 
 
-def _carry(handler_id: str, request_id: str, parcel: Parcel) -> CarryParcel:
+def _carry(handler_id: str, request_id: str, *, sink: str, parcel: Parcel) -> CarryParcel:
     return CarryParcel(
         handler_id=handler_id,
         request_id=request_id,
+        sink=sink,
         op_id=parcel.op_id,
         dedupe_key=parcel.dedupe_key,
         run_id=parcel.run_id,
@@ -85,4 +86,4 @@ class RemoteSink:
     parcels: Parcels
 
     async def send(self, parcel: Parcel) -> str | None:
-        return await self.parcels.carry(self.handler_id, parcel)
+        return await self.parcels.carry(self.handler_id, self.name, parcel)

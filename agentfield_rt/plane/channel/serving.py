@@ -132,6 +132,11 @@ class Serving:
                 await self._input(message)
             else:
                 self.reply(message.request_id, await self._result(message))
+        except asyncio.CancelledError:
+            if not self._is_over:
+                cancelled = Failure(fault=Fault.CANCELLED, message="nobody waited for it any more")
+                self._post(Reply(request_id=message.request_id, failure=cancelled))
+            raise
         except Exception as error:
             self._post(Reply(request_id=message.request_id, failure=failure_of(error)))
 
@@ -178,6 +183,7 @@ class Serving:
         return result
 
     async def _gather(self, message: GatherDigits) -> dict[str, str] | None:
+        self._link.digits.give_back(message.returned)
         gathered: GatheredDigits | None = await self._link.digits.gather(
             max_digits=message.max_digits, timeout_s=message.timeout_s, end_on=message.end_on
         )
