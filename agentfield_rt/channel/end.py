@@ -68,6 +68,10 @@ class ChannelEnd(Generic[M]):
             if waiting in self._receipts:
                 self._receipts.remove(waiting)
 
+    async def flushed(self) -> None:
+        """Return once the other end has received everything that was posted until now."""
+        await self.receipt(self._outbox.posted)
+
     def was_sent(self, seq: int) -> bool:
         """Whether a message was ever written to a wire: the other end may have it."""
         return seq <= self._sent

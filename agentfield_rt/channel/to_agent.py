@@ -78,7 +78,8 @@ class CallAccepted(Message, frozen=True, gc=False, kw_only=True, omit_defaults=T
 
 
 class BeginHandler(Message, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """Run the function of a session. All that it does carries the `handler_id`; `handler_ended` is owed.
+    """Run the function of a session. All that it does carries the `handler_id`; `handler_ended` is owed,
+    unless it is cancelled.
 
     `state` is what an earlier run of it kept, in this process or another.
     """

@@ -1,0 +1,73 @@
+"""Serves an agent at a plane elsewhere: as a program of its own, or in a loop that is there already."""
+
+import asyncio
+import contextlib
+import signal
+import threading
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING
+
+from agentfield_rt.agent.remote.connection import Connection
+from agentfield_rt.channel.wire import Dialer, installed_dialer
+from agentfield_rt.errors import RealtimeError
+
+if TYPE_CHECKING:
+    from agentfield_rt.agent.agent import Agent
+
+LEAVE_WITHIN_S = 10.0
+"""What is under way when an agent is told to stop may end by itself within this time."""
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    agent: "Agent", *, dialer: Dialer | None = None, leave_within_s: float = LEAVE_WITHIN_S
+) -> AsyncGenerator[Connection]:
+    """The agent is connected while the block runs; at the end it leaves.
+
+    Raises:
+        RealtimeError: it has no server, the server refuses it, or nothing here can connect.
+    """
+    server = agent.server
+    if server is None:
+        raise RealtimeError(f"agent {agent.node_id} has no server; AGENTFIELD_SERVER says which")
+    connection = Connection(agent, server, api_key=agent.api_key, dialer=dialer or installed_dialer())
+    running = asyncio.create_task(connection.run(), name=f"agent {agent.node_id}")
+    welcomed = asyncio.create_task(connection.welcomed.wait())
+    try:
+        await asyncio.wait((running, welcomed), return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            await running
+        agent.bind(connection.executor, noter=connection.note)
+        watching = asyncio.current_task()
+        assert watching is not None
+        running.add_done_callback(lambda task: task.cancelled() or watching.cancel())
+        yield connection
+        await connection.leave(within_s=leave_within_s)
+    finally:
+        welcomed.cancel()
+        running.cancel()
+        await asyncio.wait((running, welcomed))
+        if not running.cancelled() and (error := running.exception()) is not None:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                task.uncancel()  # that was us
+            raise error
+
+
+def serve_connected(agent: "Agent") -> None:
+    """Serve until Ctrl-C or SIGTERM; what is under way may end first.
+
+    Raises:
+        RealtimeError: see `connected`.
+    """
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(agent))
+
+
+async def _serve(agent: "Agent") -> None:
+    stopped = asyncio.Event()
+    if threading.current_thread() is threading.main_thread():
+        for name in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(name, stopped.set)
+    async with connected(agent):
+        print(f"Agent {agent.node_id} is connected to {agent.server} (Ctrl-C ends it)", flush=True)  # noqa: T201
+        await stopped.wait()
