@@ -76,7 +76,7 @@ async def test_what_is_said_while_an_answer_is_heard_is_owed_another_one() -> No
         assert texts(history) == ["words of one", "says r1", "words of two"]
         assert history.answer_owed
         first, _ = await call.of_kind(records.TurnStarted)
-        (own,) = await call.of_kind(records.ResponseHeard)
+        own, *_ = await call.of_kind(records.ResponseHeard)
         assert own.turn_id == first.op_id
 
 
@@ -127,7 +127,7 @@ async def test_what_a_handler_lets_the_model_say_stands_before_the_tool_that_it_
 
     async def lets_it(session: RealtimeSession) -> None:
         async for _ in session.turns():
-            await session.say(instructions="look it up")
+            await session.reply(instructions="look it up")
 
     desk = Desk(look_up=lambda: "found")
     async with voice_call(lets_it, answer=calls_a_tool, tools={"look_up": "node.look_up"}, desk=desk) as call:

@@ -232,11 +232,12 @@ async def test_a_turn_that_is_refused_before_its_end_is_known_to_be_sent_is_not_
         held = call.adapter.hold("send")
         ending = asyncio.create_task(call.session.inputs.end_turn())
         await held.wait_reached()
-        (asked,) = await call.of_kind(records.InputSendRequested)
-        call.adapter.give(InputRejected(asked.frame_id, is_turn=False), EXPIRING)
+        asked = (await call.of_kind(records.InputSendRequested))[-1]
+        call.adapter.give(InputRejected(asked.frame_id, is_turn=False))
         await call.settle()
         held.release()
         await ending
+        call.adapter.give(EXPIRING)
         await time_passes(1)
         assert await restarts(call) == [Reason.SESSION_EXPIRED]
 
