@@ -33,7 +33,9 @@ def failure_of(error: Exception) -> Failure:
     fault = next((fault for kind, fault in _FAULTS if isinstance(error, kind)), None)
     if fault is None:  # nobody foresaw it, so nobody knows what its text holds
         return Failure(fault=Fault.INTERNAL, message=type(error).__name__, reason=Reason.INTERNAL)
-    reason, ids, not_done = None, (), True
+    reason: Reason | None = None
+    ids: tuple[str, ...] = ()
+    not_done = True
     if isinstance(error, ExecutionFailed):
         reason, ids = error.reason, (error.execution_id,) if error.execution_id else ()
     elif isinstance(error, ProviderError):

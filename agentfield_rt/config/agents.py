@@ -4,7 +4,7 @@ import ipaddress
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 _NAME = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 
@@ -41,3 +41,7 @@ class AgentsSettings(BaseModel):
     agent_token: SecretStr | None = None
     """Sent to agents as `Authorization: Bearer …`: what they call their internal token, with which they tell
     this server from anybody else who reaches them."""
+
+    agent_lease_s: float = Field(default=10.0, gt=0, le=600)
+    """How long an agent that is connected by channel may be silent before it counts as gone: then another
+    instance takes its sessions over, or their turns fail, and what it was running has failed."""

@@ -44,6 +44,7 @@ from agentfield_rt.plane import (
 )
 from agentfield_rt.plane.access import ApiKeys
 from agentfield_rt.plane.access.guard import AccessGuard
+from agentfield_rt.plane.channel import endpoint as channel
 from agentfield_rt.plane.control_plane import open_control_plane
 from agentfield_rt.plane.errors import Busy, PlaneError
 from agentfield_rt.plane.guards import BodyLimit, OwnNames, SameOrigin, SecurityHeaders
@@ -109,6 +110,7 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
     app.include_router(http_session_records.router, prefix="/api/v1")
     app.include_router(http_nodes.router, prefix="/api/v1")
     app.include_router(http_discovery.router, prefix="/api/v1")
+    app.include_router(channel.router, prefix="/api/v1")
     app.include_router(http_offers.router, prefix="/api/v1")
     app.include_router(http_phone.router, prefix="/api/v1")
     app.include_router(telephony_router(settings), prefix="/api/v1")

@@ -16,7 +16,11 @@ from agentfield_journal import (
 )
 from agentfield_rt.agent import Agent
 from agentfield_rt.config import Settings
+from agentfield_rt.plane.agent_notes import AgentNotes
 from agentfield_rt.plane.catalogue.catalogue import Catalogue, open_catalogue
+from agentfield_rt.plane.channel.executions import ExecutionsEngine
+from agentfield_rt.plane.channel.fleet import Fleet
+from agentfield_rt.plane.channel.opening import open_fleet
 from agentfield_rt.plane.chronicle import Chronicle, Sources, make_chronicle
 from agentfield_rt.plane.content_expiry import expire_content
 from agentfield_rt.plane.egress import EgressPolicy, HttpClient
@@ -60,6 +64,7 @@ class ControlPlane:
     memory: Memory
     nodes: Nodes
     remote_nodes: RemoteNodes
+    fleet: Fleet
     egress: HttpClient
     executions: Executions
     webhooks: Webhooks
@@ -142,17 +147,6 @@ async def open_control_plane(
         webhooks = await stack.enter_async_context(
             open_webhooks(runs, executions, content=content, client=egress, catalogue=catalogue)
         )
-        sessions = Sessions(runs, nodes, executions=executions, content=content, providers=providers)
-        webrtc_calls = WebRtcCalls(settings)
-        stack.push_async_callback(webrtc_calls.close)
-        phones = Phones(sessions, providers, settings.phone_targets)
-        stack.push_async_callback(phones.close)
-        stack.push_async_callback(sessions.close)
-        for agent in agents:
-            agent.bind(executions)
-        if any(definition.provider == "local" for agent in agents for definition in agent.sessions.values()):
-            await providers.start_local()
-        await executions.recover(going_on)
         sources = Sources(
             journal=journal,
             content=content,
@@ -161,16 +155,33 @@ async def open_control_plane(
             executions=executions,
             nodes=nodes,
         )
+        chronicle = make_chronicle(sources)
+        notes = AgentNotes(chronicle.reports)
+        stack.push_async_callback(notes.close)
+        engine = ExecutionsEngine(executions, chronicle.reports)
+        fleet = await stack.enter_async_context(open_fleet(nodes, engine, settings=settings))
+        sessions = Sessions(runs, nodes, executions=executions, content=content, providers=providers)
+        webrtc_calls = WebRtcCalls(settings)
+        stack.push_async_callback(webrtc_calls.close)
+        phones = Phones(sessions, providers, settings.phone_targets)
+        stack.push_async_callback(phones.close)
+        stack.push_async_callback(sessions.close)
+        for agent in agents:
+            agent.bind(executions, noter=notes)
+        if any(definition.provider == "local" for agent in agents for definition in agent.sessions.values()):
+            await providers.start_local()
+        await executions.recover(going_on)
         draining = Draining(sessions, executions)
         yield ControlPlane(
             settings=settings,
             journal=journal,
             content=content,
             catalogue=catalogue,
-            chronicle=make_chronicle(sources),
+            chronicle=chronicle,
             memory=memory,
             nodes=nodes,
             remote_nodes=remote_nodes,
+            fleet=fleet,
             egress=egress,
             executions=executions,
             webhooks=webhooks,

@@ -15,6 +15,7 @@ from typing import Any
 import uvicorn
 
 from agentfield_rt.agent import Agent
+from agentfield_rt.channel.message import MESSAGE_BYTES_MAX
 from agentfield_rt.config import Settings
 from agentfield_rt.plane.access import require_protection
 from agentfield_rt.plane.app import create_app
@@ -153,7 +154,7 @@ async def serve_async(
         log_level="warning",
         ws="websockets-sansio",
         timeout_graceful_shutdown=GRACE_S,
-        ws_max_size=64 * 1024,
+        ws_max_size=MESSAGE_BYTES_MAX,
         server_header=False,
         lifespan="off",  # entered here: uvicorn would print what goes wrong in it and tell nobody
     )

@@ -74,8 +74,10 @@ class Fleet:
             raise Conflict(f"{INSTANCES_MAX} agents are connected, which is the limit, or the server stops")
         node_id = str(hello.registration.get("id", ""))
         known = self._nodes.find(node_id)
-        if known is not None and not known.dispatcher.remote:
-            raise Conflict(f"node '{node_id}' runs in the server's own process; choose another node id")
+        if known is not None and not isinstance(known.dispatcher, ChannelNode):
+            raise Conflict(
+                f"node '{node_id}' is known here and is not reached over a channel; remove it first"
+            )
         channel_node = self._channel_nodes.get(node_id) or ChannelNode(node_id, self._leases)
         node = self._register(hello, channel_node)
         self._channel_nodes[node_id] = channel_node
