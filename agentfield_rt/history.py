@@ -11,6 +11,7 @@ import msgspec
 from agentfield_journal import ContentGone, ContentStore
 from agentfield_rt.core.conversation import By, Conversation, Owed, Said, conversation_of, follow
 from agentfield_rt.core.records import Record
+from agentfield_rt.idle import Signal
 from agentfield_rt.items import (
     AssistantItem,
     ConversationItem,
@@ -142,9 +143,13 @@ class SpokenSoFar:
     """The conversation of a live session, from its records as they are written.
 
     It remembers the words as well, so that a lost connection waits for no store.
+
+    Attributes:
+        changed: Set by each record that changes it; whoever waits for one clears it.
     """
 
     def __init__(self) -> None:
+        self.changed = Signal()
         self._conversation = Conversation()
         self._texts: dict[str, str] = {}
         self._kept: dict[str, str] = {}
@@ -168,6 +173,8 @@ class SpokenSoFar:
     def follow(self, record: Record) -> None:
         """A record of this session was written."""
         before, self._conversation = self._conversation, follow(self._conversation, record)
+        if self._conversation is not before:
+            self.changed.set()
         if self._conversation.said is not before.said:
             known = {**self._texts, **self._kept}
             self._texts = {said.ref: known[said.ref] for said in self._conversation.said if said.ref in known}

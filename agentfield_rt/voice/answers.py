@@ -9,6 +9,9 @@ from agentfield_rt.core.records import Record
 from agentfield_rt.frames import BYTES_PER_MS
 from agentfield_rt.voice.heard import HeardText
 
+REMEMBERED_MAX = 64
+"""Answers of which it is known which turn they were to: a tool may wait long to be approved."""
+
 OPEN_MAX = 16
 """Answers that are generated or heard at once. The oldest is over when one more begins."""
 
@@ -30,14 +33,21 @@ class OwnAnswers:
     Args:
         record: Writes a record of the session.
         keep: Puts text into the content store and returns its reference.
+
+    Attributes:
+        latest: The turn that the last of them answers.
+        failed: The turn that the last of them was to answer, if it failed at the provider.
     """
 
-    __slots__ = ("_keep", "_open", "_record")
+    __slots__ = ("_keep", "_open", "_record", "_to", "failed", "latest")
 
     def __init__(self, record: Callable[[Record, str | None], None], keep: Callable[[str], str]) -> None:
         self._record = record
         self._keep = keep
         self._open: dict[str, OwnAnswer] = {}
+        self._to: dict[str, str | None] = {}
+        self.latest: str | None = None
+        self.failed: str | None = None
 
     @property
     def is_open(self) -> bool:
@@ -57,6 +67,14 @@ class OwnAnswers:
         if len(self._open) >= OPEN_MAX:
             self.over(next(iter(self._open)))
         self._open.setdefault(response_id, OwnAnswer(to=to))
+        self.latest, self.failed = to, None
+        self._to[response_id] = to
+        if len(self._to) > REMEMBERED_MAX:
+            del self._to[next(iter(self._to))]
+
+    def turn_of(self, response_id: str) -> str | None:
+        """The turn that one of the last answers was to; None: it was nobody's, or it was none of these."""
+        return self._to.get(response_id)
 
     def get(self, response_id: str) -> OwnAnswer | None:
         """One that is generated or heard."""
@@ -72,10 +90,10 @@ class OwnAnswers:
         if (answer := self._open.get(response_id)) is not None:
             answer.transcript.finish(audio_ms=answer.audio_bytes // BYTES_PER_MS)
 
-    def is_silent(self, response_id: str) -> bool:
-        """Whether nothing of it came that can be played."""
-        answer = self._open.get(response_id)
-        return answer is not None and not answer.audio_bytes
+    @property
+    def ids(self) -> list[str]:
+        """Those that are generated or heard."""
+        return list(self._open)
 
     def start(self, response_id: str) -> None:
         """The caller begins to hear it."""

@@ -45,6 +45,7 @@ class Conversation:
 
     Attributes:
         user: What the user is saying, and has said without that its words came yet.
+        answers: What the model says by itself.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Conversation:
         self.user = Speaking(clock, silence_ms=spec.silence_ms)
         self._turns = turns
         self._utterances = utterances
-        self._answers = utterances.answers
+        self.answers = utterances.answers
         self._live = live
         self._spec = spec
         self._partial: dict[str, str] = {}
@@ -72,7 +73,7 @@ class Conversation:
         """Take one provider event; `player` is there when we carry the agent's audio."""
         match event:
             case OutputAudio(response_id, _, pcm):  # first, because most events are
-                if (spoken := self._of(response_id) or self._answers.get(response_id)) is not None:
+                if (spoken := self._of(response_id) or self.answers.get(response_id)) is not None:
                     spoken.audio_bytes += len(pcm)
                 if player is not None:
                     player.give(response_id, pcm)
@@ -154,7 +155,7 @@ class Conversation:
             self.user.begins()
             current = self._utterances.current
             # Where the provider plays, it stops by itself and reports it.
-            talks = current is not None or self._answers.heard_now is not None
+            talks = current is not None or self.answers.heard_now is not None
             self._cut_in = player is not None and talks and interrupts(self._spec.config.turn_detection)
             self._utterances.drop_rest()
         else:
@@ -187,12 +188,15 @@ class Conversation:
         spoken = self.user.words_came(item_id)
         turn = Turn(spoken.turn_id, text, understood, TurnSource.SPEECH)
         self._turns.commit(turn, spoken_until_ns=spoken.until_ns)
-        self.set_agent("thinking")
+        if self.answers.latest != turn.id:
+            self.set_agent("thinking")
 
     def _response_started(self, response_id: str, utterance_id: str | None, player: Player | None) -> None:
         utterance = self._utterances.current
         if utterance_id is None:
-            self._answers.begin(response_id, to=self.user.latest)
+            self.answers.begin(response_id, to=self.user.latest)
+            if self._spec.config.create_response and self._turns.current_id == self.user.latest:
+                self._turns.answer()
             return
         if utterance is not None and utterance_id == utterance.utterance_id:
             utterance.response_id = response_id
@@ -204,7 +208,10 @@ class Conversation:
     def _saying(self, response_id: str, text: str) -> None:
         utterance = self._of(response_id)
         if utterance is None:
-            self._answers.add_text(response_id, text)
+            self.answers.add_text(response_id, text)
+            if (answer := self.answers.get(response_id)) is not None:
+                said = answer.transcript.whole
+                self._live.publish({"type": "saying", "response_id": response_id, "text": said})
             return
         audio_ms = utterance.audio_bytes // BYTES_PER_MS
         if not audio_ms and utterance.started_at is not None:
@@ -216,17 +223,17 @@ class Conversation:
 
     def _playback_started(self, response_id: str) -> None:
         self._was_heard = True
-        self._answers.start(response_id)
+        self.answers.start(response_id)
         if (utterance := self._of(response_id)) is not None:
             self._utterances.started(utterance, response_id, now_s=asyncio.get_running_loop().time())
+        if utterance is not None or self.answers.get(response_id) is not None:
             self.set_agent("speaking")
 
     def _playback_stopped(self, response_id: str, *, cleared: bool) -> None:
         utterance = self._of(response_id)
         if utterance is None:
-            self._answers.over(
-                response_id, heard_ms=self._answers.elapsed_ms(response_id) if cleared else None
-            )
+            heard_ms = self.answers.elapsed_ms(response_id) if cleared else None
+            self._answer_over(response_id, heard_ms=heard_ms)
             return
         if cleared:
             heard_ms = utterance.heard_ms  # known where we play; the provider's playback is timed
@@ -249,10 +256,10 @@ class Conversation:
         utterance = self._of(response_id)
         if status is ResponseStatus.COMPLETED:
             self._finish_text(response_id, utterance)
-        # Where nobody reports a playback, what was said counts as heard.
-        if utterance is None and not self._spec.provider_plays and self._answers.is_silent(response_id):
-            self._answers.over(response_id)
-        if utterance is None or utterance.state is UtteranceState.PLAYING:
+        if utterance is None:
+            self._own_answer_ended(response_id, status, player)
+            return
+        if utterance.state is UtteranceState.PLAYING:
             return
         if status is ResponseStatus.FAILED:
             self._utterances.failed(utterance, event.reason or Reason.UNAVAILABLE)
@@ -264,17 +271,41 @@ class Conversation:
             self._utterances.played(utterance)
             self.set_agent("idle")
 
+    def _own_answer_ended(self, response_id: str, status: ResponseStatus, player: Player | None) -> None:
+        answer = self.answers.get(response_id)
+        if answer is None:
+            return
+        if status is ResponseStatus.FAILED:
+            self.answers.failed = answer.to
+        is_whole = status is ResponseStatus.COMPLETED and answer.transcript.whole
+        if self._spec.provider_plays:
+            if answer.started_at is None and not is_whole:  # nobody will report that it was heard
+                self._answer_over(response_id, heard_ms=0)
+        elif player is None or not answer.audio_bytes:  # what was said counts as heard
+            self._answer_over(response_id)
+
+    def _answer_over(self, response_id: str, *, heard_ms: int | None = None) -> None:
+        self.answers.over(response_id, heard_ms=heard_ms)
+        if self._utterances.is_idle:
+            self.set_agent("idle")
+
     def _finish_text(self, response_id: str, utterance: Utterance | None) -> None:
         """All its words are here."""
         if utterance is not None:
             utterance.transcript.finish(audio_ms=utterance.audio_bytes // BYTES_PER_MS)
         else:
-            self._answers.finish(response_id)
+            self.answers.finish(response_id)
+
+    def end_speech(self, player: Player | None) -> None:
+        """The session is over: whatever is being said stops here."""
+        utterance = self._utterances.current
+        self.break_off_answers(player, lost=False)
+        self._utterances.end(self.heard_ms(utterance, player) if utterance else 0)
 
     def break_off_answers(self, player: Player | None, *, lost: bool) -> None:
         """What the model says by itself ends here; `lost`: with its connection."""
-        elapsed_ms = self._answers.elapsed_ms
-        self._answers.break_off(elapsed_ms if player is None else player.heard_ms, lost=lost)
+        elapsed_ms = self.answers.elapsed_ms
+        self.answers.break_off(elapsed_ms if player is None else player.heard_ms, lost=lost)
 
     def _has_nothing_to_play(self, utterance: Utterance, player: Player | None) -> bool:
         """Whether nobody will report a playback: the model said nothing, or there is nobody to play it to."""

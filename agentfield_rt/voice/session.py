@@ -41,6 +41,7 @@ from agentfield_rt.voice.interventions import Reach
 from agentfield_rt.voice.link import ExecutionRequest, Handler, Turn
 from agentfield_rt.voice.live import LiveFeed
 from agentfield_rt.voice.meter import Meter
+from agentfield_rt.voice.model import ModelHandler
 from agentfield_rt.voice.phone import PhoneCall
 from agentfield_rt.voice.player import Caller, Player
 from agentfield_rt.voice.recall import Recall
@@ -90,8 +91,9 @@ class VoiceSession:
         self._handler = handler
         self._turns = Turns(self._record, self._keep, answer_within_s=spec.answer_within_s)
         self.give_back_turn = self._turns.give_back
+        cut = lambda utterance: self._stopping.cut(utterance)  # noqa: E731 - it is made further down
         self._utterances = Utterances(
-            self._speak, self._cut, self._record, self._keep, outlives_connections=spec.provider_plays
+            self._speak, cut, self._record, self._keep, outlives_connections=spec.provider_plays
         )
         self.digits = Digits(self._record, self._keep)
         self.caller_faults = CallerFaults(self._record)
@@ -123,6 +125,11 @@ class VoiceSession:
         self.inputs = Inputs(recorder, self._send, controller, user=user, is_over=lambda: self.is_over)
         self.meter = Meter(self._record, spec.history)
         self.recall = Recall(self._record, self._keep, self._spoken)
+        if handler is None and spec.config.create_response:
+            self._handler = ModelHandler(
+                self._turns, self._conversation, self._tools, spoken=self._spoken,
+                instructions=spec.config.instructions,
+            )  # fmt: skip
         self._rollover = RollOver(
             self._conversation, controller, self.live, recover=self._recover, spawn=self._tasks.spawn
         )
@@ -275,20 +282,17 @@ class VoiceSession:
         return utterance
 
     async def call(self, target: str, arguments: Mapping[str, Any]) -> Any:
-        turn = self._turns.current
-        return await self._services.executor.execute(
-            ExecutionRequest(
-                target=target,
-                arguments=arguments,
-                run_id=self.run_id,
-                session_id=self.session_id,
-                turn_id=turn.id if turn else None,
-            )
-        )
+        return await self._execute(target, arguments, self._turns.current_id)
 
-    async def _run_tool(self, target: str, arguments: Mapping[str, Any]) -> Any:
+    async def _run_tool(self, target: str, arguments: Mapping[str, Any], response_id: str) -> Any:
         await self._run.durable()  # its intent: what it does, a crash must not make unannounced
-        return await self.call(target, arguments)
+        turn_id = self._utterances.answers.turn_of(response_id) or self._turns.current_id
+        return await self._execute(target, arguments, turn_id)
+
+    async def _execute(self, target: str, arguments: Mapping[str, Any], turn_id: str | None) -> Any:
+        ids = {"run_id": self.run_id, "session_id": self.session_id, "turn_id": turn_id}
+        request = ExecutionRequest(target=target, arguments=arguments, **ids)
+        return await self._services.executor.execute(request)
 
     async def interrupt(self) -> None:
         await self._stopping.interrupt()
@@ -333,7 +337,7 @@ class VoiceSession:
             self.rules.take(event)
         cut_in = self._conversation.take_cut_in()
         if (utterance := self._utterances.current) is not None and (cut_in or utterance.unwanted):
-            await self._cut(utterance)
+            await self._stopping.cut(utterance)
         if cut_in:
             await self._stopping.cut_answer()
         if self._player is not None:
@@ -366,21 +370,13 @@ class VoiceSession:
         async with contextlib.AsyncExitStack() as parts:  # the last one first
             parts.callback(self._require_all_closed)
             parts.callback(self._turns.end)
-            parts.callback(self._end_speech)
+            parts.callback(self._conversation.end_speech, self._player)
             for part in (self.deliveries, self.approvals, self._tools, self.rules, self.digits):
                 parts.push_async_callback(part.close)
-
-    def _end_speech(self) -> None:
-        utterance = self._utterances.current
-        self._conversation.break_off_answers(self._player, lost=False)
-        self._utterances.end(self._conversation.heard_ms(utterance, self._player) if utterance else 0)
 
     def _require_all_closed(self) -> None:
         if self.approvals.state.pending or self.deliveries.ledger.open:
             raise JournalUnavailable(f"the journal took not all of the end of session {self.session_id}")
-
-    async def _cut(self, utterance: Utterance) -> None:
-        await self._stopping.cut(utterance)
 
     async def _speak(self, utterance: Utterance) -> None:
         self._conversation.set_agent("thinking")

@@ -36,8 +36,10 @@ class Stopping:
         self._answers = utterances.answers
 
     async def interrupt(self) -> None:
-        """Stop the current utterance and skip those that wait; returns when it is silent."""
+        """Stop whatever is being said and skip what waits; returns when it is silent."""
         self._utterances.skip_queued(Reason.SUPERSEDED)
+        for response_id in self._answers.ids:
+            await self._stop_answer(response_id)
         utterance = self._utterances.current
         if utterance is None:
             return
@@ -67,12 +69,19 @@ class Stopping:
     async def cut_answer(self) -> None:
         """Stop the answer that the model gives by itself, where we play it."""
         response_id = self._answers.heard_now
-        if response_id is None or self.player is None:
-            return
-        heard_ms = self.player.heard_ms(response_id)
-        self._answers.cut(response_id, heard_ms)
-        await _silence(self.player, response_id)
+        if response_id is not None and self.player is not None:
+            await self._stop_answer(response_id)
+
+    async def _stop_answer(self, response_id: str) -> None:
+        """Where the provider plays it, its report says what was heard."""
+        heard_ms = None
+        if self.player is not None:
+            heard_ms = self.player.heard_ms(response_id)
+            self._answers.cut(response_id, heard_ms)
+            await _silence(self.player, response_id)
         await self.stop(response_id, heard_ms)
+        if self.player is not None:
+            self._answers.over(response_id)  # also where the player had nothing of it yet
 
     async def stop(self, response_id: str, heard_ms: int | None) -> None:
         """Tell the provider that nobody listens to a response any more."""

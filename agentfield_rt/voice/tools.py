@@ -73,14 +73,14 @@ class ToolCalls:
     Args:
         gate: What may be called. It holds here and nowhere else.
         answer: Hands a result back to the provider.
-        execute: Runs a target.
+        execute: Runs a target with its arguments, for the response that called it.
     """
 
     def __init__(
         self,
         gate: ToolGate,
         answer: Callable[[ToolResultFrame], Awaitable[object]],
-        execute: Callable[[str, Mapping[str, Any]], Awaitable[Any]],
+        execute: Callable[[str, Mapping[str, Any], str], Awaitable[Any]],
         record: Callable[[Record], None],
         keep: Callable[[str], str],
     ) -> None:
@@ -176,7 +176,7 @@ class ToolCalls:
         reason: Reason | None = Reason.CANCELLED
         try:
             _refuse(is_busy=is_busy)
-            output = await self._execute(target, _arguments(call.arguments))
+            output = await self._execute(target, _arguments(call.arguments), call.response_id)
             answer, reason = msgspec.json.encode(output).decode(), None
         except ExecutionFailed as error:
             reason = error.reason

@@ -52,6 +52,11 @@ class Turns:
         return self._current
 
     @property
+    def current_id(self) -> str | None:
+        """Its id."""
+        return None if self._current is None else self._current.id
+
+    @property
     def any_waiting(self) -> bool:
         """Whether a turn waits that nobody has asked for."""
         return bool(self._waiting)
@@ -123,7 +128,7 @@ class Turns:
         """The handler says or does something that ends its turn well; returns the turn's id."""
         self._is_answered = True
         self._reschedule(None)
-        return self._current.id if self._current is not None else None
+        return self.current_id
 
     def bound_by(self, patience: asyncio.Timeout | None) -> None:
         """Let `patience` run out where the handler says nothing to the turn that it took."""

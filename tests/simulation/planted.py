@@ -74,7 +74,7 @@ def nothing_waits_for_the_disk(patch: MonkeyPatch) -> None:
 
 
 def a_tool_does_not_wait_for_its_intent(patch: MonkeyPatch) -> None:
-    async def run_tool(self: VoiceSession, target: str, arguments: Mapping[str, Any]) -> Any:
+    async def run_tool(self: VoiceSession, target: str, arguments: Mapping[str, Any], _: str) -> Any:
         return await self.call(target, arguments)
 
     patch.setattr(VoiceSession, "_run_tool", run_tool)
