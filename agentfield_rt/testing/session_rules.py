@@ -201,7 +201,8 @@ class SessionStage(SessionRig):
         for request in self.running:  # one whose answer was lost would wait for ever
             self.cancel(request)
         self.settle()
-        for _ in range(len(self.said_here) + len(self.holds) + 2):
+        # What an earlier connection said may wait in front of it, so all that was ever said is the bound.
+        for _ in range(len(self.said) + len(self.holds) + 2):
             if self.running:
                 break
             self.receive(_DRAIN_DEMAND)
