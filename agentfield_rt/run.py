@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from agentfield_journal import StoreJournal
 from agentfield_journal.envelope import Cursor, Draft, Envelope
 from agentfield_journal.ports import Journal, RunWriter
 from agentfield_rt.completion import RealtimeCompletionGate, RunEnd, finished
@@ -106,6 +107,24 @@ class Run:
             for envelope in page:
                 run._read(envelope)
         return run
+
+    @classmethod
+    async def begin(
+        cls,
+        journal: Journal,
+        run_id: str,
+        *,
+        clock: Clock = system_clock,
+        observe: Observer | None = None,
+    ) -> "Run":
+        """Become the one writer of a run whose name was drawn at random; cheaper than `open`.
+
+        Raises:
+            JournalConflict: the name is taken.
+        """
+        if not isinstance(journal, StoreJournal):
+            return await cls.open(journal, run_id, clock=clock, observe=observe)
+        return cls(await journal.begin_run(run_id), clock=clock, journal=journal, observe=observe)
 
     def _read(self, envelope: Envelope) -> None:
         """What an earlier writer left: what is open, what may not happen again, perhaps the last record."""

@@ -68,6 +68,19 @@ class Runs:
             self._holders[run_id] = self._holders.get(run_id, 0) + 1
             return run
 
+    async def begin(self, run_id: str) -> Run:
+        """As `hold`, of a run whose name was just drawn at random: it need not be looked up.
+
+        Raises:
+            JournalConflict: the name is taken.
+        """
+        run = await Run.begin(self.journal, run_id, clock=self._clock, observe=self._observe)
+        self._open[run_id] = run
+        self._holders[run_id] = 1
+        if self._written is not None:
+            self._written.add(run_id)
+        return run
+
     async def tell(self, run_id: str, told: Sequence[Record], context: Context) -> None:
         """Record what somebody tells of a run, which may have ended; durable when this returns.
 
@@ -102,6 +115,11 @@ class Runs:
         written = sorted(self._written or ())
         self._written = set(self._open)
         return written
+
+    async def set_aside(self, run_id: str) -> None:
+        """As `let_go`, but it gets no last record: another process will go on with it."""
+        self._aside.add(run_id)
+        await self.let_go(run_id)
 
     def let_go_soon(self, run_id: str, *, seal: bool = True) -> None:
         """As `let_go`, for whoever cannot wait; what goes wrong is logged.

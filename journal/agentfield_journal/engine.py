@@ -28,7 +28,15 @@ from agentfield_journal.errors import (
 from agentfield_journal.group import GroupCommit
 from agentfield_journal.pipelined import PipelinedCommit
 from agentfield_journal.ports import RunHead
-from agentfield_journal.stores.port import Batch, Claim, ClaimsTogether, PipelinedStore, Store, StoredRow
+from agentfield_journal.stores.port import (
+    Batch,
+    BeginsRuns,
+    Claim,
+    ClaimsTogether,
+    PipelinedStore,
+    Store,
+    StoredRow,
+)
 from agentfield_journal.tails import Tails
 from agentfield_journal.writer import StoreRunWriter
 
@@ -115,6 +123,30 @@ class StoreJournal:
             if not self._opening[run_id]:
                 del self._opening[run_id]
 
+    async def begin_run(self, run_id: str) -> StoreRunWriter:
+        """Become the one writer of a run under a name that nobody has used: one that was drawn at random.
+
+        It costs nothing until something is appended: the run is made known together with its first records.
+        Should the name be taken after all, those are refused.
+
+        Raises:
+            JournalConflict: the name is taken.
+        """
+        if not isinstance(self.store, BeginsRuns):
+            writer = await self.open_run(run_id)
+            if writer.head.seq:
+                await writer.release()
+                raise JournalConflict(f"run {run_id} is there already; open it instead")
+            return writer
+        self._require_sound()
+        if self.has_writer(run_id):
+            raise JournalConflict(f"run {run_id} is there already; open it instead")
+        number = self.store.new_run()
+        claim = Claim(run=number, epoch=1, seq=0, hash=codec.genesis(run_id), begins=True)
+        writer = StoreRunWriter(run_id, claim, seen={}, submit=self._submit, forget=self._forget)
+        self._writers[run_id] = (writer,)
+        return writer
+
     async def _claim(self, run_id: str) -> Claim:
         if self._claims is not None:
             return await self._claims.claim(run_id)
@@ -184,17 +216,19 @@ class StoreJournal:
             self._tails.wake(batch.run_id)
 
     def tell_commits(self, listener: CommitListener) -> None:
-        """From now on, hand every durable group to `listener`, on the loop, before whoever waits for it.
+        """From now on, hand every durable group to `listener`, on the loop, before anybody is told of it.
 
         It must be quick. What it raises concerns the loop's exception handler, never a commit.
         """
         self._listeners.append(listener)
 
     def _tell(self, group: list[Batch]) -> None:
-        # The loop runs what is called soon in order: these come before the waiters that are woken next.
-        loop = asyncio.get_running_loop()
         for listener in self._listeners:
-            loop.call_soon(listener, group)
+            try:
+                listener(group)
+            except Exception as error:
+                about = {"message": "a listener failed that is told of commits", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(about)
 
     def failed(self, failure: JournalError) -> None:
         """Called by the group commit: no writer can store anything more."""

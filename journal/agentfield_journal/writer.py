@@ -42,6 +42,7 @@ class StoreRunWriter:
         self._seen = seen
         self._submit = submit
         self._forget = forget
+        self._begins = claim.begins
         self._record_head = codec.record_head(run_id, claim.epoch)
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []  # an empty deque takes 760 bytes
         self._failure: JournalError | None = None
@@ -84,7 +85,8 @@ class StoreRunWriter:
             fresh[record_id] = Seen(seq, hash(part))
             if draft.request_record_id is None:
                 closes = False
-        self._submit(Batch(self._run_id, self._epoch, rows, size_bytes), closes)
+        self._submit(Batch(self._run_id, self._epoch, rows, size_bytes, self._begins), closes)
+        self._begins = False
         seen |= fresh
         self._seq, self._hash = seq, digest
         return Cursor(self._run_id, seq)

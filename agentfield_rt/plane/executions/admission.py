@@ -56,12 +56,12 @@ class Admission:
         """
         execution, encoded = self._draft(request, extras)
         if extras.idempotency_key is None:
-            await self._accept(execution, encoded, extras)
+            await self._accept(execution, encoded, extras, is_new_run=request.run_id is None)
             return execution, True
         async with self._keys.setdefault(execution.execution_id, asyncio.Lock()):
             first = await self._first(execution)
             if first is None:
-                await self._accept(execution, encoded, extras)
+                await self._accept(execution, encoded, extras, is_new_run=False)
                 return execution, True
         if first.target != execution.target or not await self._ledger.same_input(first, encoded):
             raise Conflict("this Idempotency-Key was used for another request; a new one needs a new key")
@@ -128,11 +128,14 @@ class Admission:
                 retry_after_s=_RETRY_AFTER_S,
             )
 
-    async def _accept(self, execution: Execution, encoded: bytes, extras: Extras) -> None:
+    async def _accept(
+        self, execution: Execution, encoded: bytes, extras: Extras, *, is_new_run: bool
+    ) -> None:
         self._accepting += 1
         try:
             execution.input_ref = self._ledger.keep(execution, encoded)
-            execution.run = run = await self._runs.hold(execution.run_id)
+            hold = self._runs.begin if is_new_run else self._runs.hold
+            execution.run = run = await hold(execution.run_id)
             accepted = False
             try:
                 cursor, ref = self._ledger.open(run, execution, extras)

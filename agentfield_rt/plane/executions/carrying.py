@@ -94,8 +94,10 @@ class Carriers:
         left = set[asyncio.Task[bool]]()
         if tasks:
             _, left = await asyncio.wait(tasks, timeout=deadline_s)
-        for task in (*left, *self._cancelling):
+        for task in left:
             task.cancel()
+        for cancelling in self._cancelling:
+            cancelling.cancel()
 
     def _lane(self, execution: Execution) -> Lane:
         node_id = execution.node_id

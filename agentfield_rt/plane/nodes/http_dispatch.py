@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import msgspec
@@ -21,7 +21,7 @@ from agentfield_rt.plane.executions.dispatch import (
     NodeUnreachable,
     Outcome,
 )
-from agentfield_rt.plane.executions.execution import ExecutionStatus
+from agentfield_rt.plane.executions.status import ExecutionStatus
 
 log = logging.getLogger(__name__)
 
@@ -164,23 +164,21 @@ def _outcome(answer: Answer) -> Outcome | None:
 
 def _succeeded(answer: Answer) -> Outcome:
     try:
-        result = msgspec.json.decode(answer.body) if answer.body else None
+        result: Any = msgspec.json.decode(answer.body) if answer.body else None
     except msgspec.DecodeError:
         return _failed(Reason.PROTOCOL, f"the agent answered {answer.status} with what is no JSON")
     if isinstance(result, dict):
-        result.pop(_USAGE_KEY, None)  # what it cost travels with the result, but is none of it
+        cast(dict[str, Any], result).pop(_USAGE_KEY, None)  # it travels with the result, but is none of it
     return Outcome(status=ExecutionStatus.SUCCEEDED, result=result)
 
 
 def _said(answer: Answer) -> str:
     """What the agent says of a failure, in FastAPI's form or in any."""
     try:
-        body = msgspec.json.decode(answer.body)
+        body = msgspec.json.decode(answer.body, type=dict[str, Any])
     except msgspec.DecodeError:
-        body = None
-    said = body
-    if isinstance(body, dict):
-        said = next((body[name] for name in ("detail", "error", "message") if body.get(name)), body)
+        body = {}
+    said = next((body[name] for name in ("detail", "error", "message") if body.get(name)), None)
     text = said if isinstance(said, str) else answer.body.decode(errors="replace")
     return (text or f"the agent answered {answer.status}")[:ERROR_CHARS_MAX]
 

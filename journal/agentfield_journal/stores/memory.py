@@ -22,10 +22,15 @@ class MemoryStore:
         seq, digest = (rows[-1][0], rows[-1][2]) if rows else (0, genesis(run_id))
         return Claim(run=0, epoch=epoch, seq=seq, hash=digest)
 
+    def new_run(self) -> int:
+        return 0
+
     def commit(self, batches: list[Batch], /) -> list[Batch]:
         refused: list[Batch] = []
         for batch in batches:
-            if batch.epoch != self._epochs.get(batch.run_id):
+            if batch.begins and batch.run_id not in self._epochs:
+                self.claim(batch.run_id)
+            elif batch.begins or batch.epoch != self._epochs.get(batch.run_id):
                 refused.append(batch)
                 continue
             self._rows[batch.run_id].extend([row[1:] for row in batch.rows])

@@ -22,13 +22,15 @@ BATCH_BYTES_MAX = 64 << 20
 class Batch(msgspec.Struct, frozen=True, gc=False):
     """Records of one run, appended together, stored all or none. Never empty.
 
-    `size_bytes` is what the records have together, and `ROW_BYTES` for each.
+    `size_bytes` is what the records have together, and `ROW_BYTES` for each. `begins`: nobody claimed the
+    run; it becomes known with these records, or the batch is refused because it is known already.
     """
 
     run_id: str
     epoch: int
     rows: list[Row]
     size_bytes: int
+    begins: bool = False
 
 
 def make_batch(run_id: str, claim: "Claim", rows: Sequence["StoredRow"]) -> Batch:
@@ -42,12 +44,16 @@ Answer: TypeAlias = Callable[[list[Batch] | Exception], None]
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False):
-    """What a new writer of a run is told. `seq` 0 and the run's genesis hash when nothing is stored yet."""
+    """What a new writer of a run is told. `seq` 0 and the run's genesis hash when nothing is stored yet.
+
+    `begins`: the store does not know the run yet; see `Batch`.
+    """
 
     run: int
     epoch: int
     seq: int
     hash: bytes
+    begins: bool = False
 
 
 class Page(msgspec.Struct, frozen=True, gc=False):
@@ -163,6 +169,15 @@ class ClaimsTogether(Store, Protocol):
         Raises:
             JournalConflict: one of them cannot be had, so nothing was claimed.
         """
+        ...
+
+
+@runtime_checkable
+class BeginsRuns(Store, Protocol):
+    """A store that takes the first records of a run in the transaction that makes the run known."""
+
+    def new_run(self) -> int:
+        """A number for a run that is about to begin; from any thread. One that is not used is no loss."""
         ...
 
 

@@ -1,6 +1,8 @@
 """Records of all runs in one SQLite file, one synced transaction per group. Tables: see FORMAT.md."""
 
+import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -32,6 +34,7 @@ CREATE TABLE spans (
 CREATE TABLE archives (run INTEGER PRIMARY KEY, file TEXT, seq INTEGER NOT NULL, hash BLOB NOT NULL) STRICT;
 """
 _BLOCK_RECORDS = 1_024
+_INSERT_RUN = "INSERT INTO runs (run, run_id, epoch) VALUES (?, ?, 1) ON CONFLICT (run_id) DO NOTHING"
 _INSERT_SPAN = "INSERT INTO spans (run, block, first_seq) VALUES (?, ?, ?)"
 _LAST = (
     "SELECT seq, body, hash FROM runs CROSS JOIN records USING (run) WHERE run_id = ?"
@@ -64,6 +67,19 @@ class _OpenRun(msgspec.Struct, gc=False, kw_only=True):
     last_block: int
 
 
+@dataclass(slots=True)
+class _Group:
+    """What one transaction stores: runs that begin, where runs go on, records."""
+
+    begins: list[tuple[int, str]]
+    spans: list[tuple[int, int, int]]
+    rows: list[Row]
+
+
+class _NameTaken(JournalConflict):
+    """A run was to begin that the file knows already."""
+
+
 class SqliteStore:
     """A journal file. See `SqliteFile` for the other arguments and what opening raises.
 
@@ -90,6 +106,7 @@ class SqliteStore:
         self._reserve = Reserve(self.file.path, reserve_bytes) if keeps_room else None
         self._block = 0
         self._block_records = 0
+        self._run_numbers = itertools.count(1)  # of CPython, `next` of it is atomic
         if not read_only:
             try:
                 self._resume_block()
@@ -105,6 +122,8 @@ class SqliteStore:
     def _resume_block(self) -> None:
         with self.file.reading() as db:
             self._block = whole_number(db.execute("SELECT ifnull(max(block), 0) FROM records").get) + 1
+            last_run = whole_number(db.execute("SELECT ifnull(max(run), 0) FROM runs").get)
+        self._run_numbers = itertools.count(last_run + 1)
 
     @property
     def shared(self) -> bool:
@@ -125,9 +144,9 @@ class SqliteStore:
     def _claim(self, db: Database, run_id: str) -> Claim:
         self._archives.require_here(db, run_id)
         db.execute(
-            "INSERT INTO runs (run_id, epoch) VALUES (?, 1)"
+            "INSERT INTO runs (run, run_id, epoch) VALUES (?, ?, 1)"
             " ON CONFLICT (run_id) DO UPDATE SET epoch = epoch + 1",
-            (run_id,),
+            (self.new_run(), run_id),
         )
         found = db.execute("SELECT run, epoch FROM runs WHERE run_id = ?", (run_id,)).fetchone()
         run, epoch = cast(tuple[int, int], found)
@@ -135,14 +154,22 @@ class SqliteStore:
         seq, digest = (last[0], last[2]) if last else (0, genesis(run_id))
         return Claim(run=run, epoch=epoch, seq=seq, hash=digest)
 
+    def new_run(self) -> int:
+        return next(self._run_numbers)
+
     def commit(self, batches: list[Batch], /) -> list[Batch]:
         refused: list[Batch] = []
-        rows: list[Row] = []
-        spans: list[tuple[int, int, int]] = []
+        group = _Group([], [], [])
+        rows, spans = group.rows, group.spans
         block = self._block
         for batch in batches:
             # The file's generation, checked in the transaction, proves that these claims are the file's.
             open_run = self._open_runs.get(batch.run_id)
+            if batch.begins and open_run is None:
+                open_run = self._open_runs[batch.run_id] = _OpenRun(epoch=1, next_seq=1, last_block=0)
+                group.begins.append((batch.rows[0][0], batch.run_id))
+            elif batch.begins:
+                open_run = None
             if open_run is None or batch.epoch != open_run.epoch:
                 refused.append(batch)
                 continue
@@ -156,24 +183,53 @@ class SqliteStore:
                 spans.append((run, block, seq))
             rows += batch_rows
         try:
-            self._store(spans, rows)
+            self._store_with_room(group)
+        except _NameTaken:
+            taken = self._drop_taken(group)
+            refused += [batch for batch in batches if batch.begins and batch.rows[0][0] in taken]
+            self._store_with_room(group)
+        self._block_records += len(rows)
+        if self._block_records >= _BLOCK_RECORDS:
+            self._block, self._block_records = self._block + 1, 0
+        return refused
+
+    def _store_with_room(self, group: "_Group") -> None:
+        try:
+            self._store(group)
         except JournalFull:
             # Nothing was stored: the room kept back lets this group in, and closers after it.
             if self._reserve is None or not self._reserve.give_up():
                 raise
             self.full = True
             self.file.continue_after_full()
-            self._store(spans, rows)
-        self._block_records += len(rows)
-        if self._block_records >= _BLOCK_RECORDS:
-            self._block, self._block_records = self._block + 1, 0
-        return refused
+            self._store(group)
 
-    def _store(self, spans: list[tuple[int, int, int]], rows: list[Row]) -> None:
+    def _store(self, group: "_Group") -> None:
         with self.file.transaction() as db:
-            if spans:
-                db.executemany(_INSERT_SPAN, spans)
-            db.executemany(self._insert(), rows)
+            if group.begins:
+                before = db.total_changes()
+                db.executemany(_INSERT_RUN, group.begins)
+                if db.total_changes() - before != len(group.begins):
+                    raise _NameTaken
+            if group.spans:
+                db.executemany(_INSERT_SPAN, group.spans)
+            db.executemany(self._insert(), group.rows)
+
+    def _drop_taken(self, group: "_Group") -> set[int]:
+        """Take out of a group what was to begin runs that the file knows; the numbers of those."""
+        with self.file.transaction() as db:
+            known = {
+                (run, run_id)
+                for run, run_id in group.begins
+                if db.execute("SELECT 1 FROM runs WHERE run_id = ?", (run_id,)).fetchone() is not None
+            }
+        for _, run_id in known:
+            del self._open_runs[run_id]
+        taken = {run for run, _ in known}
+        group.begins[:] = [begun for begun in group.begins if begun not in known]
+        group.spans[:] = [span for span in group.spans if span[0] not in taken]
+        group.rows[:] = [row for row in group.rows if row[0] not in taken]
+        return taken
 
     def after_acknowledgement(self, *, waiting: bool) -> None:
         self.file.checkpoint_when_due(idle=not waiting)
@@ -251,8 +307,8 @@ class SqliteStore:
         while rows := pages(after).rows:
             with self.file.transaction() as db:
                 db.execute(
-                    "INSERT INTO runs (run_id, epoch) VALUES (?, ?) ON CONFLICT (run_id) DO NOTHING",
-                    (run_id, epoch),
+                    "INSERT INTO runs (run, run_id, epoch) VALUES (?, ?, ?) ON CONFLICT (run_id) DO NOTHING",
+                    (self.new_run(), run_id, epoch),
                 )
                 run = whole_number(db.execute("SELECT run FROM runs WHERE run_id = ?", (run_id,)).get)
                 db.execute(
