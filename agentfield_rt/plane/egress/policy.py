@@ -140,9 +140,8 @@ class EgressPolicy:
             EgressRefused: it may not be called.
             Unreachable: its name leads nowhere.
         """
-        if _as_ip(address.host) is not None:
-            found = (address.host,)
-        else:
+        found: tuple[str, ...] = (address.host,)
+        if _as_ip(address.host) is None:
             found = await _look_up(address.host, address.port)
             if self.allows_name(address.host):
                 return found

@@ -3,7 +3,7 @@
 Members that the plane does not know are passed over: an SDK may be newer than this.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -109,13 +109,13 @@ class Registration(_Body):
         Raises:
             BadRequest: names the member that is wrong.
         """
-        custom = self.metadata.get("custom")
-        declared: Any = custom.get("sessions") if isinstance(custom, dict) else None
+        place = "metadata.custom.sessions"
+        declared = _custom(self.metadata).get("sessions")
         if declared is None:
             return {}
-        place = "metadata.custom.sessions"
         if not isinstance(declared, list):
             raise BadRequest(f"{place}: must be a list")
+        declared = cast(list[Any], declared)
         if len(declared) > SESSIONS_MAX:
             raise BadRequest(f"{place}: has more than {SESSIONS_MAX} sessions")
         found: dict[str, SessionDefinition] = {}
@@ -128,7 +128,7 @@ class Registration(_Body):
 
     @property
     def description(self) -> str:
-        return _text(self.metadata, "description")
+        return _text(_custom(self.metadata).get("description"))
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -170,7 +170,7 @@ def _session(place: str, given: Any) -> SessionDefinition:
         config=SessionConfig(
             model=body.model,
             voice=body.voice,
-            instructions=_text(body.metadata, "instructions"),
+            instructions=_text(body.metadata.get("instructions")),
             modalities=tuple(body.modalities),
             turn_detection=detection,
         ),
@@ -180,11 +180,13 @@ def _session(place: str, given: Any) -> SessionDefinition:
     )
 
 
-def _text(of: dict[str, Any], name: str) -> str:
-    """A member, where it is a text; AgentField has no place of its own for these."""
-    value = of.get(name)
-    if value is None and isinstance(custom := of.get("custom"), dict):
-        value = custom.get(name)
+def _custom(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Where the SDK puts what AgentField has no place of its own for."""
+    custom = metadata.get("custom")
+    return cast(dict[str, Any], custom) if isinstance(custom, dict) else {}
+
+
+def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
