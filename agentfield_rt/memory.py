@@ -114,11 +114,12 @@ class Where:
             Scope.ACTOR: self.actor_id,
             Scope.GLOBAL: GLOBAL_ID,
         }
-        scopes = Scope if self.scope is None else (self.scope,)
-        found = tuple(Section(scope, scope_id) for scope in scopes if (scope_id := ids[scope]))
-        if not found:
+        if self.scope is None:
+            return tuple(Section(scope, scope_id) for scope, scope_id in ids.items() if scope_id)
+        scope_id = ids[self.scope]
+        if not scope_id:
             raise MemoryRefused(f"scope {self.scope} needs to be told whose: X-{self.scope.title()}-ID")
-        return found
+        return (Section(self.scope, scope_id),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from agentfield_journal import ContentGone, JournalError, JournalUnavailable, QueuedContentStore, Retention
@@ -75,7 +76,7 @@ class Drawers:
         try:
             return DrawerKey(await self._content.get(ref), tag=tag, ref=ref)
         except ContentGone:
-            await self._group.run(lambda: self._place.drop(tag, ref))
+            await self._group.run(partial(self._place.drop, tag, ref))
             return None
 
     async def _key_to_write(self, drawer: DrawerName) -> DrawerKey:
@@ -85,7 +86,7 @@ class Drawers:
             tag = bytes.fromhex(self._content.tag(drawer.label))
             ref = self._content.put(new_key(), subject=drawer.subject, retention=Retention.DURABLE)
             await self._content.durable(ref)
-            await self._group.run(lambda tag=tag, ref=ref: self._place.open_drawer(tag, ref))
+            await self._group.run(partial(self._place.open_drawer, tag, ref))
         raise MemoryAccessError("this part of memory is being erased again and again; try later")
 
     # Rows.
@@ -162,7 +163,7 @@ class Drawers:
             try:
                 await self._content.get(ref)
             except ContentGone:
-                await self._group.run(lambda tag=tag, ref=ref: self._place.drop(tag, ref))
+                await self._group.run(partial(self._place.drop, tag, ref))
                 dropped += 1
         return dropped
 

@@ -34,7 +34,8 @@ async def open_memory(
         JournalConflict: another process writes to the file.
         JournalUnavailable: it cannot be reached or created, or the extra `postgres` is not installed.
     """
-    place = await asyncio.to_thread(_make_place, url and url.get_secret_value(), data)
+    address = None if url is None else url.get_secret_value()
+    place = await asyncio.to_thread(_make_place, address, data)
     memory = Memory(place, content)
 
     async def sweep() -> None:

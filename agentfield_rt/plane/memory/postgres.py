@@ -174,7 +174,7 @@ def _commit(connection: psycopg.Connection, group: list[Write]) -> None:
             list[tuple[bytes, int, str, int, int]],
             connection.execute(_DRAWERS, (tags,), binary=True).fetchall(),
         )
-        drawers = {tag: Drawer(*drawer) for tag, *drawer in found}
+        drawers = {tag: Drawer(number, ref, rows, size) for tag, number, ref, rows, size in found}
         _store(connection, drawers, fold(group, drawers, _previous(connection, drawers, group)))
 
 

@@ -79,7 +79,8 @@ class Teller:
             await deliveries.reconcile(doubt.request.op_id, Decision.NOT_DONE)
         registration = await self._registration(execution)
         if registration is None:
-            return self._give_up(execution, Reason.NOT_FOUND)
+            self._give_up(execution, Reason.NOT_FOUND)
+            return None
         outcome = await deliveries.deliver(
             Output(source_id=execution.execution_id, body=webhook_body(execution)),
             Destination(SINK, execution.execution_id),
@@ -92,7 +93,8 @@ class Teller:
         is_last = tries >= TRIES_MAX or outcome.reason is Reason.NOT_ALLOWED
         await _settle(deliveries, outcome, Decision.ABANDONED if is_last else Decision.NOT_DONE)
         if is_last:
-            return self._give_up(execution, outcome.reason or Reason.UNAVAILABLE)
+            self._give_up(execution, outcome.reason or Reason.UNAVAILABLE)
+            return None
         return PAUSES_S[tries - 1]
 
     def _give_up(self, execution: Execution, reason: Reason) -> None:

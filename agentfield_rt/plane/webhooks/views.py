@@ -1,6 +1,7 @@
 """A webhook's body, and what became of its tries, in AgentField's shapes."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
@@ -33,7 +34,7 @@ def event_type(execution: Execution) -> str:
 def webhook_body(execution: Execution) -> bytes:
     """What whoever registered is told. Every try has the same bytes."""
     completed_at = execution.completed_at or execution.created_at
-    body = {
+    body: dict[str, Any] = {
         "event": event_type(execution),
         "execution_id": execution.execution_id,
         "run_id": execution.run_id,

@@ -1,0 +1,59 @@
+"""Memory over every place it can be kept."""
+
+from collections.abc import AsyncIterator, Callable, Generator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from agentfield_journal import QueuedContentStore, open_content
+from agentfield_rt.plane.memory.memory import Memory
+from agentfield_rt.plane.memory.opening import open_memory
+from tests.journal.servers import Server, create_database, find_program, postgres
+
+Opened = tuple[Memory, QueuedContentStore]
+Opener = Callable[[], AbstractAsyncContextManager[Opened]]
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Generator[Server]:
+    pytest.importorskip("psycopg")
+    if find_program("initdb") is None:
+        pytest.skip("PostgreSQL is not installed")
+    with postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Server) -> str:
+    return create_database(postgres_server)
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
+    """Opens memory, and its content store, at the same place each time."""
+    url: str | None = {"memory": "memory:", "sqlite": None}.get(request.param)
+    if request.param == "postgres":
+        url = request.getfixturevalue("postgres_url")
+    return opener_of(url, tmp_path)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def lasting(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
+    """As `opener`, where what was kept is there again."""
+    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
+    return opener_of(url, tmp_path)
+
+
+def opener_of(url: str | None, data: Path) -> Opener:
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Opened]:
+        address = None if url is None else SecretStr(url)
+        async with (
+            open_content(f"sqlite:///{data / 'content.db'}") as content,
+            open_memory(address, data=data, content=content) as memory,
+        ):
+            yield memory, content
+
+    return opened
