@@ -14,6 +14,7 @@ from agentfield_rt.frames import (
     AudioFrame,
     ConnectionExpiring,
     ImageFrame,
+    InputRejected,
     InputTranscript,
     OutputAudio,
     OutputTranscript,
@@ -110,6 +111,7 @@ async def test_the_end_of_a_turn_in_which_nothing_was_said_is_no_turn(af_provide
         events = await until(adapter, ResponseEnded)
         assert words(events) == "Still here."
         assert not any(isinstance(event, InputTranscript) for event in events)
+        assert InputRejected("end", is_turn=False) in events
 
 
 @pytest.mark.asyncio
