@@ -89,8 +89,11 @@ class AgenticQuery:
             }
         )
 
-    async def answer(self, query: Query) -> dict[str, Any]:
+    async def answer(self, query: Query, *, owner: str | None = None) -> dict[str, Any]:
         """The `data` of the answer.
+
+        Args:
+            owner: The API key of whoever asks: what is of another key's sessions is left out.
 
         Raises:
             QueryRefused: there is no such resource, or a filter says nothing about it.
@@ -102,7 +105,7 @@ class AgenticQuery:
         limit = query.limit if 0 < query.limit <= LIMIT_MAX else _LIMIT
         offset = min(max(query.offset, 0), OFFSET_MAX)
         try:
-            found = await ask(_filters(query.filters), limit, offset)
+            found = await ask(_filters(query.filters, owner), limit, offset)
         except BadRequest as error:
             raise QueryRefused("unsupported_filter", str(error)) from error
         page = {"total": found.total, "limit": limit, "offset": offset}
@@ -140,8 +143,9 @@ class AgenticQuery:
         return Found([event for _, event in events[offset : offset + limit]], len(events))
 
 
-def _filters(given: QueryFilters) -> Filters:
+def _filters(given: QueryFilters, owner: str | None) -> Filters:
     return Filters(
+        owner=owner,
         status=given.status or None,
         node_id=given.agent_id or None,
         run_id=given.run_id or None,

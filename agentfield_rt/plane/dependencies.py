@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Path, Request
 
 from agentfield_rt.plane.access import Caller, caller_of
 from agentfield_rt.plane.catalogue.rows import SessionRow
@@ -44,6 +44,25 @@ async def the_record_of(session_id: str, plane: Plane, caller: Asking) -> Sessio
 
 
 Recorded = Annotated[SessionRow, Depends(the_record_of)]
+
+
+async def the_run_id(
+    run_id: Annotated[str, Path(max_length=2 * ID_CHARS_MAX)], plane: Plane, caller: Asking
+) -> str:
+    """The run in the address; that there is one is not said.
+
+    Raises:
+        NotFound: it is of somebody else's session.
+    """
+    run = await plane.catalogue.run(run_id)
+    if run is not None and run.session_id is not None:
+        row = await plane.catalogue.session(run.session_id)
+        if row is not None and not caller.may_use(row.session_id, row.owner):
+            raise NotFound("workflow not found")
+    return run_id
+
+
+ReadableRun = Annotated[str, Depends(the_run_id)]
 
 
 async def the_session(session_id: str, plane: Plane, caller: Asking) -> VoiceSession:

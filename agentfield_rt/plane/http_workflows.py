@@ -2,23 +2,21 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
 from agentfield_rt.plane.agentic import Query as AgenticBody
 from agentfield_rt.plane.agentic import QueryRefused
-from agentfield_rt.plane.dependencies import ID_CHARS_MAX, Plane, Recorded
+from agentfield_rt.plane.dependencies import Asking, Plane, ReadableRun, Recorded
 from agentfield_rt.plane.errors import Busy, NotFound
 
 router = APIRouter(tags=["workflows"])
 
-Id = Annotated[str, Path(max_length=2 * ID_CHARS_MAX)]
-
 
 @router.get("/api/ui/v1/workflows/{run_id}/dag", response_model=dict[str, Any])
 async def dag(
-    run_id: Id,
+    run_id: ReadableRun,
     plane: Plane,
     mode: Annotated[str | None, Query(max_length=64)] = None,
     lightweight: Annotated[str | None, Query(max_length=64)] = None,
@@ -41,7 +39,7 @@ async def session_dag(recorded: Recorded, plane: Plane) -> Response:
 
 
 @router.post("/api/v1/agentic/query", response_model=dict[str, Any])
-async def agentic_query(request: Request, plane: Plane) -> Response:
+async def agentic_query(request: Request, plane: Plane, caller: Asking) -> Response:
     """Runs, executions, agents, workflows, sessions or events; the body and the answer are AgentField's."""
     try:
         query = AgenticBody.model_validate_json(await request.body() or b"{}")
@@ -50,7 +48,7 @@ async def agentic_query(request: Request, plane: Plane) -> Response:
         where = ".".join(str(part) for part in problem["loc"])
         return _refused(400, "invalid_request", f"{where}: {problem['msg']}" if where else problem["msg"])
     try:
-        return JSONResponse({"ok": True, "data": await plane.chronicle.query.answer(query)})
+        return JSONResponse({"ok": True, "data": await plane.chronicle.query.answer(query, owner=caller.key)})
     except QueryRefused as error:
         return _refused(400, error.code, str(error))
     except Busy as error:

@@ -91,9 +91,12 @@ class VoiceSession:
         self._handler = handler
         self._turns = Turns(self._record, self._keep, answer_within_s=spec.answer_within_s)
         self.give_back_turn = self._turns.give_back
-        cut = lambda utterance: self._stopping.cut(utterance)  # noqa: E731 - it is made further down
         self._utterances = Utterances(
-            self._speak, cut, self._record, self._keep, outlives_connections=spec.provider_plays
+            self._speak,
+            lambda utterance: self._stopping.cut(utterance),
+            self._record,
+            self._keep,
+            outlives_connections=spec.provider_plays,
         )
         self.digits = Digits(self._record, self._keep)
         self.caller_faults = CallerFaults(self._record)

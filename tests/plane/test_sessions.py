@@ -173,7 +173,7 @@ def test_only_listed_tools_run_and_only_while_the_session_lives(server: Served) 
         assert refused.status_code == 403, tool
         assert "is not allowed in this session; allowed: desk.double" in refused.json()["error"]
     server.post(f"/api/v1/session-instances/{session_id}/close")
-    assert server.post(f"{path}/double", {"input": {"number": 4}}).status_code == 400
+    assert server.post(f"{path}/double", {"input": {"number": 4}}).status_code == 410
 
 
 def test_closing_again_answers_the_same(server: Served) -> None:

@@ -20,6 +20,7 @@ class Filters:
     """What rows must match; None matches all.
 
     Attributes:
+        owner: Of sessions, those that were started with this API key or with none, and what belongs to none.
         since_ns: Began at this time or later.
         live: Whether it has not ended.
     """
@@ -82,6 +83,11 @@ class Listing(Generic[RowT]):
         return Page(tuple(rows), db.number(counted, values))
 
 
+_NOT_OF_ANOTHER = """
+coalesce(session_id, '') NOT IN (SELECT session_id FROM sessions WHERE owner IS NOT NULL AND owner <> :owner)
+"""
+"""What belongs to no session, or to one that this key may know of."""
+
 EXECUTIONS = Listing(
     row=ExecutionRow,
     table="executions",
@@ -94,6 +100,7 @@ EXECUTIONS = Listing(
         "actor_id": "actor_id = :actor_id",
         "node_id": "node_id = :node_id",
         "target": "node_id || '.' || name = :target",
+        "owner": _NOT_OF_ANOTHER,
         "status": "status = :status",
         "since_ns": "queued_at_ns >= :since_ns",
         "until_ns": "queued_at_ns <= :until_ns",
@@ -110,7 +117,7 @@ SESSIONS = Listing(
         "session_id": "session_id = :session_id",
         "node_id": "substr(target, 1, instr(target, '.') - 1) = :node_id",
         "target": "target = :target",
-        "owner": "owner = :owner",
+        "owner": "(owner IS NULL OR owner = :owner)",
         "since_ns": "started_at_ns >= :since_ns",
         "until_ns": "started_at_ns <= :until_ns",
         "live": "(ended_at_ns IS NULL) = :live",
@@ -128,6 +135,7 @@ RUNS = Listing(
         "session_id": f"(session_id = :session_id OR {_IN_EXECUTIONS} session_id = :session_id))",
         "actor_id": f"{_IN_EXECUTIONS} actor_id = :actor_id)",
         "node_id": f"{_IN_EXECUTIONS} node_id = :node_id)",
+        "owner": _NOT_OF_ANOTHER,
         "status": "status = :status",
         "since_ns": "started_at_ns >= :since_ns",
         "until_ns": "started_at_ns <= :until_ns",
