@@ -1,9 +1,12 @@
 """What is said of an environment that no server can be started with."""
 
+from pathlib import Path
+
 import pytest
 
 from agentfield_rt.cli.failures import ExitCode, Failure
 from agentfield_rt.cli.settings import read_settings
+from tests.cli.conftest import af
 
 SECRET = "hunter2"
 
@@ -32,3 +35,19 @@ def test_a_setting_that_is_not_usable_is_the_user_s_fault_named_and_not_shown(
     assert refused.value.exit_code is ExitCode.USER
     assert said in str(refused.value)
     assert SECRET not in str(refused.value)
+
+
+def test_all_settings_are_shown_with_their_origin_and_no_secret(tmp_path: Path) -> None:
+    config = tmp_path / "plane.toml"
+    config.write_text("port = 81\n")
+    given = {"OPENAI_API_KEY": SECRET, "AGENTFIELD_RT_API_KEYS": f'{{"web": "{SECRET}-{SECRET}-{SECRET}"}}'}
+    shown = af("settings", "--config", config, "--json", **given)
+    assert SECRET not in shown.out + shown.err
+    rows = {row["name"]: row for row in shown.json["settings"]}
+    assert (rows["port"]["value"], rows["port"]["origin"]) == (81, str(config))
+    assert rows["openai_api_key"]["value"] == "********"
+    assert rows["api_keys"]["value"] == {"web": "********"}
+    assert all(row["meaning"] for row in rows.values())
+    table = af("settings", "--config", config, **given)
+    assert "OPENAI_API_KEY" in table.out
+    assert SECRET not in table.out

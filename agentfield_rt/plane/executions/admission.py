@@ -85,7 +85,8 @@ class Admission:
             raise BadRequest(
                 f"{request.target} is called {depth} deep; does a reasoner call itself for ever?"
             )
-        self._require_room(nested=parent is not None and not parent.is_final)
+        is_nested = parent is not None and not parent.is_final
+        self._require_room(nested=is_nested, goes_on=is_nested or request.session_id is not None)
         try:
             encoded = encode_arguments(request.arguments)
         except (TypeError, ValueError, RecursionError) as error:
@@ -118,8 +119,9 @@ class Admission:
         tag = self._ledger.tag(f"idempotency\n{request.run_id or ''}\n{extras.idempotency_key}")[:32]
         return f"exec_{tag}", request.run_id or f"run_{tag}"
 
-    def _require_room(self, *, nested: bool) -> None:
-        if self.closed and not nested:
+    def _require_room(self, *, nested: bool, goes_on: bool) -> None:
+        """`goes_on`: it is part of what began before; a live call needs its reasoners to the end."""
+        if self.closed and not goes_on:
             raise Busy("this server is going down; try again in a moment", retry_after_s=_RETRY_AFTER_S)
         limit = OPEN_NESTED_MAX if nested else OPEN_MAX
         if len(self._known) + self._accepting >= limit:

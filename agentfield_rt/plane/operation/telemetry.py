@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from importlib.util import find_spec
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from agentfield_rt import __version__
@@ -34,7 +34,7 @@ class Telemetry:
         self._prometheus = _prometheus_meter() if settings.metrics else None
         meters: list[Meter] = [] if self._prometheus is None else [self._prometheus]
         self._spans: RecordSpans | None = None
-        if find_spec("opentelemetry") is not None:
+        with suppress(ModuleNotFoundError):
             meters += _otel_meters()
             self._spans = _otel_spans()
         self.meters = Meters(meters)
@@ -63,10 +63,10 @@ class Telemetry:
 
 
 def _prometheus_meter() -> PrometheusMeter | None:
-    if find_spec("prometheus_client") is None:
+    try:
+        from agentfield_rt.plane.operation.exposition import PrometheusMeter
+    except ModuleNotFoundError:
         return None
-    from agentfield_rt.plane.operation.exposition import PrometheusMeter
-
     return PrometheusMeter()
 
 
