@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentfield_adapters.openai.client_events import ItemCreate, ResponseCreate, encode
-from agentfield_adapters.openai.conversation import TURN_ENDS_MAX, Conversation
+from agentfield_adapters.openai.conversation import Conversation
 from agentfield_adapters.openai.server_events import MalformedEvent, decode
 from agentfield_rt.errors import ProviderError, Reason
 from agentfield_rt.frames import (
@@ -32,7 +32,6 @@ from agentfield_rt.frames import (
     TextFrame,
     ToolCalled,
     ToolResultFrame,
-    TurnEndFrame,
 )
 from tests.adapters import peer as wire
 
@@ -272,37 +271,6 @@ def test_an_error_about_something_else_leaves_the_request_alone() -> None:
         Notice("error", "invalid_value")
     ]
     assert conversation.claim() is None
-
-
-@pytest.mark.parametrize("named", [True, False], ids=["by its name", "by its code"])
-def test_a_turn_that_was_too_short_is_told_to_be_none(named: bool) -> None:
-    conversation = Conversation("c")
-    commits = [conversation.submit(TurnEndFrame(f"end_{number}")) for number in (1, 2)]
-    event_id = str(commits[1].event_id) if named and commits[1] is not None else None
-    assert hear(conversation, wire.error("input_audio_buffer_commit_empty", event_id=event_id)) == [
-        Notice("error", "input_audio_buffer_commit_empty"),
-        InputRejected("end_2", is_turn=False),
-    ]
-
-
-def test_a_turn_that_was_refused_for_another_reason_was_not_understood() -> None:
-    conversation = Conversation("c")
-    commit = conversation.submit(TurnEndFrame("end_1"))
-    assert commit is not None
-    meaning = hear(conversation, wire.error("server_error", event_id=str(commit.event_id)))
-    assert meaning == [Notice("error", "server_error"), InputRejected("end_1")]
-    assert hear(conversation, wire.error("server_error", event_id=str(commit.event_id))) == meaning[:1]
-
-
-def test_of_many_turns_ended_by_hand_the_newest_are_known() -> None:
-    conversation = Conversation("c")
-    commits = [conversation.submit(TurnEndFrame(f"end_{number}")) for number in range(TURN_ENDS_MAX + 1)]
-    known = [
-        bool(hear(conversation, wire.error("server_error", event_id=str(commit.event_id)))[1:])
-        for commit in commits
-        if commit is not None
-    ]
-    assert known == [False, *[True] * TURN_ENDS_MAX]
 
 
 def test_too_many_waiting_requests_are_refused_before_anything_is_sent() -> None:
