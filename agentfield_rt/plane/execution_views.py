@@ -12,6 +12,11 @@ from agentfield_rt.plane.webhooks import WebhookEvent
 NULL = Raw(b"null")
 
 
+def null() -> Raw:
+    """A default: msgspec can say in no schema what stands in a `Raw`."""
+    return NULL
+
+
 class Accepted(msgspec.Struct, kw_only=True, gc=False):
     """The answer to work that was accepted."""
 
@@ -50,7 +55,7 @@ class SyncView(msgspec.Struct, kw_only=True, gc=False):
     run_id: str
     status: str
     webhook_registered: bool
-    result: Raw = NULL
+    result: Raw = msgspec.field(default_factory=null)
     error: str | UnsetType = UNSET
     error_message: str | UnsetType = UNSET
     finished_at: str | UnsetType = UNSET

@@ -14,12 +14,12 @@ from agentfield_rt.errors import Reason
 from agentfield_rt.plane.control_plane import ControlPlane
 from agentfield_rt.plane.errors import BadRequest, NotFound
 from agentfield_rt.plane.execution_views import (
-    NULL,
     Accepted,
     NotFoundView,
     StatusView,
     SyncView,
     accepted_view,
+    null,
     status_view,
     sync_view,
 )
@@ -60,7 +60,7 @@ class ReportBody(msgspec.Struct, kw_only=True):
     """What came of an execution, by its agent's word. `result` is any JSON."""
 
     status: str
-    result: Raw = NULL
+    result: Raw = msgspec.field(default_factory=null)
     error: Any = None
     status_reason: str | None = None
     usage: Any = None

@@ -1,8 +1,9 @@
 """The routes that FastAPI does not see, in the document that it makes: schemas are read off their structs."""
 
+import types
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import msgspec
 from fastapi import FastAPI
@@ -42,25 +43,71 @@ class Operation:
 
 
 def describe(app: FastAPI, operations: Sequence[Operation]) -> None:
-    """Have `app.openapi` tell of `operations`, too."""
+    """Have `app.openapi` tell of `operations`, too, and of what every operation may answer besides."""
     of_fastapi = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = of_fastapi()
-            types = [kind for each in operations for kind in (each.body, *each.answers.values()) if kind]
-            schemas, components = msgspec.json.schema_components([*types, ErrorBody], ref_template=_PLACE)
-            shapes = dict(zip(map(repr, types), schemas, strict=False))
-            shapes[repr(ErrorBody)] = schemas[-1]
-            document.setdefault("components", {}).setdefault("schemas", {}).update(components)
+            schema = _Schemas([kind for each in operations for kind in (each.body, *each.answers.values())])
+            document["components"]["schemas"] |= schema.components
             for each in operations:
-                document["paths"].setdefault(each.path, {})[each.method.lower()] = _entry(each, shapes)
+                document["paths"].setdefault(each.path, {})[each.method.lower()] = _entry(each, schema)
+            _tell_of_refusals(document)
         return app.openapi_schema or {}
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _entry(operation: Operation, shapes: dict[str, Any]) -> dict[str, Any]:
+def _tell_of_refusals(document: dict[str, Any]) -> None:
+    """Every operation may refuse, always in the same form; FastAPI's own form for bodies is not ours."""
+    refusal = {
+        "description": "Refused; the text says whose fault it is and what would work",
+        "content": {"application/json": {"schema": {"$ref": _PLACE.format(name=ErrorBody.__name__)}}},
+    }
+    for path in document["paths"].values():
+        for operation in path.values():
+            operation["responses"].pop("422", None)
+            operation["responses"].setdefault("default", refusal)
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
+
+
+class _Schemas:
+    """JSON schemas of the types that plain routes take and give.
+
+    msgspec refuses unions of structs that it could not tell apart when it reads; nobody reads answers here.
+    """
+
+    def __init__(self, kinds: Sequence[Any]) -> None:
+        leaves = [leaf for kind in kinds if kind is not None for leaf in _leaves(kind)]
+        schemas, self.components = msgspec.json.schema_components([*leaves, ErrorBody], ref_template=_PLACE)
+        self._leaves = dict(zip(map(repr, leaves), schemas, strict=False))
+
+    def __call__(self, kind: Any) -> dict[str, Any]:
+        match get_origin(kind):
+            case types.UnionType:
+                return {"anyOf": [self(member) for member in get_args(kind)]}
+            case origin if origin is dict:
+                return {"type": "object", "additionalProperties": self(get_args(kind)[1])}
+            case origin if origin is list:
+                return {"type": "array", "items": self(get_args(kind)[0])}
+            case _:
+                return dict(self._leaves[repr(kind)])
+
+
+def _leaves(kind: Any) -> list[Any]:
+    """The types in `kind` that are no containers of others."""
+    match get_origin(kind):
+        case types.UnionType:
+            return [leaf for member in get_args(kind) for leaf in _leaves(member)]
+        case origin if origin in (dict, list):
+            return _leaves(get_args(kind)[-1])
+        case _:
+            return [kind]
+
+
+def _entry(operation: Operation, schema: _Schemas) -> dict[str, Any]:
     names = [part[1:-1] for part in operation.path.split("/") if part.startswith("{")]
     word = {"type": "string"}
     parameters: list[dict[str, Any]] = [
@@ -76,17 +123,17 @@ def _entry(operation: Operation, shapes: dict[str, Any]) -> dict[str, Any]:
         "operationId": operation.operation_id,
         "parameters": parameters,
         "responses": {
-            str(status): _answer(status, kind, shapes) for status, kind in operation.answers.items()
+            str(status): _answer(status, kind, schema) for status, kind in operation.answers.items()
         },
     }
     if operation.body is not None:
-        content = {"application/json": {"schema": shapes[repr(operation.body)]}}
+        content = {"application/json": {"schema": schema(operation.body)}}
         entry["requestBody"] = {"required": False, "content": content}
     return entry
 
 
-def _answer(status: int, kind: Any, shapes: dict[str, Any]) -> dict[str, Any]:
+def _answer(status: int, kind: Any, schema: _Schemas) -> dict[str, Any]:
     said = "Done" if status < 400 else "Refused"
     if kind is None:
         return {"description": said}
-    return {"description": said, "content": {"application/json": {"schema": shapes[repr(kind)]}}}
+    return {"description": said, "content": {"application/json": {"schema": schema(kind)}}}
