@@ -83,6 +83,7 @@ class RealtimeSessionController:
         self._is_over = False
         self._was_hung_up = False
         self._is_abandoned = False
+        self._emergency: CloseReason | None = None
 
     @classmethod
     def resume(
@@ -266,6 +267,8 @@ class RealtimeSessionController:
 
     def fail(self, reason: Reason) -> None:
         """End the session without asking the provider. Every open operation gets its outcome."""
+        if self._emergency is not None:  # it is being hung up on, and a session that is over says no more
+            self._operations.owe(commands.EmergencyClosed(self._emergency, told=False))
         self._operations.cut_windows()
         self._give_up_windows(reason)
         self._operations.commit(self._operations.decide(commands.Fail(reason)))
@@ -353,10 +356,12 @@ class RealtimeSessionController:
             return
         self._is_abandoned = True
         if not self._was_hung_up:
+            self._emergency = reason
             with contextlib.suppress(ProviderError, TimeoutError):
                 async with asyncio.timeout(self._operations.deadlines.close_s):
                     await self._adapter.close(reason)
                     self._was_hung_up = True
+            self._emergency = None
         self._operations.calls.supersede()
         self._operations.owe(commands.EmergencyClosed(reason, told=self._was_hung_up))
         self._outgoing.clear()

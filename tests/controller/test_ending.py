@@ -227,6 +227,21 @@ def test_an_emergency_close_that_nobody_confirmed_says_so(stage: Stage, verdict:
     assert methods(stage).count("close") == 1
 
 
+def test_a_session_that_fails_while_it_is_hung_up_on_in_an_emergency_tells_of_that(stage: Stage) -> None:
+    stage.hold("close")
+    stage.break_append()
+    stage.close()
+    stage.settle()
+    assert methods(stage)[-1] == "close"
+    stage.fail()
+    assert stage.writer.appended[-1] == records.EmergencyClosed(reason=CloseReason.NORMAL, told=False)
+    stage.decide(stage.undecided[0], "release")
+    stage.settle()
+    stage.reconcile("nothing")
+    assert kinds(stage).count("emergency_closed") == 1
+    assert stage.controller.state.phase is Phase.CLOSED
+
+
 def test_an_emergency_close_has_a_deadline(stage: Stage) -> None:
     stage.hold("close")
     stage.break_durable()
