@@ -5,7 +5,7 @@ import re
 from collections.abc import Container, Iterable
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -34,6 +34,9 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+_RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
+_CACHE = b"cache-control"
+_STORED = {is_api: (_CACHE, b"no-store" if is_api else b"no-cache") for is_api in (True, False)}
 _DOCS = ("/docs", "/redoc")
 
 
@@ -50,10 +53,10 @@ class SecurityHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
-                headers.setdefault("Cache-Control", "no-store" if "/api/" in scope["path"] else "no-cache")
+                raw: list[tuple[bytes, bytes]] = list(message.get("headers", ()))
+                given = {name.lower() for name, _ in raw}
+                ours = (*_RAW_HEADERS, _STORED["/api/" in scope["path"]])
+                message["headers"] = raw + [header for header in ours if header[0] not in given]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

@@ -1,8 +1,10 @@
 """How the plane writes ids and times: AgentField's notation. Knows nothing of what they belong to."""
 
-import secrets
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
+
+from agentfield_journal.drawing import drawn_hex
 
 _SESSION, _RUN, _EXECUTION, _NODE = "sess_", "run_", "exec_", "node_"
 WEBHOOK = "webhook_"
@@ -11,20 +13,20 @@ WEBHOOK = "webhook_"
 
 def new_session_id() -> str:
     """128 random bits: whoever knows the id of a session may take part in it."""
-    return f"{_SESSION}{_stamp()}_{secrets.token_hex(16)}"
+    return f"{_SESSION}{_stamp()}_{drawn_hex(16)}"
 
 
 def new_run_id() -> str:
-    return f"{_RUN}{_stamp()}_{secrets.token_hex(8)}"
+    return f"{_RUN}{_stamp()}_{drawn_hex(8)}"
 
 
 def new_execution_id() -> str:
-    return f"{_EXECUTION}{_stamp()}_{secrets.token_hex(8)}"
+    return f"{_EXECUTION}{_stamp()}_{drawn_hex(8)}"
 
 
 def new_node_run_id() -> str:
     """Of the run that a node's registration is journaled in."""
-    return f"{_NODE}{_stamp()}_{secrets.token_hex(8)}"
+    return f"{_NODE}{_stamp()}_{drawn_hex(8)}"
 
 
 def is_node_run(run_id: str) -> bool:
@@ -49,7 +51,7 @@ def is_webhook_run(run_id: str) -> bool:
 
 def new_tool_call_id() -> str:
     """Of a call that a caller makes over HTTP; the model's calls have the provider's id."""
-    return f"tool_{_stamp()}_{secrets.token_hex(8)}"
+    return f"tool_{_stamp()}_{drawn_hex(8)}"
 
 
 def run_id_of(session_id: str) -> str:
@@ -74,4 +76,9 @@ def iso_ns(at_ns: int | None) -> str | None:
 
 def _stamp() -> str:
     """The date and time part of an id."""
-    return time.strftime("%Y%m%d_%H%M%S", time.gmtime())
+    return _stamp_at(int(time.time()))
+
+
+@lru_cache(maxsize=2)
+def _stamp_at(at_s: int) -> str:
+    return time.strftime("%Y%m%d_%H%M%S", time.gmtime(at_s))

@@ -98,6 +98,7 @@ class StoreJournal:
             self._group = GroupCommit[Batch](store, self, deadline_s=limits.deadline_s)
         else:
             self._group = PipelinedCommit[Batch](store, self, line, deadline_s=limits.deadline_s)
+        self._begins = store if isinstance(store, BeginsRuns) else None
         self._claims = Claims(store, self.on_writer) if isinstance(store, ClaimsTogether) else None
 
     async def open_run(self, run_id: str) -> StoreRunWriter:
@@ -132,7 +133,7 @@ class StoreJournal:
         Raises:
             JournalConflict: the name is taken.
         """
-        if not isinstance(self.store, BeginsRuns):
+        if self._begins is None:
             writer = await self.open_run(run_id)
             if writer.head.seq:
                 await writer.release()
@@ -141,7 +142,7 @@ class StoreJournal:
         self._require_sound()
         if self.has_writer(run_id):
             raise JournalConflict(f"run {run_id} is there already; open it instead")
-        number = self.store.new_run()
+        number = self._begins.new_run()
         claim = Claim(run=number, epoch=1, seq=0, hash=codec.genesis(run_id), begins=True)
         writer = StoreRunWriter(run_id, claim, seen={}, submit=self._submit, forget=self._forget)
         self._writers[run_id] = (writer,)

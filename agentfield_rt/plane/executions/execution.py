@@ -30,7 +30,6 @@ class Execution:
         error: What was said of its failure: content, as the result.
         durable: Makes its outcome durable; None where the outcome could not be recorded.
         run: What its records are written to, while it is open.
-        deadline: Ends it when its time is over.
     """
 
     execution_id: str
@@ -61,7 +60,6 @@ class Execution:
     error_ref: str | None = None
     durable: Callable[[], Awaitable[None]] | None = None
     run: Run | None = None
-    deadline: asyncio.TimerHandle | None = None
     _finished: asyncio.Event | None = None
 
     @property
@@ -76,6 +74,10 @@ class Execution:
     @property
     def is_final(self) -> bool:
         return self.status in FINAL_STATUSES
+
+    def is_overdue(self, now: float) -> bool:
+        """Whether its time is over."""
+        return 0 < self.time_max_s < now - self.created_at
 
     @property
     def result(self) -> Any:
@@ -100,9 +102,6 @@ class Execution:
         """Note how it ended; what came of it is set by whoever kept it."""
         self.status, self.reason, self.completed_at = status, reason, at
         self.arguments, self.in_doubt = None, False
-        if self.deadline is not None:
-            self.deadline.cancel()
-            self.deadline = None
 
     def announce(self) -> None:
         """Wake those who wait for its end."""

@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 STOP_MAX_S = 5.0
 """How long the end of what runs here is waited for when the plane closes."""
 
+LOOK_EVERY_S = 1.0
+"""How often it is looked for executions whose time is over."""
+
 _RECOVER_TOGETHER_MAX = 256
 
 _REASONS: dict[type[PlaneError], Reason] = {
@@ -58,6 +61,7 @@ class Executions:
         self._carriers = Carriers(nodes, self._ledger, self._finish)
         self._listeners: list[Callable[[Execution], None]] = []
         self._endings: set[asyncio.Task[None]] = set()
+        self._clock: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         """How many of this process's own nodes are queued or running: those end with it."""
@@ -106,7 +110,7 @@ class Executions:
         """
         execution, is_new = await self._admission.admit(request, extras)
         if is_new:
-            self._set_deadline(execution)
+            self._watch_time()
             self._carriers.send(execution)
         return execution
 
@@ -217,7 +221,7 @@ class Executions:
                 if not execution.is_final:
                     execution.run = await self._runs.hold(run_id)
                     self._known.add(execution)
-                    self._set_deadline(execution)
+                    self._watch_time()
                     self._carriers.resume(execution)
                     recovered += 1
         except (RealtimeError, JournalError) as error:
@@ -237,24 +241,32 @@ class Executions:
     async def close(self) -> None:
         """Cancel what runs here and record it; what other processes have goes on without this one."""
         self._admission.closed = True
+        if self._clock is not None:
+            self._clock.cancel()
         await self._carriers.close(deadline_s=STOP_MAX_S)
         if self._endings:
             await asyncio.wait(self._endings, timeout=STOP_MAX_S)
         for execution in self._known.open():
-            if execution.deadline is not None:
-                execution.deadline.cancel()
             if execution.run is not None:
                 self._runs.let_go_soon(execution.run_id, seal=False)
         await self._runs.all_let_go(deadline_s=STOP_MAX_S)
 
-    def _set_deadline(self, execution: Execution) -> None:
-        if execution.time_max_s:
-            left_s = max(0.0, execution.created_at + execution.time_max_s - time.time())
-            loop = asyncio.get_running_loop()
-            execution.deadline = loop.call_later(left_s, self._give_up, execution)
+    def _watch_time(self) -> None:
+        """Look at all that are open now and then: a timer for each would cost more than accepting it."""
+        if self._clock is None:
+            self._clock = asyncio.get_running_loop().call_later(LOOK_EVERY_S, self._look_at_time)
+
+    def _look_at_time(self) -> None:
+        self._clock = None
+        now = time.time()
+        for execution in self._known.open():
+            if execution.is_overdue(now):
+                self._give_up(execution)
+        if self._known:
+            self._watch_time()
 
     def _give_up(self, execution: Execution) -> None:
-        error = f"nothing came of it within {execution.time_max_s:.0f} s"
+        error = f"nothing came of it within {execution.time_max_s:g} s"
         self._finish(execution, Outcome(status=ExecutionStatus.TIMEOUT, reason=Reason.TIMEOUT, error=error))
         self._carriers.stop(execution)
 

@@ -2,7 +2,6 @@
 
 import logging
 import re
-import secrets
 import time
 from typing import Any
 
@@ -10,6 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from agentfield_journal.drawing import drawn_hex
 from agentfield_rt.plane.operation.instruments import OTHER, REQUESTS
 from agentfield_rt.plane.operation.logs import REQUEST_ID
 
@@ -52,7 +52,7 @@ class _Request:
 
     def __init__(self, scope: Scope, send: Send) -> None:
         given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
-        self.request_id = given if _GIVEN.fullmatch(given) else f"req_{secrets.token_hex(12)}"
+        self.request_id = given if _GIVEN.fullmatch(given) else f"req_{drawn_hex(12)}"
         self._scope = scope
         self._send = send
         self._began_s = time.perf_counter()

@@ -1,7 +1,6 @@
 """The content store over any place: queue, group commit, reads; and the place in memory. Knows no files."""
 
 import asyncio
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +8,7 @@ from typing import TypeVar
 
 from agentfield_journal.content.port import Content, ContentPlace, Erasure
 from agentfield_journal.content.seal import MasterKey, new_key
+from agentfield_journal.drawing import drawn_urlsafe
 from agentfield_journal.envelope import Retention
 from agentfield_journal.errors import ContentGone, JournalError, JournalFull, JournalUnavailable
 from agentfield_journal.group import GroupCommit
@@ -39,7 +39,7 @@ class QueuedContentStore:
 
     def put(self, data: bytes, *, subject: str, retention: Retention) -> str:
         self._require_usable()
-        ref = "content." + secrets.token_urlsafe(32)
+        ref = "content." + drawn_urlsafe(32)
         content = Content(ref=ref, subject=subject, retention=retention, at_ns=self._clock_ns(), data=data)
         if retention is Retention.EPHEMERAL:
             self._keep_ephemeral(content)
