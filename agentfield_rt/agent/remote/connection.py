@@ -188,6 +188,11 @@ class Connection:
         except (ChannelFull, MessageTooLarge) as error:
             log.warning("a note is lost: %s", error)
 
+    async def stop(self) -> None:
+        """Stop what is under way, without a word to the plane that is not theirs."""
+        await self._handling.close()
+        await self._executing.close()
+
     async def leave(self, *, within_s: float) -> None:
         """Take nothing new, and end what is under way, or stop it when the time is over."""
         try:
@@ -197,8 +202,7 @@ class Connection:
                 await self._handling.finish()
         except (TimeoutError, ChannelFull):
             log.warning("agent %s leaves with work under way", self._agent.node_id)
-        await self._handling.close()
-        await self._executing.close()
+        await self.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS_MAX_S):
                 await self._end.flushed()

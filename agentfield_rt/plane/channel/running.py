@@ -85,7 +85,7 @@ class HandlerRun:
             self._post(CancelHandler(handler_id=self.handler_id))
             raise
         finally:
-            self._serving.close()
+            await self._serving.close()
         if failure is None:
             return
         if failure.session_closed:

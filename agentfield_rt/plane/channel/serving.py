@@ -60,11 +60,14 @@ class Serving:
         self._is_over = False
         self.owes_an_answer = False
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Whoever ran it is gone, or its session: nothing more is asked or told."""
         self._is_over = True
-        for task in tuple(self._requests.values()):
+        tasks = tuple(self._requests.values())
+        for task in tasks:
             task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
     def say(self, message: Say) -> None:
         """Queue speech; what becomes of it is told as it happens."""

@@ -1,0 +1,116 @@
+"""A handler that runs behind a channel, for a session that knows nothing of it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from agentfield_rt import Agent, RealtimeSession
+from agentfield_rt.agent.remote.connection import Connection
+from agentfield_rt.channel.to_plane import Note
+from agentfield_rt.plane.channel.fleet import Fleet
+from agentfield_rt.plane.channel.leases import Leases
+from agentfield_rt.plane.channel.registering import channel_node
+from agentfield_rt.plane.errors import NotFound
+from agentfield_rt.plane.executions.dispatch import Outcome
+from agentfield_rt.plane.executions.execution import Execution
+from agentfield_rt.plane.nodes import Nodes
+from agentfield_rt.voice.link import ExecutionRequest, SessionLink
+from tests.channel.wires import MemoryDialer
+
+Function = Callable[[RealtimeSession], Awaitable[None]]
+
+LEASE_S = 0.2
+
+
+class NoExecutions:
+    """An engine for agents that run none. What they report is noted."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[tuple[str, Outcome]] = []
+
+    async def submit(self, request: ExecutionRequest, *, key: str, actor_id: str | None) -> Execution:
+        raise NotFound("nothing runs here")
+
+    async def find(self, execution_id: str) -> Execution:
+        raise NotFound("nothing runs here")
+
+    async def result(self, execution: Execution) -> Any:
+        raise NotFound("nothing runs here")
+
+    async def cancel(self, execution_id: str) -> None: ...
+
+    async def report(self, execution_id: str, outcome: Outcome) -> None:
+        self.outcomes.append((execution_id, outcome))
+
+    async def note(self, note: Note) -> None: ...
+
+
+@dataclass
+class Process:
+    """An agent's process, connected by wires that a test can cut."""
+
+    agent: Agent
+    connection: Connection
+    dialer: MemoryDialer
+    task: asyncio.Task[None]
+
+    async def kill(self) -> None:
+        """It is gone from one moment to the next."""
+        self.task.cancel()
+        await asyncio.wait([self.task])
+        await self.dialer.close()
+        await self.connection.stop()
+
+
+@dataclass
+class Elsewhere:
+    """A plane's fleet, and the processes of one node."""
+
+    lease_s: float = LEASE_S
+    nodes: Nodes = field(default_factory=Nodes)
+    engine: NoExecutions = field(default_factory=NoExecutions)
+    processes: list[Process] = field(default_factory=list[Process])
+
+    def __post_init__(self) -> None:
+        leases = Leases(lease_s=self.lease_s, keep_alive_s=self.lease_s / 3)
+        self.fleet = Fleet(self.nodes, self.engine, register=channel_node, leases=leases)
+
+    async def start(self, function: Function, **reasoners: Callable[..., Any]) -> Process:
+        """One more process of the node, whose session `voice` is handled by `function`."""
+        app = Agent("node", server="http://plane")
+        app.session("voice", provider="local", transport="websocket")(function)
+        for name, reasoner in reasoners.items():
+            app.reasoner(name)(reasoner)
+        dialer = MemoryDialer(self.fleet)
+        connection = Connection(app, "http://plane", api_key=None, dialer=dialer)
+        task = asyncio.create_task(connection.run(), name="agent")
+        process = Process(app, connection, dialer, task)
+        self.processes.append(process)
+        await connection.welcomed.wait()
+        app.bind(connection.executor, noter=connection.note)
+        return process
+
+    async def run(self, link: SessionLink) -> None:
+        """Run the handler of a session that is here; whatever it does is done over the channel."""
+        node = self.nodes.get("node")
+        assert node.handlers is not None
+        handler = node.handlers.handler("voice")
+        assert handler is not None
+        await handler(link)
+
+    async def close(self) -> None:
+        for process in self.processes:
+            await process.kill()
+        await self.fleet.close()
+
+
+@asynccontextmanager
+async def elsewhere(*, lease_s: float = LEASE_S) -> AsyncGenerator[Elsewhere]:
+    """A plane's side, without a plane."""
+    there = Elsewhere(lease_s)
+    try:
+        yield there
+    finally:
+        await there.close()
