@@ -91,13 +91,14 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
     app.add_middleware(OwnNames, names=settings.names, public_name=settings.public_name)
     app.add_middleware(BodyLimit)
     app.add_middleware(SameOrigin, others=settings.cors_origins)
-    app.add_middleware(
-        CORSMiddleware,  # asks for no key: a browser's question whether it may has none
-        allow_origins=settings.cors_origins,
-        allow_methods=["GET", "POST"],
-        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-API-Key"],
-        max_age=600,
-    )
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,  # asks for no key: a browser's question whether it may has none
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-API-Key"],
+            max_age=600,
+        )
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Requests)
     app.add_exception_handler(RealtimeError, _refuse)

@@ -1,5 +1,6 @@
 """Measurements as Prometheus fetches them: its text format, or OpenMetrics for whoever asks for it."""
 
+from collections.abc import Callable
 from functools import partial
 
 from prometheus_client import (
@@ -21,6 +22,7 @@ class PrometheusMeter:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        self._adders: dict[tuple[str, tuple[str, ...]], Callable[[float], None]] = {}
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         self._counters = {each.name: self._counter(each) for each in INSTRUMENTS if each.kind is Kind.COUNTER}
@@ -31,12 +33,18 @@ class PrometheusMeter:
 
     def record(self, instrument: Instrument, value: float, labels: tuple[str, ...]) -> None:
         """See `Meter.record`."""
+        add = self._adders.get((instrument.name, labels))
+        if add is None:
+            add = self._adders[instrument.name, labels] = self._adder(instrument, labels)
+        add(value)
+
+    def _adder(self, instrument: Instrument, labels: tuple[str, ...]) -> Callable[[float], None]:
+        """What adds to one series; finding it again costs more than adding."""
         if instrument.kind is Kind.COUNTER:
             counter = self._counters[instrument.name]
-            (counter.labels(*labels) if labels else counter).inc(value)
-        else:
-            histogram = self._histograms[instrument.name]
-            (histogram.labels(*labels) if labels else histogram).observe(value)
+            return (counter.labels(*labels) if labels else counter).inc
+        histogram = self._histograms[instrument.name]
+        return (histogram.labels(*labels) if labels else histogram).observe
 
     def watch(self, instrument: Instrument, reading: Reading) -> None:
         """See `Meter.watch`."""

@@ -27,10 +27,13 @@ class Meters:
     def __init__(self, meters: Sequence[Meter]) -> None:
         self._meters = tuple(meters)
         self._values: dict[str, set[str]] = {}
+        self._known: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}
 
     def record(self, instrument: Instrument, value: float, *labels: str) -> None:
         """Add `value`; a label's value that is one too many counts as `other`."""
-        bounded = tuple(map(self._bounded, instrument.labels, labels))
+        bounded = self._known.get((instrument.name, labels))
+        if bounded is None:
+            bounded = self._bound(instrument, labels)
         for meter in self._meters:
             meter.record(instrument, value, bounded)
 
@@ -39,8 +42,16 @@ class Meters:
         for meter in self._meters:
             meter.watch(instrument, reading)
 
+    def _bound(self, instrument: Instrument, labels: tuple[str, ...]) -> tuple[str, ...]:
+        bounded = tuple(map(self._bounded, instrument.labels, labels))
+        if bounded == labels:  # as many as there may be values, so this is bounded, too
+            self._known[instrument.name, labels] = bounded
+        return bounded
+
     def _bounded(self, label: str, value: str) -> str:
-        values = self._values.setdefault(label, set())
+        values = self._values.get(label)
+        if values is None:
+            values = self._values[label] = set()
         if value not in values:
             if len(values) >= VALUES_MAX:
                 return OTHER

@@ -5,7 +5,7 @@ import re
 import time
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,6 +16,7 @@ from agentfield_rt.plane.operation.logs import REQUEST_ID
 log = logging.getLogger("agentfield_rt.requests")
 
 REQUEST_ID_HEADER = "X-Request-ID"
+_RAW_NAME = REQUEST_ID_HEADER.lower().encode()
 _GIVEN = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _INTERNAL = "internal error; the server's log says more"
@@ -62,7 +63,8 @@ class _Request:
         """Pass on a part of the answer, the first with the request's id."""
         if message["type"] in ("http.response.start", "websocket.accept", "websocket.http.response.start"):
             self._status = message.get("status", 101)
-            MutableHeaders(scope=message)[REQUEST_ID_HEADER] = self.request_id
+            raw = [header for header in message.get("headers", ()) if header[0].lower() != _RAW_NAME]
+            message["headers"] = [*raw, (_RAW_NAME, self.request_id.encode())]
         await self._send(message)
 
     async def admit(self, error: Exception, receive: Receive) -> bool:
@@ -77,7 +79,8 @@ class _Request:
         """Log and measure it."""
         took_s = time.perf_counter() - self._began_s
         told = self._told()
-        log.info("request", extra=told | {"duration_ms": round(took_s * 1000, 1)})
+        if log.isEnabledFor(logging.INFO):
+            log.info("request", extra=told | {"duration_ms": round(took_s * 1000, 1)})
         plane = getattr(self._scope["app"].state, "plane", None) if "app" in self._scope else None
         if plane is not None and self._scope["type"] == "http":
             status = told["status"]
