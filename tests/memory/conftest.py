@@ -1,6 +1,6 @@
 """Memory over every place it can be kept."""
 
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -10,24 +10,30 @@ from pydantic import SecretStr
 from agentfield_journal import QueuedContentStore, open_content
 from agentfield_rt.plane.memory.memory import Memory
 from agentfield_rt.plane.memory.opening import open_memory
-from tests.journal.servers import Server, create_database, find_program, postgres
+from tests.journal.servers import create_database, find_program, postgres
+from tests.plane.serving import Served, served
 
 Opened = tuple[Memory, QueuedContentStore]
 Opener = Callable[[], AbstractAsyncContextManager[Opened]]
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Generator[Server]:
+def postgres_database() -> Generator[str]:
     pytest.importorskip("psycopg")
     if find_program("initdb") is None:
         pytest.skip("PostgreSQL is not installed")
     with postgres() as server:
-        yield server
+        yield create_database(server)
 
 
 @pytest.fixture
-def postgres_url(postgres_server: Server) -> str:
-    return create_database(postgres_server)
+def postgres_url(postgres_database: str) -> str:
+    """One database for all, emptied: making one for each test takes longer than the tests."""
+    import psycopg
+
+    with psycopg.connect(postgres_database, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA IF EXISTS agentfield_memory CASCADE")
+    return postgres_database
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
@@ -57,3 +63,10 @@ def opener_of(url: str | None, data: Path) -> Opener:
             yield memory, content
 
     return opened
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One server for the tests of a module, which do not mind sharing."""
+    with pytest.MonkeyPatch.context() as patch, served(tmp_path_factory.mktemp("data"), patch) as server:
+        yield server

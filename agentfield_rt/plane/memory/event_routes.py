@@ -65,7 +65,7 @@ async def watch_over_websocket(websocket: WebSocket, interest: Interested) -> No
 
 
 async def _send(websocket: WebSocket, reader: Reader) -> None:
-    with suppress(WebSocketDisconnect, RuntimeError):  # it has gone
+    with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):  # it has gone, or is as good as gone
         while True:
             for change in await reader.take():
                 async with asyncio.timeout(SEND_MAX_S):

@@ -187,7 +187,7 @@ class Memory:
 
     def _announce(self, where: Where, key: str, *, data: bytes | None, previous: bytes | None) -> None:
         """Called in the order in which writes became durable."""
-        at_ns, section = self._clock(), where.one()
+        section, timestamp = where.one(), iso(self._clock() / 1e9)
         who = {
             "agent_id": where.agent_id,
             "actor_id": where.actor_id,
@@ -196,7 +196,7 @@ class Memory:
         change = {
             "id": f"mem_{secrets.token_hex(16)}",
             "type": "memory_change",
-            "timestamp": iso(at_ns / 1e9),
+            "timestamp": timestamp,
             "scope": section.scope,
             "scope_id": section.scope_id,
             "key": key,
@@ -205,6 +205,8 @@ class Memory:
             "previous_data": None if previous is None else msgspec.Raw(previous),
             "metadata": {name: value for name, value in who.items() if value},
         }
+        # By the clock that readers see, so that `since` a change means after it.
+        at_ns = nanoseconds(timestamp)
         self.feed.publish(Published(section, key, at_ns, msgspec.json.encode(change)))
 
     async def _scan(self, work: Callable[[MemoryPlace], ResultT]) -> ResultT:
