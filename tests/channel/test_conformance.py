@@ -1,6 +1,6 @@
 """A handler elsewhere is a handler like any other: the tests of handlers, with every one behind a channel."""
 
-# ruff: noqa: F401, F403
+# ruff: noqa: F403
 
 from collections.abc import Iterator
 
