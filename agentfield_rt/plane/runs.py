@@ -45,6 +45,10 @@ class Runs:
         self._written: set[str] | None = None
         self.ended = asyncio.Event()
 
+    def now(self) -> float:
+        """Seconds since 1970 by the clock that records are stamped with."""
+        return self._clock() / 1e9
+
     def _lock(self, run_id: str) -> asyncio.Lock:
         """One for each run: while a long one is sealed, others begin and end."""
         return self._locks.setdefault(run_id, asyncio.Lock())

@@ -1,7 +1,6 @@
 """How an execution is accepted: refused at once or durable, and once for each key that it is sent under."""
 
 import asyncio
-import time
 from weakref import WeakValueDictionary
 
 from agentfield_journal import JournalError
@@ -97,7 +96,7 @@ class Admission:
             run_id=run_id,
             target=request.target,
             kind=capability.kind,
-            created_at=time.time(),
+            created_at=self._runs.now(),
             input_ref="",
             depth=depth,
             remote=node.dispatcher.remote,

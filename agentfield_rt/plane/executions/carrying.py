@@ -6,7 +6,6 @@ What runs in this process begins at once and ends with it, so there is nothing t
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Callable
 
 from agentfield_journal import ContentGone, JournalError
@@ -39,10 +38,11 @@ class Carriers:
         finish: Told of each outcome that is known when a node has been asked.
     """
 
-    def __init__(self, nodes: Nodes, ledger: Ledger, finish: Finish) -> None:
+    def __init__(self, nodes: Nodes, ledger: Ledger, finish: Finish, *, now: Callable[[], float]) -> None:
         self._nodes = nodes
         self._ledger = ledger
         self._finish = finish
+        self._now = now
         self._lanes: dict[str, Lane] = {}
         self._doubts: dict[str, asyncio.TimerHandle] = {}
         self._cancelling: set[asyncio.Task[None]] = set()
@@ -149,7 +149,7 @@ class Carriers:
         if execution.is_final:  # cancelled meanwhile
             return True
         execution.status = ExecutionStatus.RUNNING
-        execution.started_at = execution.started_at or time.time()
+        execution.started_at = execution.started_at or self._now()
         return await self._dispatch(execution, node.dispatcher)
 
     async def _announce(self, execution: Execution) -> None:

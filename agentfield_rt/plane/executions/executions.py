@@ -5,7 +5,6 @@ Work of a node in another process outlives this one: what is open when a plane e
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -58,7 +57,7 @@ class Executions:
         self._known = Known()
         self._past = Past(runs.journal, rows)
         self._admission = Admission(runs, nodes, self._ledger, known=self._known, past=self._past)
-        self._carriers = Carriers(nodes, self._ledger, self._finish)
+        self._carriers = Carriers(nodes, self._ledger, self._finish, now=runs.now)
         self._listeners: list[Callable[[Execution], None]] = []
         self._endings: set[asyncio.Task[None]] = set()
         self._clock: asyncio.TimerHandle | None = None
@@ -258,7 +257,7 @@ class Executions:
 
     def _look_at_time(self) -> None:
         self._clock = None
-        now = time.time()
+        now = self._runs.now()
         for execution in self._known.open():
             if execution.is_overdue(now):
                 self._give_up(execution)
@@ -276,7 +275,7 @@ class Executions:
             self._close(execution, outcome)
         except JournalError as error:
             log.error("the outcome of %s is not recorded: %s", execution.execution_id, type(error).__name__)
-            execution.end(outcome.status, outcome.reason, at=time.time())
+            execution.end(outcome.status, outcome.reason, at=self._runs.now())
             self._ended(execution)
 
     def _close(self, execution: Execution, outcome: Outcome) -> None:
@@ -286,7 +285,7 @@ class Executions:
             JournalError: that could not be recorded.
         """
         if not execution.is_final:
-            self._ledger.close(execution, outcome, at=time.time())
+            self._ledger.close(execution, outcome, at=self._runs.now())
             self._ended(execution)
 
     def _ended(self, execution: Execution) -> None:
