@@ -5,6 +5,7 @@
 PYTHON_MIN := (3, 11)
 VENV       := .venv
 JUDGES     := .venv-judges
+AGENTFIELD := .venv-agentfield
 BIN        := $(VENV)/bin
 BUILT      := $(VENV)/.installed-demo
 BUILT_DEV  := $(VENV)/.installed-dev
@@ -12,7 +13,7 @@ BUILT_DOCS := $(VENV)/.installed-docs
 INSTALL     = $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check coverage bench judges torture docs clean chromium coturn
+.PHONY: help setup demo test check coverage bench judges torture docs clean chromium coturn agentfield
 
 help:  ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -23,7 +24,7 @@ demo: $(BUILT)  ## Take a voice call from your browser: no key, no account, no n
 	@$(BIN)/af demo $(DEMO)
 
 # Two cores are busy with three workers: a third of what tests do is to wait for browsers and servers.
-test: check chromium coturn  ## Run the checks and every test
+test: check chromium coturn agentfield  ## Run the checks and every test
 	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal $(TESTS)
 
 check: $(BUILT_DEV)  ## Format, lint, types and import contracts
@@ -55,6 +56,23 @@ judges: $(VENV)/pyvenv.cfg chromium  ## Let the vendor's agents SDKs judge, in a
 	$(JUDGES)/bin/python -m pytest tests/local_provider/test_agents_sdk.py tests/local_provider/test_vendor_client.py \
 	  tests/adapters tests/e2e/test_vendor_page.py
 
+# The published SDK of AgentField, 370 MB with what it needs: `tests/agentfield` runs its agents, unmodified.
+AGENTFIELD_SDK   := 0.1.144
+BUILT_AGENTFIELD := $(AGENTFIELD)/.installed-$(AGENTFIELD_SDK)
+
+agentfield: $(BUILT_AGENTFIELD)
+
+# Only a package index that cannot be reached is no failure: the tests say then that they are skipped.
+$(BUILT_AGENTFIELD): $(VENV)/pyvenv.cfg
+	@test -x $(AGENTFIELD)/bin/python || $(BIN)/python -m venv $(AGENTFIELD)
+	@set -e; pip="$(AGENTFIELD)/bin/python -m pip --disable-pip-version-check --quiet"; \
+	if $$pip download --no-deps --dest $(AGENTFIELD)/sdk agentfield==$(AGENTFIELD_SDK); then \
+	  echo "Installing agentfield $(AGENTFIELD_SDK) in $(AGENTFIELD) (once, 370 MB)"; \
+	  $$pip install --find-links $(AGENTFIELD)/sdk agentfield==$(AGENTFIELD_SDK); touch $@; \
+	else \
+	  echo "No package index: tests/agentfield is skipped" >&2; \
+	fi
+
 bench: $(BUILT_DEV)  ## Measure reply time, barge-in, the frame path and CPU per call (BENCH=name: one)
 	@set -e; for bench in $$(grep -l __main__ benchmarks/$(or $(BENCH),*).py); do \
 	  echo "== $$bench"; $(BIN)/python $$bench; \
@@ -67,7 +85,7 @@ docs: $(BUILT_DOCS)  ## Build the documentation into docs/_build
 	$(BIN)/sphinx-build -n -W --keep-going docs docs/_build
 
 clean:  ## Remove what the other targets made
-	rm -rf $(VENV) $(JUDGES) docs/_build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(JUDGES) $(AGENTFIELD) docs/_build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # A candidate must run, not just be there: version managers leave names behind that do nothing.
 $(VENV)/pyvenv.cfg:

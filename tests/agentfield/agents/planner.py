@@ -1,0 +1,87 @@
+"""An agent of AgentField's SDK that asks another one, and does what agents do wrong."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+from agentfield import Agent
+
+STARTED = Path(os.environ["TEST_STARTED"])
+"""Written when `slow` runs, and again when it is told to stop: a test watches it."""
+
+app = Agent(node_id="planner", version="1.2.3", tags=["team:a"])
+
+
+@app.reasoner(tags=["plan"])
+async def plan(topic: str) -> dict[str, Any]:
+    """Asks the helper, which asks back."""
+    app.note(f"planning {topic}", ["progress"])
+    said = await app.call("helper.shout", text=topic)
+    return {"topic": topic, "said": said}
+
+
+@app.reasoner()
+async def fails(text: str) -> dict[str, Any]:
+    raise ValueError(f"cannot think about {text}")
+
+
+@app.reasoner()
+async def words(text: str) -> list[str]:
+    return text.split()
+
+
+@app.reasoner()
+async def text(text: str) -> str:
+    return text
+
+
+@app.reasoner()
+async def nothing() -> None:
+    return None
+
+
+def tell(word: str) -> None:
+    STARTED.write_text(word)
+
+
+@app.reasoner()
+async def slow() -> dict[str, Any]:
+    tell("running")
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        tell("cancelled")
+        raise
+    return {}
+
+
+@app.reasoner()
+async def remembers(key: str, value: str) -> dict[str, Any]:
+    await app.memory.set(key, {"value": value})
+    return {"found": await app.memory.get(key), "missing": await app.memory.get("no such key", "default")}
+
+
+@app.reasoner()
+async def looks(tag: str) -> dict[str, Any]:
+    whole = app.discover(tags=[tag], include_input_schema=True).json
+    compact = app.discover(tags=[tag], format="compact").compact
+    xml = app.discover(tags=[tag], format="xml").xml
+    assert whole is not None and compact is not None and xml is not None
+    (found,) = [skill for agent in whole.capabilities for skill in agent.skills]
+    return {
+        "target": found.invocation_target,
+        "schema": found.input_schema,
+        "compact": [each.target for each in compact.skills],
+        "xml": xml,
+        "called": await app.call(found.invocation_target, a=2, b=3),
+    }
+
+
+@app.skill()
+def word_count(text: str) -> int:
+    return len(text.split())
+
+
+if __name__ == "__main__":
+    app.run()

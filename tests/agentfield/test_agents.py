@@ -1,0 +1,142 @@
+"""Agents of the published SDK, as they are, at our control plane."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.agentfield.conftest import AGENTS
+from tests.agentfield.processes import Field
+
+
+def test_agents_are_registered_as_they_declare_themselves(field: Field) -> None:
+    planner = field.get("/nodes/planner")
+    assert (planner["version"], planner["lifecycle_status"]) == ("1.2.3", "ready")
+    assert {each["id"] for each in planner["skills"]} == {"word_count"}
+    helper = field.get("/nodes/helper")
+    (session,) = helper["sessions"]
+    assert (session["target"], session["tools"], session["tags"]) == (
+        "helper.voice",
+        ["helper.add"],
+        ["support:voice"],
+    )
+
+
+def test_an_agent_asks_another_that_asks_back_and_the_workflow_shows_it(field: Field) -> None:
+    done = field.execute("planner.plan", topic="a long way")
+    assert done["status"] == "succeeded", done
+    assert done["result"] == {"topic": "a long way", "said": {"text": "A LONG WAY", "words": 3}}
+    dag = field.client.get(f"/api/ui/v1/workflows/{done['run_id']}/dag").json()
+    names = {node["execution_id"]: node["reasoner_id"] for node in dag["timeline"]}
+    edges = {
+        (names[node["parent_execution_id"]], node["reasoner_id"])
+        for node in dag["timeline"]
+        if node.get("parent_execution_id") in names
+    }
+    assert edges == {("plan", "shout"), ("shout", "word_count")}
+    notes = field.get(f"/executions/{done['execution_id']}/notes")["notes"]
+    assert [(note["message"], note["tags"]) for note in notes] == [("planning a long way", ["progress"])]
+
+
+@pytest.mark.parametrize(
+    ("target", "given", "result"),
+    [
+        ("helper.add", {"a": 2, "b": 3}, {"sum": 5}),
+        ("planner.word_count", {"text": "a b"}, 2),
+        ("planner.words", {"text": "a b"}, ["a", "b"]),
+        ("planner.text", {"text": "a b"}, "a b"),
+        ("planner.nothing", {}, None),
+    ],
+)
+def test_whatever_an_agent_returns_is_the_result(
+    field: Field, target: str, given: dict[str, Any], result: Any
+) -> None:
+    done = field.execute(target, **given)
+    assert (done["status"], done["result"]) == ("succeeded", result)
+
+
+@pytest.mark.parametrize(
+    ("target", "given", "said"),
+    [
+        ("planner.fails", {"text": "that"}, "cannot think about that"),
+        ("helper.breaks", {"text": "x"}, "Internal Server Error"),
+        ("helper.add", {"a": "many"}, "Invalid value for field 'a'"),
+        ("planner.plan", {}, "topic"),
+    ],
+)
+def test_what_an_agent_fails_at_fails_in_its_words(
+    field: Field, target: str, given: dict[str, Any], said: str
+) -> None:
+    done = field.until(field.submit(target, **given), "failed", "succeeded")
+    assert done["status"] == "failed"
+    assert said in done["error"]
+
+
+def test_what_is_cancelled_is_cancelled_at_the_agent(field: Field) -> None:
+    started = field.folder / "started"
+    execution_id = field.submit("planner.slow")
+    wait_for(started, "running")
+    assert field.post(f"/executions/{execution_id}/cancel").status_code == 200
+    assert field.until(execution_id, "cancelled")["status"] == "cancelled"
+    wait_for(started, "cancelled")
+
+
+def wait_for(path: Path, text: str) -> None:
+    """Return once an agent has written `text`."""
+    while not path.exists() or path.read_text() != text:
+        threading.Event().wait(0.02)
+
+
+def test_an_agent_keeps_what_it_is_told(field: Field) -> None:
+    done = field.execute("planner.remembers", key="colour", value="blue")
+    assert done["status"] == "succeeded", done
+    assert done["result"] == {"found": {"value": "blue"}, "missing": "default"}
+
+
+def test_an_agent_finds_a_skill_and_calls_it_by_the_name_it_found(field: Field) -> None:
+    done = field.execute("planner.looks", tag="maths")
+    assert done["status"] == "succeeded", done
+    found = done["result"]
+    assert (found["target"], found["compact"], found["called"]) == ("helper.add", ["helper.add"], {"sum": 5})
+    assert set(found["schema"]["properties"]) == {"a", "b"}
+    assert '<agent id="helper"' in found["xml"]
+
+
+def test_what_was_accepted_outlives_a_killed_plane(field: Field) -> None:
+    started = field.folder / "started"
+    started.unlink(missing_ok=True)
+    running = field.submit("planner.slow")
+    wait_for(started, "running")
+    field.agents["helper"].stop()
+    queued = field.submit("helper.add", a=4, b=4)
+    field.server.kill()
+    field.server.start()
+    assert field.get(f"/executions/{queued}")["status"] == "queued"
+    assert field.get(f"/executions/{running}")["status"] == "running"
+    field.agent(AGENTS / "helper.py")
+    assert field.until(queued, "succeeded", "failed")["result"] == {"sum": 8}
+    field.post(f"/executions/{running}/cancel")
+    wait_for(started, "cancelled")
+    assert field.until(running, "cancelled")["status"] == "cancelled"
+
+
+def test_an_agent_that_goes_is_waited_for_and_given_its_work_when_it_is_back(field: Field) -> None:
+    field.agents["helper"].stop()
+    assert field.lifecycle("helper") == "offline"
+    execution_id = field.submit("helper.add", a=1, b=1)
+    assert field.get(f"/executions/{execution_id}")["status"] == "queued"
+    field.agent(AGENTS / "helper.py")
+    assert field.until(execution_id, "succeeded", "failed")["result"] == {"sum": 2}
+
+
+def test_what_a_killed_agent_was_doing_fails_when_its_next_process_registers(field: Field) -> None:
+    started = field.folder / "started"
+    started.unlink(missing_ok=True)
+    execution_id = field.submit("planner.slow")
+    wait_for(started, "running")
+    field.until(execution_id, "running")
+    field.agents["planner"].kill()
+    field.agent(AGENTS / "planner.py", TEST_STARTED=str(started))
+    lost = field.until(execution_id, "failed", "succeeded")
+    assert lost["status_reason"] == "agent_restart_orphaned"
