@@ -82,7 +82,6 @@ class RealtimeSessionController:
         self._closing: asyncio.Task[None] | None = None
         self._is_over = False
         self._was_hung_up = False
-        self._is_abandoned = False
         self._emergency: CloseReason | None = None
 
     @classmethod
@@ -352,9 +351,9 @@ class RealtimeSessionController:
 
     async def _close_in_an_emergency(self, reason: CloseReason) -> None:
         """An open microphone is worse than an effect without an intent; the record is owed."""
-        if self._is_abandoned:
+        if self._operations.is_abandoned:
             return
-        self._is_abandoned = True
+        self._operations.is_abandoned = True
         if not self._was_hung_up:
             self._emergency = reason
             with contextlib.suppress(ProviderError, TimeoutError):

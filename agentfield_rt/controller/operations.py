@@ -36,6 +36,7 @@ class Operations:
         calls: The adapter calls under way.
         cut: Called before the connection changes, to write down what flowed until then.
         tap: Is told of what flows, if somebody wants to know.
+        is_abandoned: The provider is hung up on and no record says so yet: nothing new begins.
     """
 
     def __init__(self, run: Run, state: State, deadlines: Deadlines) -> None:
@@ -44,6 +45,7 @@ class Operations:
         self.deadlines = deadlines
         self.cut: list[Callable[[], None]] = []
         self.tap: MediaTap | None = None
+        self.is_abandoned = False
         self._run = run
         self._context = Context(session_id=state.session_id)
         self._owed: list[commands.Command] = []
@@ -71,7 +73,9 @@ class Operations:
             intent: What `command` was decided to, if it has been decided.
         """
         op_id = next_op_id(self.state)
-        cursor = self.commit(intent or self.decide(command))
+        decided = intent or self.decide(command)
+        self._require_wanted()
+        cursor = self.commit(decided)
         generation = self.state.generation
         under_way = self.calls.begin(op_id, listens=isinstance(command, commands.Receive))
         called = False
@@ -92,6 +96,10 @@ class Operations:
             raise told from error
         finally:
             self.calls.end(under_way)
+
+    def _require_wanted(self) -> None:
+        if self.is_abandoned:
+            raise IllegalCommand("the provider is being hung up on; nothing more begins in this session")
 
     def _succeeded(self, op_id: str, outcome: commands.Command) -> None:
         decided = decide(self.state, outcome)
@@ -209,6 +217,7 @@ class Operations:
         """
         try:
             decided = self.decide(outcome)
+            self._require_wanted()
         except (IllegalCommand, RepairNeeded):
             with contextlib.suppress(JournalError):  # it is owed
                 self.settle_as(replace(outcome, renew=0))

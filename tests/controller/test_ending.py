@@ -242,6 +242,23 @@ def test_a_session_that_fails_while_it_is_hung_up_on_in_an_emergency_tells_of_th
     assert stage.controller.state.phase is Phase.CLOSED
 
 
+@pytest.mark.parametrize("begin", ["receive", "send", "restart"])
+def test_nothing_begins_while_the_provider_is_hung_up_on_in_an_emergency(stage: Stage, begin: str) -> None:
+    stage.hold("close")
+    stage.break_append()
+    stage.close()
+    stage.settle()
+    before = kinds(stage)
+    refused = getattr(stage, begin)()
+    stage.settle()
+    assert isinstance(error_of(refused), IllegalCommand)
+    assert kinds(stage) == before
+    stage.decide(stage.undecided[0], "release")
+    stage.settle()
+    stage.reconcile("nothing")
+    assert stage.writer.appended[-1] == records.EmergencyClosed(reason=CloseReason.NORMAL, told=True)
+
+
 def test_an_emergency_close_has_a_deadline(stage: Stage) -> None:
     stage.hold("close")
     stage.break_durable()
