@@ -114,7 +114,10 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         PortInUse: the port is taken.
     """
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Named as TCP, or asyncio leaves Nagle's algorithm on: a small message behind another then waits 20 ms
+    # and more for the peer's delayed acknowledgement.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # what is accepted inherits it

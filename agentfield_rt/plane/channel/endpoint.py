@@ -99,5 +99,5 @@ class ServerWire:
         if self._websocket.application_state is WebSocketState.CONNECTED:
             try:
                 await self._websocket.close(1008, reason[:120])
-            except RuntimeError:
+            except (WebSocketDisconnect, RuntimeError):
                 log.debug("the connection was closed already")
