@@ -230,7 +230,7 @@ class Executor(Protocol):
     """Runs reasoners, wherever they live."""
 
     async def execute(self, request: ExecutionRequest) -> Any:
-        """Run to the end and return the result. Cancelling the caller leaves the execution running.
+        """Run to the end and return the result. Where the caller is cancelled, so is the execution.
 
         Raises:
             ExecutionFailed: it does not exist, raised, or was cancelled.

@@ -119,7 +119,11 @@ class Executions:
             execution = await self.submit(request)
         except PlaneError as error:
             raise ExecutionFailed(str(error), execution_id=None, reason=_REASONS[type(error)]) from error
-        await execution.finished.wait()
+        try:
+            await execution.finished.wait()
+        except asyncio.CancelledError:
+            self._cancel_soon(execution)
+            raise
         if execution.status is not ExecutionStatus.SUCCEEDED:
             raise ExecutionFailed(
                 f"{request.target} did not succeed: {execution.reason}",
@@ -127,6 +131,18 @@ class Executions:
                 reason=execution.reason or Reason.INTERNAL,
             )
         return execution.result
+
+    def _cancel_soon(self, execution: Execution) -> None:
+        """Whoever waited for it is gone: nobody wants its result."""
+        task = asyncio.create_task(self._cancel(execution), name=f"cancel {execution.execution_id}")
+        self._endings.add(task)
+        task.add_done_callback(self._endings.discard)
+
+    async def _cancel(self, execution: Execution) -> None:
+        try:
+            await self.cancel(execution.execution_id)
+        except (PlaneError, JournalError) as error:
+            log.info("%s is not cancelled: %s", execution.execution_id, type(error).__name__)
 
     async def report(self, execution_id: str, outcome: Outcome) -> Execution:
         """What a node says became of an execution; durable when this returns. Said twice, it counts once.
