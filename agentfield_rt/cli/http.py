@@ -1,6 +1,7 @@
 """A control plane as a command sees it, over HTTP. Every way it can fail is one line and an exit code."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -9,19 +10,29 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
+from agentfield_rt.cli.connection import SERVER_DEFAULT
 from agentfield_rt.cli.failures import ExitCode, Failure, exit_code_of_status
 
-SERVER_DEFAULT = "http://localhost:8080"
 TIMEOUT_S = 30.0
+_JSON = {"Content-Type": "application/json", "Accept": "application/json"}
+SDP = {"Content-Type": "application/sdp", "Accept": "application/sdp"}
+"""Headers of an SDP offer and of what it asks for."""
+_UNTIL_ENDED = httpx.Timeout(TIMEOUT_S, read=60.0)
+"""For what lasts as long as a call; servers send something at least every 30 s."""
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True)
 class ServerEvent:
-    """One server-sent event."""
+    """One server-sent event; `id` is the cursor to go on from, where it has one."""
 
     name: str
     data: Any
+    id: str | None = None
+
+
+class Broken(Failure):
+    """An answer that had begun broke off; whoever knows a cursor may ask for the rest."""
 
 
 class PlaneClient:
@@ -50,10 +61,8 @@ class PlaneClient:
     async def __aexit__(self, *_: object) -> None:
         await self._client.aclose()
 
-    async def post(
-        self, what: str, path: str, *, body: bytes, kind: str = "application/json", accept: str | None = None
-    ) -> bytes:
-        """POST `body` and return the answer's.
+    async def post(self, what: str, path: str, *, body: bytes, headers: Mapping[str, str] = _JSON) -> bytes:
+        """POST `body`, JSON if `headers` say nothing else, and return the answer's.
 
         Args:
             what: Names the request in errors, such as `session start`.
@@ -61,24 +70,25 @@ class PlaneClient:
         Raises:
             Failure: no connection, or a status that is no success.
         """
-        headers = {"Content-Type": kind, "Accept": accept or kind}
         try:
             answer = await self._client.post(path, content=body, headers=headers)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._unreachable(what, error) from error
-        if not answer.is_success:
-            status = answer.status_code
-            message = f"{what} failed with status {status}: {answer.text.strip()}"
-            raise Failure(message, exit_code_of_status(status))
+        _check(what, answer.status_code, answer.text)
         return answer.content
 
-    async def post_json(self, what: str, path: str, body: Mapping[str, Any]) -> Any:
+    async def post_json(
+        self, what: str, path: str, body: Mapping[str, Any], *, headers: Mapping[str, str] | None = None
+    ) -> Any:
         """POST a JSON object and return the JSON that comes back.
 
         Raises:
             Failure: as `post`, or the answer is no JSON.
         """
-        return decoded(what, await self.post(what, path, body=msgspec.json.encode(body)))
+        return decoded(
+            what,
+            await self.post(what, path, body=msgspec.json.encode(body), headers={**_JSON, **(headers or {})}),
+        )
 
     async def get_json(self, what: str, path: str) -> Any:
         """GET JSON.
@@ -90,9 +100,7 @@ class PlaneClient:
             answer = await self._client.get(path)
         except httpx.HTTPError as error:
             raise self._unreachable(what, error) from error
-        if not answer.is_success:
-            message = f"{what} failed with status {answer.status_code}: {answer.text.strip()}"
-            raise Failure(message, exit_code_of_status(answer.status_code))
+        _check(what, answer.status_code, answer.text)
         return decoded(what, answer.content)
 
     async def download(
@@ -105,10 +113,7 @@ class PlaneClient:
         """
         try:
             async with self._client.stream("GET", path) as answer:
-                if not answer.is_success:
-                    text = (await answer.aread()).decode(errors="replace").strip()
-                    message = f"{what} failed with status {answer.status_code}: {text}"
-                    raise Failure(message, exit_code_of_status(answer.status_code))
+                await _check_stream(what, answer)
                 with opened() as file:
                     async for piece in answer.aiter_bytes():
                         file.write(piece)
@@ -116,33 +121,60 @@ class PlaneClient:
         except httpx.HTTPError as error:
             raise self._unreachable(what, error) from error
 
-    async def events(self, path: str) -> AsyncIterator[ServerEvent]:
+    async def events(self, what: str, path: str) -> AsyncGenerator[ServerEvent]:
         """The server-sent events at `path`, until the server ends them.
 
         Raises:
-            Failure: no connection, or it broke.
+            Broken: the connection broke after it had begun.
+            Failure: no connection, or a status that is no success.
         """
-        name, data = "message", ""
+        name, data, cursor = "message", "", None
+        async with contextlib.aclosing(self.lines(what, path)) as lines:
+            async for line in lines:
+                field, _, value = line.partition(":")
+                value = value.removeprefix(" ")
+                if not line and data:
+                    yield ServerEvent(name, decoded(what, data.encode()), cursor)
+                    name, data = "message", ""
+                elif field == "event":
+                    name = value
+                elif field == "id":
+                    cursor = value
+                elif field == "data":
+                    data += value
+
+    async def lines(self, what: str, path: str) -> AsyncGenerator[str]:
+        """The lines of the answer at `path`, as they come.
+
+        Raises:
+            Broken: the connection broke after it had begun.
+            Failure: no connection, or a status that is no success.
+        """
+        has_begun = False
         try:
-            async with self._client.stream("GET", path, timeout=None) as answer:
-                if not answer.is_success:
-                    raise Failure(f"events failed with status {answer.status_code}", ExitCode.SERVER)
+            async with self._client.stream("GET", path, timeout=_UNTIL_ENDED) as answer:
+                await _check_stream(what, answer)
+                has_begun = True
                 async for line in answer.aiter_lines():
-                    field, _, value = line.partition(":")
-                    if not line and data:
-                        yield ServerEvent(name, decoded("events", data.encode()))
-                        name, data = "message", ""
-                    elif field == "event":
-                        name = value.strip()
-                    elif field == "data":
-                        data += value
+                    yield line
         except httpx.HTTPError as error:
-            raise self._unreachable("events", error) from error
+            failure = self._unreachable(what, error)
+            raise Broken(str(failure), failure.exit_code) if has_begun else failure from error
 
     def _unreachable(self, what: str, error: Exception) -> Failure:
         reason = str(error) or type(error).__name__
         hint = "is a server running? `af serve` starts one, --server names another"
         return Failure(f"{what} failed: no answer from {self.server} ({reason}); {hint}", ExitCode.SERVER)
+
+
+def _check(what: str, status: int, text: str) -> None:
+    if not 200 <= status < 300:
+        raise Failure(f"{what} failed with status {status}: {text.strip()}", exit_code_of_status(status))
+
+
+async def _check_stream(what: str, answer: httpx.Response) -> None:
+    if not answer.is_success:
+        _check(what, answer.status_code, (await answer.aread()).decode(errors="replace"))
 
 
 def decoded(what: str, body: bytes) -> Any:

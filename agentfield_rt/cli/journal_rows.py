@@ -9,7 +9,8 @@ import msgspec
 from agentfield_journal.envelope import Envelope
 from agentfield_rt.frames import Media
 
-_ROUTINE = frozenset({"realtime_output_receive_requested", "realtime_output_received"})
+ROUTINE = frozenset({"realtime_output_receive_requested", "realtime_output_received"})
+"""Records of a provider's events that came as they always do."""
 _SHOWN_ELSEWHERE = frozenset({"op_id", "frame_id"})
 _ID_CHARACTERS = 12
 
@@ -57,7 +58,7 @@ def rows(envelopes: Sequence[Envelope], texts: Mapping[str, str], *, every: bool
             turns.setdefault(envelope.turn_id, f"turn {len(turns) + 1}")
         if envelope.kind == "realtime_input_send_requested" and data.get("media") == Media.AUDIO:
             routine.add(envelope.record_id)  # again and again while the microphone is open
-        is_routine = envelope.kind in _ROUTINE or envelope.record_id in routine
+        is_routine = envelope.kind in ROUTINE or envelope.record_id in routine
         is_routine |= envelope.kind == "realtime_input_sent" and envelope.request_record_id in routine
         if is_routine and not every:
             continue

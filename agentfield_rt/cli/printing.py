@@ -72,6 +72,11 @@ def literal(text: str) -> str:
     return escape(text.translate(_CONTROLS))
 
 
+def at_second(iso: str | None) -> str:
+    """A time of the control plane's, ISO 8601, as people read it: UTC, to the second."""
+    return literal((iso or "").partition(".")[0].replace("T", " "))
+
+
 def complain(message: str) -> None:
     """Print an error as one line."""
     stderr().print(f"[bold red]af:[/bold red] {literal(' '.join(message.split()))}")

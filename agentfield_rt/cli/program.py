@@ -12,10 +12,13 @@ import typer
 from agentfield_rt import __version__
 from agentfield_rt.cli import (
     demo_command,
+    execution_commands,
     journal_commands,
+    node_commands,
     provider_command,
     serve_commands,
     session_commands,
+    session_looking_commands,
     settings_command,
 )
 from agentfield_rt.cli.failures import ExitCode, as_failure
@@ -37,8 +40,12 @@ program = typer.Typer(
 program.command("demo")(demo_command.demo)
 program.command("serve")(serve_commands.serve)
 program.command("settings")(settings_command.settings)
+program.command("execute")(execution_commands.execute)
 program.add_typer(provider_command.commands)
+session_commands.session.add_typer(session_looking_commands.looking)
 program.add_typer(session_commands.session, name="session")
+program.add_typer(execution_commands.run, name="run")
+program.add_typer(node_commands.node, name="node")
 program.add_typer(journal_commands.journal, name="journal")
 
 

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from agentfield_rt.cli.completing import complete_session, complete_target
+from agentfield_rt.cli.connection import SERVER_DEFAULT, ApiKey, Connection, Json, Output, Server
 from agentfield_rt.cli.printing import Form, write_result
 
 session = typer.Typer(
@@ -23,25 +25,19 @@ class OfferForm(StrEnum):
     YAML = "yaml"
 
 
-Server = Annotated[
-    str, typer.Option(envvar="AGENTFIELD_SERVER", help="Address of the control plane", show_envvar=True)
-]
-ApiKey = Annotated[
-    str, typer.Option(envvar="AGENTFIELD_API_KEY", help="Sent as X-API-Key", show_default=False)
-]
-Output = Annotated[Form, typer.Option("--output", "-o", help="How to write the answer")]
-Json = Annotated[bool, typer.Option("--json", help="The same as -o json")]
 Registered = Annotated[str, typer.Option(help="[default: as registered]", show_default=False)]
-SessionId = Annotated[str, typer.Argument(metavar="SESSION_ID", show_default=False)]
+SessionId = Annotated[
+    str, typer.Argument(metavar="SESSION_ID", show_default=False, autocompletion=complete_session)
+]
 ApprovalId = Annotated[str, typer.Argument(metavar="APPROVAL_ID", show_default=False)]
 DecidedBy = Annotated[str, typer.Option("--by", help="Who decides; kept as content", show_default=False)]
-
-_SERVER = "http://localhost:8080"
 
 
 @session.command()
 def start(  # noqa: PLR0913 - its options
-    target: Annotated[str, typer.Argument(metavar="NODE.SESSION", show_default=False)],
+    target: Annotated[
+        str, typer.Argument(metavar="NODE.SESSION", show_default=False, autocompletion=complete_target)
+    ],
     *,
     provider: Registered = "",
     transport: Registered = "",
@@ -49,7 +45,7 @@ def start(  # noqa: PLR0913 - its options
     voice: Registered = "",
     output: Output = Form.JSON,
     as_json: Json = False,
-    server: Server = _SERVER,
+    server: Server = SERVER_DEFAULT,
     api_key: ApiKey = "",
 ) -> None:
     """Start a session.
@@ -59,7 +55,7 @@ def start(  # noqa: PLR0913 - its options
     from agentfield_rt.cli import session_requests as requests
 
     wishes = {"provider": provider, "transport": transport, "model": model, "voice": voice}
-    answer = requests.start(requests.Connection(server, api_key), target, wishes)
+    answer = requests.start(Connection(server, api_key), target, wishes)
     write_result(answer, Form.JSON if as_json else output)
 
 
@@ -75,7 +71,7 @@ def offer(  # noqa: PLR0913 - its options
     ] = None,
     output: Annotated[OfferForm, typer.Option("--output", "-o")] = OfferForm.RAW,
     as_json: Json = False,
-    server: Server = _SERVER,
+    server: Server = SERVER_DEFAULT,
     api_key: ApiKey = "",
 ) -> None:
     """Exchange an SDP offer for the provider's answer, which is written as it is.
@@ -86,7 +82,7 @@ def offer(  # noqa: PLR0913 - its options
 
     query = {"provider": provider, "transport": transport, "target": target}
     body = requests.read_offer(sdp)
-    answer = requests.offer(requests.Connection(server, api_key), session_id, query, body=body)
+    answer = requests.offer(Connection(server, api_key), session_id, query, body=body)
     form = OfferForm.JSON if as_json else output
     if form is OfferForm.RAW:
         requests.write_raw(answer)
@@ -106,7 +102,7 @@ def tool(  # noqa: PLR0913 - its options
     ] = None,
     output: Output = Form.JSON,
     as_json: Json = False,
-    server: Server = _SERVER,
+    server: Server = SERVER_DEFAULT,
     api_key: ApiKey = "",
 ) -> None:
     """Run one of the session's tools; the answer names the execution to poll.
@@ -116,7 +112,7 @@ def tool(  # noqa: PLR0913 - its options
     from agentfield_rt.cli import session_requests as requests
 
     body = {"target": target, "input": requests.read_input(given)}
-    answer = requests.tool(requests.Connection(server, api_key), session_id, tool, body=body)
+    answer = requests.tool(Connection(server, api_key), session_id, tool, body=body)
     write_result(answer, Form.JSON if as_json else output)
 
 
@@ -125,7 +121,7 @@ def recording(
     session_id: SessionId,
     *,
     to: Annotated[str, typer.Option(help="Write it to this file; - for stdout")] = "-",
-    server: Server = _SERVER,
+    server: Server = SERVER_DEFAULT,
     api_key: ApiKey = "",
 ) -> None:
     """Fetch a call's recording: Opus in Ogg, the caller on the left, the agent on the right.
@@ -134,7 +130,7 @@ def recording(
     """
     from agentfield_rt.cli import session_requests as requests
 
-    requests.recording(requests.Connection(server, api_key), session_id, to=to)
+    requests.recording(Connection(server, api_key), session_id, to=to)
 
 
 @session.command()
@@ -143,7 +139,7 @@ def workflows(
     *,
     output: Output = Form.JSON,
     as_json: Json = False,
-    server: Server = _SERVER,
+    server: Server = SERVER_DEFAULT,
     api_key: ApiKey = "",
 ) -> None:
     """Look up what ran in a session.
@@ -152,7 +148,7 @@ def workflows(
     """
     from agentfield_rt.cli import session_requests as requests
 
-    answer = requests.workflows(requests.Connection(server, api_key), session_id)
+    answer = requests.workflows(Connection(server, api_key), session_id)
     write_result(answer, Form.JSON if as_json else output)
 
 
@@ -162,7 +158,7 @@ def approvals(
     *,
     output: Output = Form.JSON,
     as_json: Json = False,
-    server: Server = _SERVER,
+    server: Server = SERVER_DEFAULT,
     api_key: ApiKey = "",
 ) -> None:
     """List what waits for somebody's approval, in one session or in all of them.
@@ -171,7 +167,7 @@ def approvals(
     """
     from agentfield_rt.cli import session_requests as requests
 
-    answer = requests.approvals(requests.Connection(server, api_key), session_id)
+    answer = requests.approvals(Connection(server, api_key), session_id)
     write_result(answer, Form.JSON if as_json else output)
 
 
@@ -183,7 +179,7 @@ def approve(  # noqa: PLR0913 - its options
     decided_by: DecidedBy = "",
     output: Output = Form.JSON,
     as_json: Json = False,
-    server: Server = _SERVER,
+    server: Server = SERVER_DEFAULT,
     api_key: ApiKey = "",
 ) -> None:
     """Let it happen.
@@ -193,7 +189,7 @@ def approve(  # noqa: PLR0913 - its options
     from agentfield_rt.cli import session_requests as requests
 
     decision = "approved_for_session" if for_session else "approved"
-    answer = requests.decide(requests.Connection(server, api_key), approval_id, decision, by=decided_by)
+    answer = requests.decide(Connection(server, api_key), approval_id, decision, by=decided_by)
     write_result(answer, Form.JSON if as_json else output)
 
 
@@ -204,7 +200,7 @@ def deny(  # noqa: PLR0913 - its options
     decided_by: DecidedBy = "",
     output: Output = Form.JSON,
     as_json: Json = False,
-    server: Server = _SERVER,
+    server: Server = SERVER_DEFAULT,
     api_key: ApiKey = "",
 ) -> None:
     """Keep it from happening.
@@ -213,5 +209,5 @@ def deny(  # noqa: PLR0913 - its options
     """
     from agentfield_rt.cli import session_requests as requests
 
-    answer = requests.decide(requests.Connection(server, api_key), approval_id, "denied", by=decided_by)
+    answer = requests.decide(Connection(server, api_key), approval_id, "denied", by=decided_by)
     write_result(answer, Form.JSON if as_json else output)

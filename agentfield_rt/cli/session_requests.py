@@ -1,56 +1,36 @@
 """What `af session` asks of a control plane, and where a command's input comes from."""
 
-import asyncio
 import contextlib
 import sys
-from collections.abc import Awaitable, Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
-from urllib.parse import quote, urlencode
+from typing import Any, BinaryIO
+from urllib.parse import urlencode
 
 import msgspec
 
+from agentfield_rt.cli.connection import Connection, segment
 from agentfield_rt.cli.failures import Failure
-from agentfield_rt.cli.http import PlaneClient
+from agentfield_rt.cli.http import SDP
 from agentfield_rt.cli.printing import stderr
-
-Answer = TypeVar("Answer")
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """Where the control plane is and how to be let in."""
-
-    server: str
-    api_key: str = field(default="", repr=False)
-
-    def ask(self, request: Callable[[PlaneClient], Awaitable[Answer]]) -> Answer:
-        """Make one request."""
-
-        async def go() -> Answer:
-            async with PlaneClient(self.server, api_key=self.api_key) as plane:
-                return await request(plane)
-
-        return asyncio.run(go())
 
 
 def start(connection: Connection, target: str, wishes: Mapping[str, str]) -> Any:
     """The 201 body. Every wish is sent, empty ones too, as AgentField does."""
-    path = f"/api/v1/session-targets/{_segment(target)}/start"
+    path = f"/api/v1/session-targets/{segment(target)}/start"
     return connection.ask(lambda plane: plane.post_json("session start", path, wishes))
 
 
 def offer(connection: Connection, session_id: str, query: Mapping[str, str], *, body: bytes) -> bytes:
     """The SDP answer, byte for byte."""
     named = urlencode({name: value for name, value in query.items() if value})
-    path = f"/api/v1/session-instances/{_segment(session_id)}/realtime-offer?{named}".rstrip("?")
-    return connection.ask(lambda plane: plane.post("session offer", path, body=body, kind="application/sdp"))
+    path = f"/api/v1/session-instances/{segment(session_id)}/realtime-offer?{named}".rstrip("?")
+    return connection.ask(lambda plane: plane.post("session offer", path, body=body, headers=SDP))
 
 
 def tool(connection: Connection, session_id: str, name: str, *, body: Mapping[str, Any]) -> Any:
     """The 202 body: an execution."""
-    path = f"/api/v1/session-instances/{_segment(session_id)}/tools/{_segment(name)}"
+    path = f"/api/v1/session-instances/{segment(session_id)}/tools/{segment(name)}"
     return connection.ask(lambda plane: plane.post_json("session tool", path, body))
 
 
@@ -62,7 +42,7 @@ def recording(connection: Connection, session_id: str, *, to: str) -> None:
     """
     if to == "-" and sys.stdout.isatty():
         raise Failure("a recording is no text; pass --to FILE, or send it into a file or a player")
-    path = f"/api/v1/session-instances/{_segment(session_id)}/recording"
+    path = f"/api/v1/session-instances/{segment(session_id)}/recording"
 
     headers = connection.ask(lambda plane: plane.download("session recording", path, lambda: _opened(to)))
     status = headers.get("X-Recording-Status", "")
@@ -104,7 +84,7 @@ def approvals(connection: Connection, session_id: str) -> Any:
 
 def decide(connection: Connection, approval_id: str, decision: str, *, by: str) -> Any:
     """What holds now."""
-    path = f"/api/v1/approvals/{_segment(approval_id)}/decision"
+    path = f"/api/v1/approvals/{segment(approval_id)}/decision"
     body = {"decision": decision, "decided_by": by or None}
     what = "session deny" if decision == "denied" else "session approve"
     return connection.ask(lambda plane: plane.post_json(what, path, body))
@@ -164,7 +144,3 @@ def _read_file(path: Path, kind: str) -> bytes:
 
 def _read_stdin() -> bytes:
     return b"" if sys.stdin.isatty() else sys.stdin.buffer.read()
-
-
-def _segment(text: str) -> str:
-    return quote(text, safe="")

@@ -13,7 +13,7 @@ from agentfield_rt.cli.demo.call_log import CallLog, CallTurn
 from agentfield_rt.cli.demo.peer import CallerPeer
 from agentfield_rt.cli.demo.recording import RATE_HZ, Samples, first_sound, speech_spans
 from agentfield_rt.cli.failures import ExitCode, Failure
-from agentfield_rt.cli.http import PlaneClient
+from agentfield_rt.cli.http import SDP, PlaneClient
 
 AFTERMATH_S_MAX = 90.0
 """How long the answers may go on after the caller's last word."""
@@ -73,7 +73,7 @@ async def make_call(client: PlaneClient, recording: Samples, *, connected: Calla
     following = asyncio.create_task(_follow(client, session["events_url"], log), name="caller's events")
     try:
         offer = (await peer.offer()).encode()
-        answer = await client.post("session offer", session["offer_url"], body=offer, kind="application/sdp")
+        answer = await client.post("session offer", session["offer_url"], body=offer, headers=SDP)
         await peer.accept(answer.decode())
         connected()
         await _converse(peer, log, len(recording) / RATE_HZ)
@@ -100,7 +100,7 @@ async def make_call(client: PlaneClient, recording: Samples, *, connected: Calla
 
 async def _follow(client: PlaneClient, path: str, log: CallLog) -> None:
     try:
-        async for event in client.events(f"{path}?presence=1"):
+        async for event in client.events("events", f"{path}?presence=1"):
             if event.name == "record":
                 log.take(event.data)
     except Failure as failure:

@@ -1,0 +1,61 @@
+"""What `af execute` asks of a control plane: an execution, its end, its result."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agentfield_rt.cli.connection import Connection, segment
+from agentfield_rt.cli.failures import ExitCode, Failure
+from agentfield_rt.cli.http import Broken, PlaneClient
+from agentfield_rt.cli.printing import stderr, write_result
+
+_OPEN = frozenset({"queued", "running", "pending", "waiting"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """What is to be run; headers without a value are left out."""
+
+    target: str
+    arguments: Mapping[str, Any]
+    headers: Mapping[str, str]
+
+
+def execute_and_print(connection: Connection, submission: Submission, *, wait: bool, as_json: bool) -> None:
+    """Submit, wait if wanted, and write what came of it to stdout.
+
+    Raises:
+        Failure: it was refused, or did not succeed.
+    """
+    accepted = connection.ask(lambda plane: _submit(plane, submission))
+    if not wait:
+        write_result(accepted)
+        return
+    execution_id = accepted["execution_id"]
+    with stderr().status(f"{submission.target} runs as {execution_id} …"):
+        status = connection.ask(lambda plane: _ended(plane, execution_id))
+    if as_json:
+        write_result(status)
+    if status["status"] != "succeeded":
+        why = status.get("error") or status.get("status_reason") or "no reason given"
+        raise Failure(f"{submission.target} {status['status']}: {why} ({execution_id})", ExitCode.SERVER)
+    if not as_json:
+        write_result(status.get("result"))
+
+
+async def _submit(plane: PlaneClient, submission: Submission) -> Any:
+    headers = {name: value for name, value in submission.headers.items() if value}
+    path = f"/api/v1/execute/async/{segment(submission.target)}"
+    return await plane.post_json("execute", path, {"input": submission.arguments}, headers=headers)
+
+
+async def _ended(plane: PlaneClient, execution_id: str) -> Any:
+    """Its status once it has ended: its events say when, its status what."""
+    path = f"/api/v1/executions/{segment(execution_id)}"
+    while (status := await plane.get_json("execute", path))["status"] in _OPEN:
+        try:
+            async for _ in plane.events("execute", f"{path}/events"):
+                pass  # the stream ends with the execution
+        except Broken:
+            continue
+    return status

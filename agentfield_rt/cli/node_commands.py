@@ -1,0 +1,55 @@
+"""`af node`: the agents that a control plane knows."""
+
+from typing import Annotated
+
+import typer
+
+from agentfield_rt.cli.connection import SERVER_DEFAULT, ApiKey, AsJson, Connection, Server
+
+node = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Look at agents: af node list")
+
+
+@node.command("list")
+def list_(
+    *,
+    health: Annotated[
+        str, typer.Option(help="Only those that are active, inactive, …", show_default=False)
+    ] = "",
+    as_json: AsJson = False,
+    server: Server = SERVER_DEFAULT,
+    api_key: ApiKey = "",
+) -> None:
+    """List the agents that are known, what they offer, and whether they are there.
+
+    Example: [bold]af node list[/bold]
+    """
+    from urllib.parse import urlencode
+
+    from agentfield_rt.cli.printing import write_result
+
+    query = f"?{urlencode({'health_status': health})}" if health else ""
+    found = Connection(server, api_key).ask(
+        lambda plane: plane.get_json("node list", f"/api/v1/nodes{query}")
+    )
+    if as_json:
+        write_result(found)
+        return
+
+    from rich.table import Table
+
+    from agentfield_rt.cli.printing import literal, stdout
+
+    columns = ("node", "version", "health", "runs", "reasoners", "skills", "sessions")
+    table = Table(*columns, box=None, pad_edge=False, header_style="dim")
+    for each in found["nodes"]:
+        names = (
+            literal(", ".join(part["id"] for part in each["reasoners"])),
+            literal(", ".join(part["id"] for part in each["skills"])),
+            literal(", ".join(part["name"] for part in each["sessions"])),
+        )
+        health_shown = literal(each["health_status"] or "")
+        colour = "green" if health_shown == "active" else "yellow"
+        place = literal(each["base_url"] or each["deployment_type"].replace("_", " "))
+        cells = (literal(each["id"]), literal(each["version"]), f"[{colour}]{health_shown}[/{colour}]", place)
+        table.add_row(*cells, *names)
+    stdout().print(table)
