@@ -20,8 +20,8 @@ TARGET = "voice-support.voice"
 def served(server: tuple[str, Path]) -> Any:
     """Runs `af …` against the server."""
 
-    def run(*arguments: str, **variables: str) -> Ran:
-        return af(*arguments, AGENTFIELD_SERVER=server[0], **variables)
+    def run(*arguments: str) -> Ran:
+        return af(*arguments, AGENTFIELD_SERVER=server[0])
 
     return run
 
