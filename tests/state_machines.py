@@ -18,6 +18,7 @@ MACHINES = {
         "tests.controller.machine_referring": ("ReferringMachine",),
         "agentfield_rt.testing.machine": ("SessionMachine", "FaultySessionMachine"),
         "tests.voice.machine": ("VoiceMachine", "BrokenJournalVoiceMachine"),
+        "tests.voice.model_machine": ("ModelMachine", "BrokenJournalModelMachine"),
     }.items()
     for machine in machines
 }  # fmt: skip

@@ -114,7 +114,10 @@ class CallRig:
             target="node.voice",
             provider="local",
             transport=scene.transport,
-            config=SessionConfig(turn_detection={"type": "server_vad", "silence_duration_ms": 320}),
+            config=SessionConfig(
+                turn_detection={"type": "server_vad", "silence_duration_ms": 320},
+                create_response=scene.model_answers,
+            ),
             tools=scene.tools,
             approvals={rule.target: rule for rule in scene.approvals},
             stream_rules=scene.rules,

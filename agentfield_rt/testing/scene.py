@@ -114,7 +114,8 @@ class Scene:
     """A call before it begins.
 
     Attributes:
-        function: The handler under test; None where the provider's model answers by itself.
+        function: The handler under test; None where there is none.
+        model_answers: The provider's model answers by itself.
         desk: What runs the reasoners that handler and model call.
         tools: Targets the model may call by itself, by the name it knows them under.
         answer: What the provider does with speech; `speaks(audio_ms=…)` or `plays_at_the_provider`.
@@ -133,3 +134,4 @@ class Scene:
     listener: Caller = field(default_factory=Listener)
     apology: str | None = None
     answer_within_s: float = ANSWER_WITHIN_S
+    model_answers: bool = False

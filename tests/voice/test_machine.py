@@ -3,6 +3,7 @@
 from hypothesis import settings
 
 from tests.voice.machine import BrokenJournalVoiceMachine, VoiceMachine
+from tests.voice.model_machine import BrokenJournalModelMachine, ModelMachine
 
 SEARCH = settings(max_examples=300, stateful_step_count=40)
 """11,000 steps of each machine; some runs end early."""
@@ -12,3 +13,12 @@ TestVoice.settings = SEARCH
 
 TestVoiceOverABrokenJournal = BrokenJournalVoiceMachine.TestCase
 TestVoiceOverABrokenJournal.settings = SEARCH
+
+FEWER = settings(max_examples=100, stateful_step_count=40)
+"""What is new in a call without a handler is little."""
+
+TestModel = ModelMachine.TestCase
+TestModel.settings = FEWER
+
+TestModelOverABrokenJournal = BrokenJournalModelMachine.TestCase
+TestModelOverABrokenJournal.settings = FEWER

@@ -94,7 +94,7 @@ def session_spec(
         create_response=not is_handled,
     )
     if not is_handled:
-        config = replace(config, instructions=_instructions(definition, config, metadata))
+        config = replace(config, instructions=_instructions(config, metadata))
     return SessionSpec(
         session_id=new_session_id(),
         target=f"{node.node_id}.{definition.name}",
@@ -113,13 +113,9 @@ def session_spec(
     )
 
 
-def _instructions(definition: SessionDefinition, config: SessionConfig, metadata: Mapping[str, Any]) -> str:
-    """What the model is told: a handler would know the metadata, so it does, too.
-
-    An agent of AgentField's declares no instructions; it may have them in the metadata of its session.
-    """
-    declared = definition.metadata.get("instructions")
-    instructions = config.instructions or (declared if isinstance(declared, str) else "") or INSTRUCTIONS
+def _instructions(config: SessionConfig, metadata: Mapping[str, Any]) -> str:
+    """What the model is told: a handler would know the metadata, so it does, too."""
+    instructions = config.instructions or INSTRUCTIONS
     known = {name: value for name, value in metadata.items() if name != "instructions"}
     if not known:
         return instructions
