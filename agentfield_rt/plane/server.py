@@ -159,6 +159,7 @@ async def serve_async(
         ws="websockets-sansio",
         timeout_graceful_shutdown=GRACE_S,
         ws_max_size=MESSAGE_BYTES_MAX,
+        ws_per_message_deflate=False,  # its windows are half of what an idle connection holds
         server_header=False,
         lifespan="off",  # entered here: uvicorn would print what goes wrong in it and tell nobody
     )
