@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from agentfield_rt.plane.catalogue import listing
 from agentfield_rt.plane.catalogue.catalogue import Catalogue
 from agentfield_rt.plane.catalogue.listing import EXECUTIONS, OFFSET_MAX, RUNS, SESSIONS, Filters
 from agentfield_rt.plane.catalogue.rows import ExecutionRow, RunRow, SessionRow
@@ -18,6 +19,7 @@ from agentfield_rt.plane.workflows import Workflows
 
 LIMIT_MAX = 100
 _LIMIT = 20
+_AT_NS_MAX = 2**63 - 1  # the year 2262
 WORD_CHARS_MAX = 256
 
 
@@ -133,12 +135,12 @@ class AgenticQuery:
         return Found(agents[offset : offset + limit], len(agents))
 
     async def _events(self, filters: Filters, limit: int, offset: int) -> Found:
-        """When executions began and ended: what is known of them as a list in the order of time."""
+        """When executions began and ended, in the order of time; of a long run, its latest executions."""
         if filters.execution_id is None and filters.run_id is None:
             raise QueryRefused(
                 "missing_filter", "events queries require filters.execution_id or filters.run_id"
             )
-        page = await self._catalogue.page(EXECUTIONS, filters, limit=LIMIT_MAX, offset=0)
+        page = await self._catalogue.page(EXECUTIONS, filters, limit=listing.LIMIT_MAX, offset=0)
         events = sorted((event for row in page.rows for event in _events_of(row)), key=lambda e: e[0])
         return Found([event for _, event in events[offset : offset + limit]], len(events))
 
@@ -162,7 +164,8 @@ def _time_ns(name: str, text: str | None) -> int | None:
         return None
     try:
         at = datetime.fromisoformat(text)
-        return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1e9)
+        at_ns = int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()) * 1_000_000_000
+        return min(max(at_ns, 0), _AT_NS_MAX)
     except (ValueError, OverflowError) as error:
         raise QueryRefused(
             "invalid_request", f"filters.{name} is no time as in RFC 3339, such as 2026-01-31T12:00:00Z"

@@ -102,7 +102,7 @@ def _hang(root: Node, nodes: Sequence[Node], known: Collection[str]) -> None:
     below: dict[str, list[Node]] = {}
     strays: list[Node] = []
     for node in nodes:
-        if node.parent_id in known:
+        if node.parent_id is not None and node.parent_id in known:
             below.setdefault(node.parent_id, []).append(node)
         elif node is not root:
             strays.append(node)
@@ -182,7 +182,7 @@ def _of_execution(row: ExecutionRow, known: Collection[str]) -> Node:
 def drawn(found: Workflow, *, notes: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """AgentField's answer, as a tree and as a list. `notes` are those of each execution."""
     flat = {node.id: _full(found.run_id, node, notes.get(node.id, [])) for node in found.nodes}
-    timeline = [{**each, "children": []} for each in flat.values()]
+    timeline: list[dict[str, Any]] = [{**each, "children": []} for each in flat.values()]
     for node in found.nodes:
         flat[node.id]["children"] = [flat[inner.id] for inner in node.inner]
     return _summary(found) | {"dag": flat[found.root.id], "timeline": timeline}

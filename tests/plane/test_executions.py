@@ -107,7 +107,7 @@ def test_workflows_are_found_by_session_and_by_page(server: Served) -> None:
     assert page["total"] > 1
     assert ask(resource="workflows", filters={"session_id": "sess_nobody"})["data"]["results"] == []
     refused = ask(resource="cats")
-    assert (refused["ok"], refused["error"]["code"]) == (False, "unknown_resource")
+    assert (refused["ok"], refused["error"]["code"]) == (False, "invalid_resource")
 
 
 @pytest.mark.parametrize(

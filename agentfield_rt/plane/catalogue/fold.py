@@ -193,5 +193,6 @@ CHANGES: dict[str, Change] = {
     records.TurnStarted.kind: _turn_started,
     records.TurnCompleted.kind: _turn_completed,
     records.TurnFailed.kind: _turn_failed,
-} | dict.fromkeys(SEALS, _run_ended)
+    **dict.fromkeys(SEALS, _run_ended),
+}
 """By kind; whatever is not in it changes nothing but how far a run is known."""

@@ -164,9 +164,9 @@ class Projection:
 
     def select(self, row: type[RowT], clause: str, bindings: Bindings = ()) -> list[RowT]:
         """Rows of a table: `clause` begins with its name."""
-        names, make = _reader(row)
+        names, make = _reader(cast(Any, row))
         found = self._db.execute(f"SELECT {names} FROM {clause}", bindings).fetchall()
-        return [make(values) for values in found]
+        return [cast(RowT, make(values)) for values in found]
 
     def number(self, query: str, bindings: Bindings = ()) -> int:
         """The one number that a query answers."""
@@ -175,9 +175,9 @@ class Projection:
 
 
 @cache
-def _reader(row: type[RowT]) -> tuple[str, Callable[[Sequence[SqlValue]], RowT]]:
+def _reader(row: type[Any]) -> tuple[str, Callable[[Sequence[SqlValue]], Any]]:
     """The columns of a dataclass, and how one is made of them: words are kept as JSON, truth as a number."""
-    names = [each.name for each in fields(cast(Any, row))]
+    names = [each.name for each in fields(row)]
     hints = get_type_hints(row)
     converts: list[tuple[str, Callable[[Any], Any]]] = []
     for name in names:
@@ -186,7 +186,7 @@ def _reader(row: type[RowT]) -> tuple[str, Callable[[Sequence[SqlValue]], RowT]]
         elif get_origin(hints[name]) is tuple and get_args(hints[name]) == (str, ...):
             converts.append((name, lambda text: tuple(msgspec.json.decode(text, type=list[str]))))
 
-    def make(values: Sequence[SqlValue]) -> RowT:
+    def make(values: Sequence[SqlValue]) -> Any:
         given: dict[str, Any] = dict(zip(names, values, strict=True))
         for name, convert in converts:
             given[name] = convert(given[name])
