@@ -52,7 +52,8 @@ class Running:
     def start(self) -> None:
         """Start it, and return once it is ready."""
         ready = threading.Event()
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1", **self.environment}
+        telling = {"PYTHONUNBUFFERED": "1", "AGENTFIELD_RT_TRACEBACK": "1"}
+        environment = {**os.environ, **telling, **self.environment}
         process = self.process = subprocess.Popen(
             self.command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
@@ -68,8 +69,10 @@ class Running:
 
         self.reader = threading.Thread(target=read, name=self.command[-1])
         self.reader.start()
-        assert ready.wait(READY_MAX_S), self.output
-        assert process.poll() is None, self.output
+        is_up = ready.wait(READY_MAX_S) and process.poll() is None
+        if not is_up:
+            self.kill()
+        assert is_up, self.output
 
     @property
     def output(self) -> str:
