@@ -2,12 +2,10 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from importlib.resources import files
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.staticfiles import StaticFiles
 from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -52,6 +50,7 @@ from agentfield_rt.plane.memory import event_routes, routes
 from agentfield_rt.plane.openapi import describe
 from agentfield_rt.plane.operation import http_operation
 from agentfield_rt.plane.operation.requests import Requests
+from agentfield_rt.plane.page import Page, allowed_methods
 from agentfield_rt.plane.telephony import telephony_router
 from agentfield_rt.sdp import BadOffer
 
@@ -127,7 +126,7 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
     app.router.routes[:0] = http_execute.execution_routes() + http_reports.report_routes()
     describe(app, (*http_execute.OPERATIONS, *http_reports.OPERATIONS))
 
-    app.mount("/", StaticFiles(directory=str(files("agentfield_rt.plane") / "static"), html=True))
+    app.router.routes.append(Page())
     return app
 
 
@@ -157,4 +156,8 @@ async def _refuse_body(request: Request, error: Exception) -> JSONResponse:
 
 async def _refuse_plainly(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        path = request.url.path.removeprefix(request.scope.get("root_path", ""))
+        headers["Allow"] = allowed_methods(request.app, path) or headers.get("Allow", "GET, HEAD")
+    return JSONResponse({"error": error.detail}, error.status_code, headers=headers)

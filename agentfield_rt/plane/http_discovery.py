@@ -59,7 +59,11 @@ class DiscoveryQuery(BaseModel):
         )
 
 
-@router.get("/discovery/capabilities", response_model=None)
+@router.get(
+    "/discovery/capabilities",
+    response_model=None,
+    responses={200: {"content": {"application/xml": {"schema": {"type": "string"}}}}},
+)
 async def capabilities(query: Annotated[DiscoveryQuery, Query()], plane: Plane) -> dict[str, Any] | Response:
     """Reasoners and skills of all nodes, with filters, as JSON, as compact JSON or as XML."""
     health = plane.remote_nodes.health

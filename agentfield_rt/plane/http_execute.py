@@ -4,7 +4,7 @@ In AgentField's shapes; the rest of executions is in `http_executions`.
 """
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Raw
@@ -25,7 +25,7 @@ from agentfield_rt.plane.execution_views import (
 )
 from agentfield_rt.plane.executions.dispatch import Outcome
 from agentfield_rt.plane.executions.execution import Execution
-from agentfield_rt.plane.executions.status import FINAL_STATUSES, ExecutionStatus, status_named
+from agentfield_rt.plane.executions.status import FINAL_STATUSES, STATUS_WORDS, ExecutionStatus, status_named
 from agentfield_rt.plane.executions.submission import Extras
 from agentfield_rt.plane.hot_routes import Answer, Asked, hot_route
 from agentfield_rt.plane.openapi import ErrorBody, Operation
@@ -59,7 +59,7 @@ class ExecuteBody(msgspec.Struct, kw_only=True):
 class ReportBody(msgspec.Struct, kw_only=True):
     """What came of an execution, by its agent's word. `result` is any JSON."""
 
-    status: str
+    status: Annotated[str, msgspec.Meta(extra_json_schema={"enum": STATUS_WORDS})]
     result: Raw = msgspec.field(default_factory=null)
     error: Any = None
     status_reason: str | None = None

@@ -215,6 +215,7 @@ NOTE = Operation(
     body=NoteBody,
     answers={200: Noted, **_REFUSALS, 404: ErrorBody, 410: ErrorBody},
     headers=_OF_EXECUTION,
+    required=frozenset({"X-Execution-ID"}),
 )
 LOGS = Operation(
     method="POST",

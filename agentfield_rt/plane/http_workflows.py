@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from agentfield_rt.plane.agentic import Query as AgenticBody
 from agentfield_rt.plane.agentic import QueryRefused
@@ -12,6 +12,27 @@ from agentfield_rt.plane.dependencies import Asking, Plane, ReadableRun, Recorde
 from agentfield_rt.plane.errors import Busy, NotFound
 
 router = APIRouter(tags=["workflows"])
+
+
+class Problem(BaseModel):
+    """Why a query is refused; `code` is for programs."""
+
+    code: str
+    message: str
+
+
+class QueryRefusal(BaseModel):
+    """AgentField's form for a query that is refused."""
+
+    ok: bool = False
+    error: Problem
+
+
+def _body_schema() -> dict[str, Any]:
+    """The body's, with nothing in it that refers to another place."""
+    schema = AgenticBody.model_json_schema()
+    schema["properties"]["filters"] = schema.pop("$defs")["QueryFilters"]
+    return schema
 
 
 @router.get("/api/ui/v1/workflows/{run_id}/dag", response_model=dict[str, Any])
@@ -38,7 +59,17 @@ async def session_dag(recorded: Recorded, plane: Plane) -> Response:
     )
 
 
-@router.post("/api/v1/agentic/query", response_model=dict[str, Any])
+@router.post(
+    "/api/v1/agentic/query",
+    response_model=dict[str, Any],
+    responses={400: {"model": QueryRefusal}, 503: {"model": QueryRefusal}},
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": _body_schema()}},
+        }
+    },
+)
 async def agentic_query(request: Request, plane: Plane, caller: Asking) -> Response:
     """Runs, executions, agents, workflows, sessions or events; the body and the answer are AgentField's."""
     try:

@@ -9,6 +9,10 @@ import msgspec
 from fastapi import FastAPI
 
 _PLACE = "#/components/schemas/{name}"
+_ID = {"type": "string", "pattern": "^[A-Za-z0-9_.:-]{0,128}$"}
+_KEY = {"type": "string", "maxLength": 256}
+_TARGET = {"type": "string", "pattern": r"^[^./]+\.[^/]+$", "examples": ["voice-support.resolve_turn"]}
+"""What stands in an address as `{target}`, of whichever route."""
 
 
 class ErrorBody(msgspec.Struct, kw_only=True):
@@ -26,6 +30,7 @@ class Operation:
         body: What it takes; None: nothing.
         answers: By status; None: no body worth a schema.
         headers: What it reads besides, each with what it is for.
+        required: Those of `headers` that it does not go without.
     """
 
     method: str
@@ -35,6 +40,7 @@ class Operation:
     body: Any = None
     answers: dict[int, Any] = field(default_factory=dict[int, Any])
     headers: dict[str, str] = field(default_factory=dict[str, str])
+    required: frozenset[str] = frozenset()
 
     @property
     def operation_id(self) -> str:
@@ -69,6 +75,9 @@ def _tell_of_refusals(document: dict[str, Any]) -> None:
         for operation in path.values():
             operation["responses"].pop("422", None)
             operation["responses"].setdefault("default", refusal)
+            for parameter in operation.get("parameters", ()):
+                if parameter["in"] == "path" and parameter["name"] == "target":
+                    parameter["schema"] = _TARGET
     for name in ("HTTPValidationError", "ValidationError"):
         document["components"]["schemas"].pop(name, None)
 
@@ -109,12 +118,17 @@ def _leaves(kind: Any) -> list[Any]:
 
 def _entry(operation: Operation, schema: _Schemas) -> dict[str, Any]:
     names = [part[1:-1] for part in operation.path.split("/") if part.startswith("{")]
-    word = {"type": "string"}
     parameters: list[dict[str, Any]] = [
-        {"name": name, "in": "path", "required": True, "schema": word} for name in names
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
     ]
     parameters += [
-        {"name": name, "in": "header", "required": False, "description": use, "schema": word}
+        {
+            "name": name,
+            "in": "header",
+            "required": name in operation.required,
+            "description": use,
+            "schema": _ID if name.startswith("X-") else _KEY,
+        }
         for name, use in operation.headers.items()
     ]
     entry: dict[str, Any] = {
@@ -128,7 +142,8 @@ def _entry(operation: Operation, schema: _Schemas) -> dict[str, Any]:
     }
     if operation.body is not None:
         content = {"application/json": {"schema": schema(operation.body)}}
-        entry["requestBody"] = {"required": False, "content": content}
+        required = any(each.required for each in msgspec.structs.fields(operation.body))
+        entry["requestBody"] = {"required": required, "content": content}
     return entry
 
 

@@ -45,6 +45,9 @@ _ALIASES = {
     "timed_out": ExecutionStatus.TIMEOUT,
 }
 
+STATUS_WORDS = [*map(str, ExecutionStatus), *_ALIASES]
+"""Every word that is understood."""
+
 
 def status_named(word: str) -> ExecutionStatus | None:
     """The status that an agent means by `word`; None for a word nobody knows."""

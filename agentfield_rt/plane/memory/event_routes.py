@@ -123,7 +123,7 @@ async def history(
     plane: Plane,
     interest: Interested,
     *,
-    since: Annotated[str | None, Query(max_length=64)] = None,
+    since: Annotated[str | None, Query(max_length=64, json_schema_extra={"format": "date-time"})] = None,
     limit: Annotated[int, Query(ge=1, le=REMEMBERED_MAX)] = 100,
 ) -> Response:
     """The latest changes, oldest first, as a bare array: as far as this server remembers."""

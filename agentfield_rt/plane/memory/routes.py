@@ -27,7 +27,8 @@ TOP_K = 10
 
 Id = Annotated[str | None, Header(max_length=ID_CHARS_MAX)]
 Key = Annotated[str, Field(min_length=1, max_length=KEY_CHARS_MAX)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
+Number = Annotated[float, Field(strict=True, ge=-3.4028234e38, le=3.4028234e38)]
+"""What four bytes hold."""
 Embedding = Annotated[list[Number], Field(min_length=1, max_length=DIMENSIONS_MAX)]
 
 
@@ -67,7 +68,7 @@ class VectorBody(KeyBody):
 
 class SearchBody(ScopedBody):
     query_embedding: Embedding
-    top_k: int = Field(default=TOP_K, le=MATCHES_MAX)
+    top_k: int = Field(default=TOP_K, le=MATCHES_MAX, strict=True)
     filters: dict[str, Any] | None = None
 
 
