@@ -13,10 +13,10 @@ BUILT_DOCS := $(VENV)/.installed-docs
 INSTALL     = $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check coverage bench judges torture docs clean chromium coturn agentfield
+.PHONY: help setup demo test check coverage bench judges schemathesis torture docs clean chromium coturn agentfield
 
 help:  ## Say what there is to make
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(BUILT_DEV)  ## Create .venv and install everything a developer needs
 
@@ -72,6 +72,9 @@ $(BUILT_AGENTFIELD): $(VENV)/pyvenv.cfg
 	else \
 	  echo "No package index: tests/agentfield is skipped" >&2; \
 	fi
+
+schemathesis: $(BUILT_DEV)  ## Judge the OpenAPI document against a server: all checks, a hundred cases per operation
+	$(BIN)/python -m tests.plane.openapi_judge --examples $(or $(EXAMPLES),100)
 
 bench: $(BUILT_DEV)  ## Measure reply time, barge-in, the frame path and CPU per call (BENCH=name: one)
 	@set -e; for bench in $$(grep -l __main__ benchmarks/$(or $(BENCH),*).py); do \
