@@ -2,7 +2,7 @@
 
 from agentfield import Agent
 
-app = Agent(node_id="worker", agentfield_server="http://localhost:8080")
+app = Agent(node_id="worker")
 
 
 @app.skill()

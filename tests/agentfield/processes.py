@@ -154,6 +154,21 @@ class Field:
             if found["status"] in statuses:
                 return found
 
+    def records(self, session_id: str, *, until: str) -> list[dict[str, Any]]:
+        """A session's records, up to the first of a kind."""
+        found: list[dict[str, Any]] = []
+        path = f"/api/v1/session-instances/{session_id}/events"
+        with self.client.stream("GET", path, timeout=READY_MAX_S) as events:
+            is_record = False
+            for line in events.iter_lines():
+                if line.startswith("event:"):
+                    is_record = line == "event: record"
+                elif line.startswith("data:") and is_record:
+                    found.append(json.loads(line.removeprefix("data:")))
+                    if found[-1]["kind"] == until:
+                        break
+        return found
+
     def lifecycle(self, node_id: str) -> str:
         return str(self.get(f"/nodes/{node_id}")["lifecycle_status"])
 

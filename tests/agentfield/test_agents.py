@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.agentfield.conftest import AGENTS
-from tests.agentfield.processes import Field
+from tests.agentfield.processes import ROOT, Field
 
 
 def test_agents_are_registered_as_they_declare_themselves(field: Field) -> None:
@@ -101,6 +101,33 @@ def test_an_agent_finds_a_skill_and_calls_it_by_the_name_it_found(field: Field) 
     assert (found["target"], found["compact"], found["called"]) == ("helper.add", ["helper.add"], {"sum": 5})
     assert set(found["schema"]["properties"]) == {"a", "b"}
     assert '<agent id="helper"' in found["xml"]
+
+
+def test_the_example_of_the_documentation_does_what_it_says(field: Field) -> None:
+    field.agent(ROOT / "examples" / "agentfield" / "worker.py")
+    done = field.execute("worker.total", numbers=[1, 2, 3])
+    assert (done["status"], done["result"]) == ("succeeded", {"total": 6})
+    run = field.client.get(f"/api/ui/v1/workflows/{done['run_id']}/dag").json()
+    assert run["total_nodes"] == 4
+
+
+def test_a_session_answers_by_its_model_and_runs_its_tools_at_the_agent(field: Field) -> None:
+    answer = field.post("/sessions/helper.voice/start", {})
+    assert answer.status_code == 201, answer.text
+    session = answer.json()
+    assert session["tool_targets"] == {"add": "helper.add"}
+    field.post(f"/session-instances/{session['session_id']}/input", {"text": "what is two and three"})
+    kinds = [record["kind"] for record in field.records(session["session_id"], until="turn_completed")]
+    assert kinds.index("tool_intent_recorded") < kinds.index("tool_result_recorded")
+    dag = field.get(f"/sessions/{session['session_id']}/dag")
+    assert dag, "the session has no workflow"
+    run = field.client.get(f"/api/ui/v1/workflows/{session['run_id']}/dag").json()
+    (tool,) = [node for node in run["timeline"] if node["reasoner_id"] == "add"]
+    assert (tool["agent_node_id"], tool["status"]) == ("helper", "succeeded")
+    assert field.get(f"/executions/{tool['execution_id']}")["result"] == {"sum": 5}
+    refused = field.post(f"/sessions/{session['session_id']}/tools/breaks", {"target": "helper.breaks"})
+    assert refused.status_code == 403, "only what the session declares is a tool"
+    assert field.post(f"/session-instances/{session['session_id']}/close").status_code == 200
 
 
 def test_what_was_accepted_outlives_a_killed_plane(field: Field) -> None:
