@@ -4,7 +4,7 @@ A session is the root of its run; turns hang below it, and below a turn the reas
 """
 
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,21 @@ _ORDER = ("running", "failed", "timeout", "cancelled")
 _UNFINISHED = frozenset({"queued", "running", "waiting", "pending"})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRows:
+    """What the catalogue has of a run.
+
+    Attributes:
+        has_ended: Whether the run has its last record: what an agent then has not reported, it will not.
+    """
+
+    run_id: str
+    has_ended: bool
+    sessions: Sequence[SessionRow] = ()
+    turns: Sequence[TurnRow] = ()
+    executions: Sequence[ExecutionRow] = ()
+
+
 @dataclass(slots=True, eq=False)
 class Node:
     """A session, a turn or an execution in a workflow.
@@ -47,6 +62,7 @@ class Node:
     ended_at_ns: int | None
     session_id: str | None = None
     actor_id: str | None = None
+    is_reported: bool = False
     depth: int = 0
     inner: list["Node"] = field(default_factory=list["Node"])
 
@@ -55,13 +71,21 @@ class Node:
 class Workflow:
     """The tree of a run; `nodes` are all of it, in the order of time."""
 
-    run_id: str
+    rows: RunRows
     root: Node
     nodes: Sequence[Node]
 
     @property
+    def run_id(self) -> str:
+        return self.rows.run_id
+
+    @property
     def status(self) -> str:
-        found = {"running" if node.status in _UNFINISHED else node.status for node in self.nodes}
+        found = {
+            "running" if node.status in _UNFINISHED else node.status
+            for node in self.nodes
+            if not (node.is_reported and node.status in _UNFINISHED and self.rows.has_ended)
+        }
         return next((status for status in _ORDER if status in found), "succeeded")
 
     @property
@@ -73,20 +97,14 @@ class Workflow:
         return next((node.actor_id for node in self.nodes if node.actor_id is not None), None)
 
 
-def workflow(
-    run_id: str,
-    sessions: Iterable[SessionRow],
-    turns: Iterable[TurnRow],
-    executions: Iterable[ExecutionRow],
-) -> Workflow | None:
+def workflow(rows: RunRows) -> Workflow | None:
     """What ran in a run, as a tree; None when nothing did."""
-    found = [_of_session(row) for row in sessions]
+    found = [_of_session(row) for row in rows.sessions]
     by_session = {node.id: node for node in found}
-    found += [_of_turn(row, by_session.get(row.session_id or "")) for row in turns]
+    found += [_of_turn(row, by_session.get(row.session_id or "")) for row in rows.turns]
     known = {node.id: node for node in found}
-    rows = list(executions)
-    ids = known.keys() | {row.execution_id for row in rows}
-    for row in rows:
+    ids = known.keys() | {row.execution_id for row in rows.executions}
+    for row in rows.executions:
         known.setdefault(row.execution_id, _of_execution(row, ids))
     if not known:
         return None
@@ -94,7 +112,7 @@ def workflow(
     roots = (node for node in nodes if node.parent_id not in known)
     root = next(iter(by_session.values()), None) or next(roots, nodes[0])
     _hang(root, nodes, known.keys())
-    return Workflow(run_id, root, nodes)
+    return Workflow(rows, root, nodes)
 
 
 def _hang(root: Node, nodes: Sequence[Node], known: Collection[str]) -> None:
@@ -176,6 +194,7 @@ def _of_execution(row: ExecutionRow, known: Collection[str]) -> Node:
         ended_at_ns=row.ended_at_ns,
         session_id=row.session_id,
         actor_id=row.actor_id,
+        is_reported=row.is_reported,
     )
 
 

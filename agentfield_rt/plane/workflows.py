@@ -20,7 +20,7 @@ from agentfield_rt.plane.catalogue.rows import (
     SessionRow,
     TurnRow,
 )
-from agentfield_rt.plane.dag import Workflow, drawn, drawn_lightly, duration_ms, workflow
+from agentfield_rt.plane.dag import RunRows, Workflow, drawn, drawn_lightly, duration_ms, workflow
 from agentfield_rt.plane.notation import iso_ns
 
 NODES_MAX = 10_000
@@ -101,12 +101,15 @@ class Workflows:
 
 def _workflow(db: Projection, run_id: str, nodes_max: int) -> Workflow | None:
     among = f"WHERE run_id = ? ORDER BY seq LIMIT {nodes_max}"
-    return workflow(
-        run_id,
-        db.select(SessionRow, f"sessions {among}", (run_id,)),
-        db.select(TurnRow, f"turns {among}", (run_id,)),
-        db.select(ExecutionRow, f"executions {among}", (run_id,)),
+    run = db.select(RunRow, "runs WHERE run_id = ?", (run_id,))
+    rows = RunRows(
+        run_id=run_id,
+        has_ended=bool(run) and run[0].ended_at_ns is not None,
+        sessions=db.select(SessionRow, f"sessions {among}", (run_id,)),
+        turns=db.select(TurnRow, f"turns {among}", (run_id,)),
+        executions=db.select(ExecutionRow, f"executions {among}", (run_id,)),
     )
+    return workflow(rows)
 
 
 def _row(db: Projection, run: RunRow) -> dict[str, Any]:

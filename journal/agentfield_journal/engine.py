@@ -5,17 +5,18 @@ Knows nothing of files, SQL or servers.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from agentfield_journal import codec
 from agentfield_journal.claims import Claims
 from agentfield_journal.codec import Seen
+from agentfield_journal.commit_listeners import CommitListener, CommitListeners
 from agentfield_journal.envelope import Envelope
 from agentfield_journal.errors import (
     BatchTooLarge,
@@ -42,17 +43,9 @@ from agentfield_journal.writer import StoreRunWriter
 
 ResultT = TypeVar("ResultT")
 
-CommitListener: TypeAlias = Callable[[Sequence[Batch]], object]
-"""Told what became durable, in the order of commits."""
-
 _PAGE_RUNS = 500
 _SEQ_MAX = (1 << 63) - 1  # a larger one would be refused by some databases
 _PAGE_RECORDS = 2_000  # a page costs two thread switches, and may hold the interpreter for milliseconds
-
-
-def _parts(names: list[str], size: int) -> Iterator[list[str]]:
-    for start in range(0, len(names), size):
-        yield names[start : start + size]
 
 
 def is_own_run(run_id: str) -> bool:
@@ -91,7 +84,7 @@ class StoreJournal:
         self._writers: dict[str, tuple[StoreRunWriter, ...]] = {}  # of a run more than one only for a moment
         self._opening = Counter[str]()
         self._tails = Tails(self._changes if store.shared else None, poll_s=limits.poll_s)
-        self._listeners: list[CommitListener] = []
+        self._listeners = CommitListeners()
         self._readers = ThreadPoolExecutor(1, "journal-reader") if store.blocking else None
         line = store.line() if isinstance(store, PipelinedStore) else None
         if line is None:
@@ -198,8 +191,7 @@ class StoreJournal:
 
     def committed(self, group: list[Batch], refused: list[Batch]) -> None:
         """Called by the group commit: acknowledge, and wake live tails."""
-        if self._listeners:
-            self._tell([batch for batch in group if batch not in refused] if refused else group)
+        self._listeners.tell(group, refused)
         for batch in group:
             self._queued -= len(batch.rows)
             self._queued_bytes -= batch.size_bytes
@@ -221,15 +213,7 @@ class StoreJournal:
 
         It must be quick. What it raises concerns the loop's exception handler, never a commit.
         """
-        self._listeners.append(listener)
-
-    def _tell(self, group: list[Batch]) -> None:
-        for listener in self._listeners:
-            try:
-                listener(group)
-            except Exception as error:
-                about = {"message": "a listener failed that is told of commits", "exception": error}
-                asyncio.get_running_loop().call_exception_handler(about)
+        self._listeners.add(listener)
 
     def failed(self, failure: JournalError) -> None:
         """Called by the group commit: no writer can store anything more."""
@@ -317,10 +301,11 @@ class StoreJournal:
     async def heads_of(self, run_ids: Collection[str]) -> list[RunHead]:
         """The heads of those of `run_ids` that have a record, in that order."""
         self._require_open()
+        names = list(run_ids)
         heads: list[RunHead] = []
         # However many runs there are: no call takes long, and other reads come in between.
-        for some in _parts(list(run_ids), _PAGE_RUNS):
-            found = await self._reading(partial(self._heads, some))
+        for start in range(0, len(names), _PAGE_RUNS):
+            found = await self._reading(partial(self._heads, names[start : start + _PAGE_RUNS]))
             heads += [head for head in found if head is not None]
         return heads
 

@@ -1,5 +1,7 @@
 """The tree of a run: everything once, wherever it says that it was called from."""
 
+from collections.abc import Sequence
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -7,7 +9,15 @@ from hypothesis import strategies as st
 
 from agentfield_rt.errors import CloseReason
 from agentfield_rt.plane.catalogue.rows import ExecutionRow, SessionRow, TurnRow
-from agentfield_rt.plane.dag import DEPTH_DRAWN_MAX, Node, drawn, drawn_lightly, workflow
+from agentfield_rt.plane.dag import (
+    DEPTH_DRAWN_MAX,
+    Node,
+    RunRows,
+    Workflow,
+    drawn,
+    drawn_lightly,
+    workflow,
+)
 
 SECOND_NS = 1_000_000_000
 
@@ -63,13 +73,25 @@ def turn(number: int, status: str = "succeeded") -> TurnRow:
     )
 
 
+def tree(
+    sessions: Sequence[SessionRow] = (),
+    turns: Sequence[TurnRow] = (),
+    executions: Sequence[ExecutionRow] = (),
+    *,
+    has_ended: bool = False,
+) -> Workflow:
+    rows = RunRows(run_id="run", has_ended=has_ended, sessions=sessions, turns=turns, executions=executions)
+    found = workflow(rows)
+    assert found is not None
+    return found
+
+
 def shape(node: Node) -> object:
     return {node.id: [shape(inner) for inner in node.inner]} if node.inner else node.id
 
 
 def test_a_session_holds_turns_that_hold_reasoners_that_hold_their_calls() -> None:
-    found = workflow(
-        "run",
+    found = tree(
         [session()],
         [turn(1), turn(4)],
         [
@@ -79,7 +101,6 @@ def test_a_session_holds_turns_that_hold_reasoners_that_hold_their_calls() -> No
             execution(6, session_id="sess"),
         ],
     )
-    assert found is not None
     assert shape(found.root) == {
         "sess": [{"turn_1": [{"exec_2": ["exec_3"]}]}, {"turn_4": ["exec_5"]}, "exec_6"]
     }
@@ -87,22 +108,18 @@ def test_a_session_holds_turns_that_hold_reasoners_that_hold_their_calls() -> No
 
 
 def test_whoever_was_called_by_nobody_known_hangs_below_what_is_known() -> None:
-    found = workflow(
-        "run",
+    found = tree(
         [],
         [],
         [execution(1, parent="phantom"), execution(2, parent="exec_1"), execution(3, parent="x")],
     )
-    assert found is not None
     assert shape(found.root) == {"exec_1": ["exec_2", "exec_3"]}
-    in_session = workflow("run", [session()], [turn(1)], [execution(2, parent="phantom", turn_id="turn_1")])
-    assert in_session is not None
+    in_session = tree([session()], [turn(1)], [execution(2, parent="phantom", turn_id="turn_1")])
     assert shape(in_session.root) == {"sess": [{"turn_1": ["exec_2"]}]}
 
 
 def test_the_first_without_a_caller_is_the_root_whenever_its_callees_became_known() -> None:
-    found = workflow("run", [], [], [execution(1, parent="exec_2"), execution(2)])
-    assert found is not None
+    found = tree([], [], [execution(1, parent="exec_2"), execution(2)])
     assert shape(found.root) == {"exec_2": ["exec_1"]}
 
 
@@ -112,8 +129,7 @@ def test_every_node_is_drawn_once_whoever_it_names_as_its_caller(parents: list[i
         execution(number, parent=None if parent is None else f"exec_{parent}")
         for number, parent in enumerate(parents)
     ]
-    found = workflow("run", [], [], rows)
-    assert found is not None
+    found = tree([], [], rows)
     seen: list[str] = []
     waiting = [(found.root, 0)]
     while waiting:
@@ -132,8 +148,7 @@ def test_every_node_is_drawn_once_whoever_it_names_as_its_caller(parents: list[i
 def test_calls_that_go_deeper_than_anybody_reads_are_drawn_beside_each_other() -> None:
     total = 3 * DEPTH_DRAWN_MAX
     rows = [execution(number, parent=f"exec_{number - 1}" if number else None) for number in range(total)]
-    found = workflow("run", [], [], rows)
-    assert found is not None
+    found = tree([], [], rows)
     assert (found.depth_max, len(found.nodes)) == (DEPTH_DRAWN_MAX, total)
     assert len(msgspec.json.decode(msgspec.json.encode(drawn(found, notes={})))["timeline"]) == total
 
@@ -149,8 +164,7 @@ def test_calls_that_go_deeper_than_anybody_reads_are_drawn_beside_each_other() -
     ],
 )
 def test_a_workflow_is_called_as_agentfield_calls_it(statuses: list[str], is_called: str) -> None:
-    found = workflow("run", [], [], [execution(n, status=status) for n, status in enumerate(statuses)])
-    assert found is not None
+    found = tree([], [], [execution(n, status=status) for n, status in enumerate(statuses)])
     assert found.status == is_called
 
 
@@ -165,14 +179,12 @@ def test_a_workflow_is_called_as_agentfield_calls_it(statuses: list[str], is_cal
     ],
 )
 def test_a_session_is_a_node_with_the_status_of_its_end(reason: CloseReason | None, status: str) -> None:
-    found = workflow("run", [session(close_reason=reason)], [], [])
-    assert found is not None
+    found = tree([session(close_reason=reason)], [], [])
     assert found.root.status == status
 
 
 def test_what_is_not_known_is_left_out_as_agentfield_leaves_it_out() -> None:
-    found = workflow("run", [], [], [execution(1, status="running", ended_at_ns=None)])
-    assert found is not None
+    found = tree([], [], [execution(1, status="running", ended_at_ns=None)])
     note = {"message": "m", "tags": [], "timestamp": "t"}
     answer = drawn(found, notes={"exec_1": [note]})
     assert answer["dag"] == {
@@ -197,4 +209,10 @@ def test_what_is_not_known_is_left_out_as_agentfield_leaves_it_out() -> None:
 
 
 def test_where_nothing_ran_there_is_no_workflow() -> None:
-    assert workflow("run", [], [], []) is None
+    assert workflow(RunRows(run_id="run", has_ended=False)) is None
+
+
+def test_what_an_agent_left_unfinished_does_not_keep_an_ended_run_running() -> None:
+    rows = [execution(1), execution(2, parent="exec_1", status="running", is_reported=True, ended_at_ns=None)]
+    assert tree(executions=rows).status == "running"
+    assert tree(executions=rows, has_ended=True).status == "succeeded"
