@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
@@ -95,3 +96,22 @@ async def test_a_browser_whose_addresses_nobody_can_look_up_is_connected_all_the
         offer: str = await page.evaluate("() => window.connection.localDescription.sdp")
     assert ".local " in offer
     assert "a=recvonly" in offer
+
+
+async def test_a_page_that_was_given_a_key_calls_a_server_that_needs_one(
+    browser: Browser, tmp_path: Path
+) -> None:
+    app, key = Agent("keys"), "a key of sixteen letters or more"
+
+    @app.session("greeter", provider="local", transport="websocket")
+    async def greets(session: RealtimeSession) -> None:
+        await session.input()
+
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        served(tmp_path, patch, agents=[app], api_keys={"web": key}) as plane,
+    ):
+        async with Pages(browser, plane.url) as pages:
+            page = await pages.open(f"?target=keys.greeter#api_key={quote(key)}")
+            await press_call(page)
+            await until(page, "state.call === 'in_call'")

@@ -4,6 +4,9 @@ const ANSWER_MS = 10_000;
 const START_MS = 30_000; // the first call may have to start a provider
 const BASE = new URL("api/v1/", document.baseURI);
 
+/** A server with keys gives the page none: whoever opens it appends `#api_key=…`, which browsers send to nobody. */
+const KEY = new URLSearchParams(location.hash.slice(1)).get("api_key");
+
 /**
  * The server refused or could not be reached.
  *
@@ -30,9 +33,10 @@ async function reasonOf(response) {
 async function request(url, options = {}, boundMs = ANSWER_MS) {
   const bound = AbortSignal.timeout(boundMs);
   const signal = options.signal ? AbortSignal.any([options.signal, bound]) : bound;
+  const headers = KEY ? { ...options.headers, "X-API-Key": KEY } : options.headers;
   let response;
   try {
-    response = await fetch(url, { ...options, signal });
+    response = await fetch(url, { ...options, headers, signal });
   } catch (error) {
     if (options.signal?.aborted) throw error;
     throw new ServerError(bound.aborted ? "server_slow" : "server_gone", "");
@@ -48,7 +52,9 @@ function json(body, signal) {
 
 /** Resolves an address the server gave, which may be a path. */
 export function absolute(address) {
-  return new URL(address, document.baseURI);
+  const url = new URL(address, document.baseURI);
+  if (KEY) url.searchParams.set("api_key", KEY); // an event stream and a websocket can have no header
+  return url;
 }
 
 function instance(sessionId, what) {
