@@ -10,7 +10,7 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from agentfield_journal import JournalConflict, JournalError, JournalFull, JournalUnavailable
+from agentfield_journal import ContentGone, JournalConflict, JournalError, JournalFull, JournalUnavailable
 from agentfield_rt import __version__
 from agentfield_rt.agent import Agent
 from agentfield_rt.config import Settings
@@ -58,6 +58,7 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (BadOffer, 400),
     (UnsupportedTransport, 400),
     (SessionClosed, 410),
+    (ContentGone, 410),
     (IllegalCommand, 409),
     (GateOverflow, 503),
     (RecordingUnavailable, 503),

@@ -172,6 +172,7 @@ async def open_control_plane(
             await providers.start_local()
         await executions.recover(going_on)
         draining = Draining(sessions, executions)
+        telemetry.watch(executions, draining)
         yield ControlPlane(
             settings=settings,
             journal=journal,

@@ -9,7 +9,8 @@ import msgspec
 from fastapi import FastAPI
 
 _PLACE = "#/components/schemas/{name}"
-_ID = {"type": "string", "pattern": "^[A-Za-z0-9_.:-]{0,128}$"}
+_ID = {"type": "string", "pattern": "^[A-Za-z0-9_.:-]{1,128}$"}
+_ID_OR_NONE = {"type": "string", "pattern": "^[A-Za-z0-9_.:-]{0,128}$"}
 _KEY = {"type": "string", "maxLength": 256}
 _TARGET = {"type": "string", "pattern": r"^[^./]+\.[^/]+$", "examples": ["voice-support.resolve_turn"]}
 """What stands in an address as `{target}`, of whichever route."""
@@ -69,7 +70,10 @@ def _tell_of_refusals(document: dict[str, Any]) -> None:
     """Every operation may refuse, always in the same form; FastAPI's own form for bodies is not ours."""
     refusal = {
         "description": "Refused; the text says whose fault it is and what would work",
-        "content": {"application/json": {"schema": {"$ref": _PLACE.format(name=ErrorBody.__name__)}}},
+        "content": {
+            "application/json": {"schema": {"$ref": _PLACE.format(name=ErrorBody.__name__)}},
+            "text/plain": {"schema": {"type": "string"}},  # of what is no HTTP, before any route is asked
+        },
     }
     for path in document["paths"].values():
         for operation in path.values():
@@ -127,7 +131,7 @@ def _entry(operation: Operation, schema: _Schemas) -> dict[str, Any]:
             "in": "header",
             "required": name in operation.required,
             "description": use,
-            "schema": _ID if name.startswith("X-") else _KEY,
+            "schema": _header_schema(name, operation),
         }
         for name, use in operation.headers.items()
     ]
@@ -145,6 +149,13 @@ def _entry(operation: Operation, schema: _Schemas) -> dict[str, Any]:
         required = any(each.required for each in msgspec.structs.fields(operation.body))
         entry["requestBody"] = {"required": required, "content": content}
     return entry
+
+
+def _header_schema(name: str, operation: Operation) -> dict[str, Any]:
+    """An empty header counts as none, where one may be missing."""
+    if not name.startswith("X-"):
+        return _KEY
+    return _ID if name in operation.required else _ID_OR_NONE
 
 
 def _answer(status: int, kind: Any, schema: _Schemas) -> dict[str, Any]:

@@ -113,6 +113,14 @@ EXECUTION = Instrument(
     labels=("agentfield.target", "agentfield.status"),
     buckets=_SECONDS,
 )
+QUEUED = Instrument(
+    name="agentfield.execution.queue.duration",
+    kind=Kind.HISTOGRAM,
+    unit="s",
+    description="From an execution being accepted to its being sent to a node in another process.",
+    labels=("agentfield.target",),
+    buckets=_SECONDS,
+)
 SESSION = Instrument(
     name="agentfield.session.duration",
     kind=Kind.HISTOGRAM,
@@ -175,6 +183,12 @@ EXECUTIONS_OPEN = Instrument(
     unit="{execution}",
     description="Executions that were accepted and have no outcome yet, queued ones included.",
 )
+EXECUTIONS_WAITING = Instrument(
+    name="agentfield.executions.waiting",
+    kind=Kind.GAUGE,
+    unit="{execution}",
+    description="Executions accepted by this process that wait for a node in another one: the queue's depth.",
+)
 DRAINING = Instrument(
     name="agentfield.draining",
     kind=Kind.GAUGE,
@@ -190,6 +204,7 @@ INSTRUMENTS = (
     TOOL,
     FIRST_AUDIO,
     EXECUTION,
+    QUEUED,
     SESSION,
     SESSIONS_STARTED,
     CONNECTIONS_LOST,
@@ -199,5 +214,6 @@ INSTRUMENTS = (
     REQUESTS,
     SESSIONS_ACTIVE,
     EXECUTIONS_OPEN,
+    EXECUTIONS_WAITING,
     DRAINING,
 )

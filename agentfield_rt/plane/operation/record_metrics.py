@@ -40,7 +40,7 @@ class RecordMetrics:
 
     Attributes:
         sessions_active: Sessions that started here and have not ended.
-        executions_open: Executions that were accepted here and have no outcome.
+        executions_waiting: Executions that were accepted here and not sent to their node in another process.
     """
 
     def __init__(self, meters: Meters) -> None:
@@ -49,9 +49,9 @@ class RecordMetrics:
         self._began: OrderedDict[tuple[str, str, str], tuple[int, str]] = OrderedDict()
         self._awaited: dict[str, tuple[str, int]] = {}
         self.sessions_active = 0
-        self.executions_open = 0
+        self.executions_waiting = 0
         meters.watch(instruments.SESSIONS_ACTIVE, lambda: self.sessions_active)
-        meters.watch(instruments.EXECUTIONS_OPEN, lambda: self.executions_open)
+        meters.watch(instruments.EXECUTIONS_WAITING, lambda: self.executions_waiting)
         self._takes: dict[type[Record], Callable[[Observation, Any], None]] = {
             records.SessionStarted: self._session_started,
             records.SessionEnded: self._session_ended,
@@ -63,6 +63,7 @@ class RecordMetrics:
             records.ToolIntentRecorded: self._tool_called,
             records.ToolResultRecorded: self._tool_answered,
             records.ExecutionQueued: self._execution_queued,
+            records.ExecutionDispatchRequested: self._execution_sent,
             records.ExecutionSucceeded: self._execution_ended,
             records.ExecutionFailed: self._execution_ended,
             records.ExecutionCancelled: self._execution_ended,
@@ -151,12 +152,20 @@ class RecordMetrics:
             self._meters.record(instruments.TOOL, *took, record.reason or "")
 
     def _execution_queued(self, seen: Observation, record: records.ExecutionQueued) -> None:
-        self.executions_open += 1
         self._begin("execution", seen, record.op_id, detail=record.target)
+        if record.remote:
+            self.executions_waiting += 1
+            self._begin("queue", seen, record.op_id, detail=record.target)
+
+    def _execution_sent(self, seen: Observation, record: records.ExecutionDispatchRequested) -> None:
+        if (took := self._end("queue", seen, record.execution_id)) is not None:  # its first attempt
+            self.executions_waiting -= 1
+            self._meters.record(instruments.QUEUED, *took)
 
     def _execution_ended(self, seen: Observation, record: Any) -> None:
+        if self._end("queue", seen, record.op_id) is not None:
+            self.executions_waiting -= 1
         if (took := self._end("execution", seen, record.op_id)) is not None:
-            self.executions_open -= 1
             status = record.kind.removeprefix("execution_")
             self._meters.record(instruments.EXECUTION, *took, status)
 

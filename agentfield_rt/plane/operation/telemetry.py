@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sized
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from agentfield_rt import __version__
 from agentfield_rt.config import Settings
 from agentfield_rt.observe import Observation, Observer
+from agentfield_rt.plane.operation import instruments
+from agentfield_rt.plane.operation.draining import Draining
 from agentfield_rt.plane.operation.meters import Meter, Meters
 from agentfield_rt.plane.operation.record_logs import log_record
 from agentfield_rt.plane.operation.record_metrics import RecordMetrics
@@ -42,6 +45,11 @@ class Telemetry:
         self._observers: list[Observer] = [self.metrics, log_record]
         if self._spans is not None:
             self._observers.append(self._spans)
+
+    def watch(self, executions: Sized, draining: Draining) -> None:
+        """Ask these for what no record tells: how many are open, and whether the plane is to stop."""
+        self.meters.watch(instruments.EXECUTIONS_OPEN, lambda: len(executions))
+        self.meters.watch(instruments.DRAINING, lambda: float(draining.has_begun))
 
     def observe(self, seen: Observation) -> None:
         """Tell every observer. One that fails is let go: a session must not end with what watches it."""
