@@ -55,7 +55,7 @@ async def still_live(client: httpx.AsyncClient, session_ids: list[str]) -> list[
     ended: list[str] = []
     for session_id in session_ids:
         shown = await client.get(f"/api/v1/session-instances/{session_id}")
-        if shown.status_code != httpx.codes.OK or shown.json().get("phase") != "active":
+        if shown.status_code != httpx.codes.OK or shown.json().get("phase") != "open":
             ended.append(f"{session_id}: {shown.status_code} {shown.text[:200]}")
     return ended
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any, cast
 
 import httpx
@@ -52,7 +53,7 @@ class RemoteMemory:
 
     async def get(self, where: Where, key: str) -> Entry | None:
         answer = await self._ask("get", where, b'{"key":%b%b}' % (as_json(key), _scope(where)))
-        return None if answer.status_code == httpx.codes.NOT_FOUND else _entry(answer)
+        return None if answer.status_code == HTTPStatus.NOT_FOUND else _entry(answer)
 
     async def delete(self, where: Where, key: str) -> bool:
         await self._ask("delete", where, b'{"key":%b%b}' % (as_json(key), _scope(where)))
@@ -117,7 +118,7 @@ class RemoteMemory:
             answer = await self._client.request(method, f"{_BASE}/{what}", timeout=DEADLINE_S, **request)
         except httpx.HTTPError as error:
             raise MemoryAccessError(f"the plane's memory was not reached: {type(error).__name__}") from error
-        if answer.is_error and not (what == "get" and answer.status_code == httpx.codes.NOT_FOUND):
+        if answer.is_error and not (what == "get" and answer.status_code == HTTPStatus.NOT_FOUND):
             raise _refusal(answer)
         return answer
 

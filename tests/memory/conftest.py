@@ -1,6 +1,6 @@
 """Memory over every place it can be kept."""
 
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def lasting(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
 
 def opener_of(url: str | None, data: Path) -> Opener:
     @asynccontextmanager
-    async def opened() -> AsyncIterator[Opened]:
+    async def opened() -> AsyncGenerator[Opened]:
         address = None if url is None else SecretStr(url)
         async with (
             open_content(f"sqlite:///{data / 'content.db'}") as content,

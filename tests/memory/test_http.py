@@ -21,8 +21,9 @@ def ask(server: Served, what: str, body: dict[str, Any], **headers: str) -> http
     return server.post(f"/api/v1/memory/{what}", body, headers=headers)
 
 
-def watch(server: Served, query: str = "", **more: Any) -> ClientConnection:
-    return connect(f"{server.url.replace('http', 'ws', 1)}/api/v1/memory/events/ws?{query}", **more)
+def watch(server: Served, query: str = "", sock: socket.socket | None = None) -> ClientConnection:
+    url = f"{server.url.replace('http', 'ws', 1)}/api/v1/memory/events/ws?{query}"
+    return connect(url, sock=sock, max_queue=1)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ def test_a_reader_that_takes_nothing_is_cut_off_with_a_code_that_says_so(
     narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     narrow.connect((address.host, address.port))
     large = secrets.token_hex(120_000)
-    with watch(server, "patterns=slow", sock=narrow, compression=None, max_queue=1) as reader:
+    with watch(server, "patterns=slow", sock=narrow) as reader:
         for _ in range(40):
             ask(server, "set", {"key": "slow", "data": large}, **RUN)
         with pytest.raises(ConnectionClosed) as closed:

@@ -71,7 +71,11 @@ class PostgresMemory:
     def __init__(self, url: str) -> None:
         self._url = url
         self._connections: dict[int, psycopg.Connection] = {}
-        self._in_reach(self._create)
+        try:
+            self._in_reach(self._create)
+        except BaseException:
+            self.close()
+            raise
 
     def _create(self, connection: psycopg.Connection) -> None:
         if connection.execute(_DURABLE).fetchone() not in (("on", "on"), ("on", "local"), *_REPLICATED):
@@ -195,9 +199,11 @@ def _store(connection: psycopg.Connection, drawers: dict[bytes, Drawer], folded:
     deleted = [(drawers[tag].number, name) for tag, name in folded.deleted]
     resized = [(drawers[tag].rows, drawers[tag].bytes, drawers[tag].number) for tag in folded.drawers]
     with connection.cursor() as cursor:
-        for statement, values in ((_STORE, stored), (_DELETE, deleted), (_RESIZE, resized)):
-            if values:
-                cursor.executemany(statement, values)
+        if stored:
+            cursor.executemany(_STORE, stored)
+        if deleted:
+            cursor.executemany(_DELETE, deleted)
+        cursor.executemany(_RESIZE, resized)
 
 
 def _as_row(found: tuple[object, ...]) -> Row:
