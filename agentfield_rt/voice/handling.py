@@ -36,8 +36,13 @@ async def run_handler(handler: Handler, link: SessionLink, *, turns: Turns, apol
             if isinstance(error, SessionClosed) and link.is_over:  # it may as well be another session's
                 return
             _log(error, link)
+            if isinstance(error, HandlerLost):
+                if not turns.lose():
+                    await turns.waiting()
+                    continue
+            else:
+                turns.fail(Reason.TIMEOUT if patience.expired() else Reason.HANDLER_ERROR)
             failures = 1 if turns.answered_total > answered_before else failures + 1
-            turns.fail(_reason(error, timed_out=patience.expired()))
             if failures >= FAILURES_MAX:
                 await link.close(CloseReason.HANDLER_FAILURE)
                 return
@@ -47,12 +52,6 @@ async def run_handler(handler: Handler, link: SessionLink, *, turns: Turns, apol
             if for_a_turn and turns.taken_total == taken_before:
                 turns.pass_over()  # it will not take this one next time either
         await turns.waiting()
-
-
-def _reason(error: BaseException, *, timed_out: bool) -> Reason:
-    if isinstance(error, HandlerLost):
-        return Reason.PROCESS_LOST
-    return Reason.TIMEOUT if timed_out else Reason.HANDLER_ERROR
 
 
 def _log(error: BaseException, link: SessionLink) -> None:

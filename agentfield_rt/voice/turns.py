@@ -154,6 +154,15 @@ class Turns:
             self.taken_total -= 1
             self._wake.set()
 
+    def lose(self) -> bool:
+        """Nobody is there to handle the call: the next turn fails. False: none waits for an answer."""
+        self.give_back()
+        if not self._waiting:
+            return False
+        self._current = self._waiting.pop(0)
+        self.fail(Reason.PROCESS_LOST)
+        return True
+
     def pass_over(self) -> None:
         """The handler was run for the turn that waits and did not ask for it."""
         if self._waiting:

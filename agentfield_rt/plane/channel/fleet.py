@@ -168,22 +168,19 @@ class ChannelNode:
         """Run the handler at one instance; when that is gone, at another, which gets the unanswered turn.
 
         Raises:
-            HandlerLost: there is none, and a turn waits for an answer.
+            HandlerLost: there is none.
         """
         instance = await self._an_instance()
         while True:
             try:
                 return await instance.handle(session_name, link)
-            except InstanceGone as gone:
-                another = self._free_instance()
-                if another is not None:
-                    instance = another
-                elif gone.owes_an_answer:
-                    raise HandlerLost(f"agent {self.node_id} is gone") from None
-                else:
-                    return  # nobody waits; the next turn will
+            except InstanceGone:
+                link.give_back_turn()
+            another = self._free_instance()
+            if another is None:
+                raise HandlerLost(f"agent {self.node_id} is gone")
+            instance = another
             log.info("session %s is taken over by %s", link.session_id, instance.instance_id)
-            link.give_back_turn()
 
     def _free_instance(self) -> Instance | None:
         there = [instance for instance in self.instances if instance.takes_work]

@@ -30,15 +30,7 @@ class HandlerFailed(RealtimeError):
 
 
 class InstanceGone(RealtimeError):
-    """Whoever ran the handler has not been heard for too long, or said goodbye.
-
-    Args:
-        owes_an_answer: It was given a turn that it has said nothing to.
-    """
-
-    def __init__(self, *, owes_an_answer: bool) -> None:
-        super().__init__("the agent that ran the handler is gone")
-        self.owes_an_answer = owes_an_answer
+    """Whoever ran the handler has not been heard for too long, or said goodbye."""
 
 
 class HandlerRun:
@@ -125,7 +117,7 @@ class HandlerRun:
     def lose(self) -> None:
         """The instance is gone."""
         if not self._ended.done():
-            self._ended.set_exception(InstanceGone(owes_an_answer=self._serving.owes_an_answer))
+            self._ended.set_exception(InstanceGone("the agent that ran the handler is gone"))
             self._wake.set()
 
     def _keep(self, message: KeepState) -> None:

@@ -43,11 +43,7 @@ Post = Callable[[Message], None]
 
 
 class Serving:
-    """One run of a handler, as its session sees it.
-
-    Attributes:
-        owes_an_answer: The handler has a turn that it has said nothing to.
-    """
+    """One run of a handler, as its session sees it."""
 
     def __init__(self, handler_id: str, link: SessionLink, post: Post, *, parcels: Parcels) -> None:
         self._handler_id = handler_id
@@ -58,7 +54,6 @@ class Serving:
         self._given: str | None = None
         self._meter: tuple[Usage, tuple[RateLimit, ...]] = (Usage(), ())
         self._is_over = False
-        self.owes_an_answer = False
 
     async def close(self) -> None:
         """Whoever ran it is gone, or its session: nothing more is asked or told."""
@@ -71,7 +66,6 @@ class Serving:
 
     def say(self, message: Say) -> None:
         """Queue speech; what becomes of it is told as it happens."""
-        self.owes_an_answer = False
         try:
             ticket = self._link.say(message.text, message.instructions)
         except Exception as error:  # the handler goes on, as it does where speech fails later
@@ -115,7 +109,6 @@ class Serving:
             task.cancel()
         elif message.request_id == self._given:
             self._given = None
-            self.owes_an_answer = False
             self._link.give_back_turn()
 
     def ask(self, message: Request) -> None:
@@ -152,14 +145,12 @@ class Serving:
             self._post(Reply(request_id=request_id, failure=failure))
 
     async def _input(self, message: Input) -> None:
-        self.owes_an_answer = False
         turn = await self._link.next_turn()
         self._tell_meter()
         given = None
         if turn is not None:
             given = GivenTurn(id=turn.id, text=turn.text, understood=turn.understood, source=turn.source)
             self._given = message.request_id
-            self.owes_an_answer = True
         self._post(TurnGiven(handler_id=self._handler_id, request_id=message.request_id, turn=given))
 
     async def _result(self, message: Request) -> Any:

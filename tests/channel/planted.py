@@ -1,0 +1,104 @@
+"""Bugs planted on purpose. Each is one plausible slip of the hand; the machine must notice every one."""
+
+# pyright: reportPrivateUsage=false
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from agentfield_rt.channel.delivery import Inbox
+from agentfield_rt.channel.end import ChannelEnd
+from agentfield_rt.channel.to_plane import CancelRequest
+from agentfield_rt.channel.wire import Wire
+from agentfield_rt.plane.channel.instance import Instance
+from agentfield_rt.plane.channel.running import HandlerRun
+from agentfield_rt.plane.channel.serving import Serving
+from agentfield_rt.voice.turns import Turns
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+PLANTED: dict[str, Plant] = {}
+
+
+def planted(wrong: str) -> Callable[[Plant], Plant]:
+    """Registers a bug under what it does wrong."""
+
+    def register(plant: Plant) -> Plant:
+        PLANTED[wrong] = plant
+        return plant
+
+    return register
+
+
+def nothing(*_: object, **__: object) -> None:
+    """What was forgotten."""
+
+
+@planted("a message that comes twice is taken twice")
+def duplicates(patch: pytest.MonkeyPatch) -> None:
+    def take(self: Inbox, seq: int) -> bool:
+        self.received = max(self.received, seq)
+        return True
+
+    patch.setattr(Inbox, "take", take)
+
+
+@planted("what was on its way when the wire broke is not sent again")
+def not_sent_again(patch: pytest.MonkeyPatch) -> None:
+    original = ChannelEnd.run
+
+    async def run(self: ChannelEnd[Any], wire: Wire, *, received: int, **more: float) -> None:
+        await original(self, wire, received=self._sent, **more)
+
+    patch.setattr(ChannelEnd, "run", run)
+    patch.setattr(Inbox, "take", lambda self, seq: setattr(self, "received", seq) is None)
+
+
+@planted("an answered turn goes back to the line when its agent is gone")
+def answered_twice(patch: pytest.MonkeyPatch) -> None:
+    original = Turns.give_back
+
+    def give_back(self: Turns) -> None:
+        self._is_answered = False
+        original(self)
+
+    patch.setattr(Turns, "give_back", give_back)
+
+
+@planted("a turn stays with an agent that is gone")
+def not_given_back(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Turns, "give_back", nothing)
+
+
+@planted("a turn that nobody waited for is not given again")
+def not_given_again(patch: pytest.MonkeyPatch) -> None:
+    original = Serving.cancel
+
+    def cancel(self: Serving, message: CancelRequest) -> None:
+        if message.request_id in self._requests:
+            original(self, message)
+
+    patch.setattr(Serving, "cancel", cancel)
+
+
+@planted("the lease of an agent never runs out")
+def no_lease(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Instance, "_count_lease", nothing)
+
+
+@planted("a handler waits for an agent that is gone")
+def handler_waits(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(HandlerRun, "lose", nothing)
+
+
+@planted("an agent that was given up comes back to its old channel")
+def comes_back(patch: pytest.MonkeyPatch) -> None:
+    original = Instance.lose
+
+    def lose(self: Instance) -> None:
+        runs = dict(self._runs)
+        original(self)
+        self.is_gone = False
+        self._runs.update(runs)
+
+    patch.setattr(Instance, "lose", lose)
