@@ -182,6 +182,8 @@ class Executions:
         execution = await self.get(execution_id)
         if execution.is_final and execution.status is not ExecutionStatus.CANCELLED:
             raise Conflict(f"execution {execution_id} is {execution.status}; it cannot be cancelled")
+        if not execution.is_final and self._known.find(execution_id) is None:
+            raise Conflict(f"execution {execution_id} runs within its agent; only that can end it")
         for each in list(self._known.family(execution)):
             if not each.is_final:
                 self._close(each, Outcome(status=ExecutionStatus.CANCELLED, reason=Reason.CANCELLED))
@@ -200,6 +202,8 @@ class Executions:
             BadRequest, Busy, JournalError: as `submit`.
         """
         execution = await self.get(execution_id)
+        if arguments is None and not execution.input_ref:
+            raise Conflict(f"what execution {execution_id} was given is not known here; give its input")
         request = ExecutionRequest(
             target=execution.target,
             arguments=await self._ledger.arguments(execution) if arguments is None else arguments,
@@ -262,9 +266,13 @@ class Executions:
         if self._endings:
             await asyncio.wait(self._endings, timeout=STOP_MAX_S)
         for execution in self._known.open():
-            if execution.run is not None:
-                self._runs.let_go_soon(execution.run_id, seal=False)
+            self._let_go(execution, seal=False)
         await self._runs.all_let_go(deadline_s=STOP_MAX_S)
+
+    def _let_go(self, execution: Execution, *, seal: bool = True) -> None:
+        if execution.run is not None:
+            execution.run = None
+            self._runs.let_go_soon(execution.run_id, seal=seal)
 
     def _watch_time(self) -> None:
         """Look at all that are open now and then: a timer for each would cost more than accepting it."""
@@ -321,5 +329,4 @@ class Executions:
             for listener in self._listeners:
                 listener(execution)
         finally:
-            execution.run = None
-            self._runs.let_go_soon(execution.run_id)
+            self._let_go(execution)

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from agentfield_journal import ContentGone, Cursor, QueuedContentStore
+from agentfield_journal import ContentGone, Cursor, JournalUnavailable, QueuedContentStore
 from agentfield_journal.envelope import Retention
 from agentfield_rt.core import records
 from agentfield_rt.core.records import Record
@@ -89,7 +89,8 @@ class Ledger:
             JournalError: that cannot be kept or recorded; it is open as before.
         """
         run = execution.run
-        assert run is not None, "an open execution holds its run"
+        if run is None:
+            raise JournalUnavailable("this server is going down; another one will take the outcome")
         record, ref = self._closing(execution, outcome)
         batch: list[Record] = [record]
         if outcome.usage is not None:

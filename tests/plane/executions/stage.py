@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from agentfield_journal import JournalUnavailable, QueuedContentStore, StoreJournal
@@ -175,6 +176,10 @@ class Stage:
     def kill(self) -> None:
         """It ends at once: nothing that it still does is stored."""
         self.store.is_dead = self.content.is_dead = True
+        carriers: Any = self.executions._carriers
+        carriers._closed = True
+        for lane in carriers._lanes.values():
+            lane.close()
 
     async def open_runs(self) -> list[str]:
         """Runs without a last record."""
@@ -197,6 +202,7 @@ class Stage:
                 return ExecutionRow(
                     execution_id=execution_id,
                     run_id=run_id,
+                    seq=1,
                     node_id=found.node_id,
                     name=found.name,
                     status=found.status.value,
@@ -211,6 +217,7 @@ class Stage:
         return None
 
 
+@cache
 def _near() -> Agent:
     near = Agent("near")
 
