@@ -1,7 +1,8 @@
 """Memory of a plane in another process, over HTTP (`MemoryPort`). Needs httpx."""
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, cast
@@ -25,6 +26,7 @@ from agentfield_rt.memory import (
 )
 
 DEADLINE_S = 15.0
+
 _READY, _MISSED = "ready", "missed"
 _STATUS: Mapping[int, type[MemoryAccessError]] = {
     400: MemoryRefused,
@@ -35,6 +37,14 @@ _STATUS: Mapping[int, type[MemoryAccessError]] = {
 
 _as_change = msgspec.json.Decoder(Change).decode
 _as_changes = msgspec.json.Decoder(list[Change]).decode
+
+
+@asynccontextmanager
+async def reached_memory(server: str, *, api_key: str | None) -> AsyncGenerator["RemoteMemory"]:
+    """The memory of the plane at `server`, while the block runs. Nothing is sent before it is used."""
+    headers = {} if api_key is None else {"X-API-Key": api_key}
+    async with httpx.AsyncClient(base_url=server, headers=headers) as client:
+        yield RemoteMemory(client)
 
 
 class RemoteMemory:

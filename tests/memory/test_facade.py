@@ -13,6 +13,7 @@ import pytest
 
 from agentfield_rt import Agent, RealtimeError
 from agentfield_rt.agent.memory import Memory, MemoryConnection
+from agentfield_rt.agent.remote import serving
 from agentfield_rt.agent.remote_memory import RemoteMemory
 from agentfield_rt.memory import Change, MemoryAccessError, MemoryRefused, Where
 from agentfield_rt.plane.memory import feed as feed_module
@@ -184,3 +185,20 @@ def test_reasoners_remember_where_they_run(tmp_path: Path, monkeypatch: pytest.M
             "/api/v1/memory/get", {"key": "step"}, headers={"X-Workflow-ID": "run_20260101_000000_abcdef"}
         )
         assert kept.json()["data"] == 3
+
+
+@pytest.mark.asyncio
+async def test_an_agent_elsewhere_remembers_where_it_runs(server: Served) -> None:
+    app = Agent("far", server=server.url)
+
+    @app.reasoner()
+    async def remember(step: int) -> Any:
+        await app.memory.set("step", step)
+        return await app.memory.workflow().get("step")
+
+    async with serving.connected(app), httpx.AsyncClient(base_url=server.url, timeout=20) as client:
+        answer = await client.post("/api/v1/execute/far.remember", json={"input": {"step": 4}})
+        assert answer.json()["result"] == 4
+        where = {"X-Workflow-ID": answer.json()["run_id"]}
+        kept = await client.post("/api/v1/memory/get", json={"key": "step"}, headers=where)
+        assert kept.json()["data"] == 4

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
 from agentfield_rt.agent.remote.connection import Connection
+from agentfield_rt.agent.remote_memory import reached_memory
 from agentfield_rt.channel.wire import Dialer, installed_dialer
 from agentfield_rt.errors import RealtimeError
 
@@ -41,8 +42,12 @@ async def connected(
         watching = asyncio.current_task()
         assert watching is not None
         running.add_done_callback(lambda task: task.cancelled() or watching.cancel())
-        yield connection
-        await connection.leave(within_s=leave_within_s)
+        async with (
+            reached_memory(server, api_key=agent.api_key) as memory,
+            agent.memory.connection.connected(memory),
+        ):
+            yield connection
+            await connection.leave(within_s=leave_within_s)
     finally:
         welcomed.cancel()
         running.cancel()

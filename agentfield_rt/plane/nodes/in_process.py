@@ -90,7 +90,9 @@ class InProcessDispatcher:
 
     async def _invoke(self, work: Dispatch) -> Outcome:
         """Whatever the reasoner raises is its own failure, not the process's."""
-        context = ExecutionContext(work.run_id, work.execution_id, work.session_id, work.turn_id)
+        context = ExecutionContext(
+            work.run_id, work.execution_id, work.session_id, work.turn_id, work.actor_id
+        )
         try:
             result = await self._agent.invoke(work.name, work.arguments, context)
             plain = msgspec.to_builtins(result, builtin_types=(), enc_hook=_as_json)
