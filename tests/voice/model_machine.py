@@ -10,6 +10,7 @@ from hypothesis.stateful import initialize, precondition, rule
 
 from agentfield_rt.core import records
 from agentfield_rt.core.conversation import Owed
+from agentfield_rt.core.records import TurnSource
 from agentfield_rt.frames import (
     FRAME_BYTES,
     InputFrame,
@@ -110,6 +111,19 @@ class ModelMachine(HandlerMachine):
         if late:
             self.stage.give(InputTranscript("item_user", words, final=True))
 
+    @rule(status=st.sampled_from(ResponseStatus), calls=st.booleans(), turns=TURNS)
+    def caller_is_answered_without_a_word(self, status: ResponseStatus, calls: bool, turns: int) -> None:
+        """Nobody reports that such an answer was heard."""
+        self._speaks = False
+        self._asked += 1
+        response_id = f"mute_{self._asked}"
+        self.stage.give(SpeechStopped("item_user"), InputTranscript("item_user", "and", final=True))
+        self.stage.give(ResponseStarted(response_id))
+        if calls:
+            self.stage.give(ToolCalled(response_id, f"own_call_{self._asked}", "look_up", "{}"))
+        self.stage.give(ResponseEnded(response_id, status))
+        self.stage.turn(turns)
+
     @precondition(lambda self: self._speaking)
     @rule(which=st.integers(0, 9), status=STATUSES, turns=TURNS)
     def answer_ends(self, which: int, status: ResponseStatus, turns: int) -> None:
@@ -138,6 +152,8 @@ class ModelMachine(HandlerMachine):
 
     def the_promises_hold(self) -> None:
         self.stage.check()
+        typed = [turn for turn in self.stage.session.taken[:-1] if turn.source is TurnSource.TEXT]
+        self.stage.require(len(self.stage.session.said) >= len(typed), "nobody asked for an answer to a text")
         recorded = {turn.op_id for turn in self.stage.of_kind(records.TurnStarted)}
         awaited = {spoken.turn_id for spoken in self.stage.session._conversation.user._awaited.values()}
         for request in self.stage.scene.desk.requests:

@@ -13,6 +13,7 @@ from agentfield_rt.errors import ProviderError, Reason
 from agentfield_rt.frames import InputFrame
 from agentfield_rt.idle import Recent
 from agentfield_rt.run import Context, Run
+from agentfield_rt.testing.handler_machine import HandlerMachine
 from agentfield_rt.voice import handling as handling_module
 from agentfield_rt.voice import stopping as stopping_module
 from agentfield_rt.voice.ending import Ending
@@ -29,10 +30,10 @@ from agentfield_rt.voice.utterances import Utterances
 from tests.voice.machine import BrokenJournalVoiceMachine, VoiceMachine
 
 Plant = Callable[[pytest.MonkeyPatch], None]
-PLANTED: dict[str, tuple[Plant, type[VoiceMachine]]] = {}
+PLANTED: dict[str, tuple[Plant, type[HandlerMachine]]] = {}
 
 
-def planted(wrong: str, *, seen_by: type[VoiceMachine] = VoiceMachine) -> Callable[[Plant], Plant]:
+def planted(wrong: str, *, seen_by: type[HandlerMachine] = VoiceMachine) -> Callable[[Plant], Plant]:
     """Registers a bug under what it does wrong, for the machine that must find it."""
 
     def register(plant: Plant) -> Plant:

@@ -6,7 +6,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from agentfield_rt.errors import RealtimeError
 from agentfield_rt.testing import NothingCanHappen, RuleBroken
-from tests.voice.planted import PLANTED
+from tests.voice.planted_model import PLANTED
 
 SEARCH = settings(
     max_examples=3_000,
