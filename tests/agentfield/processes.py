@@ -18,6 +18,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SDK = ROOT / ".venv-agentfield"
+AF = Path(sys.executable).with_name("af")
 READY_MAX_S = 60.0
 STOP_MAX_S = 20.0
 
@@ -177,7 +178,7 @@ class Field:
 def field_of(folder: Path, **environment: str) -> Generator[Field]:
     """`af serve`, with nothing registered yet; at the end no process is left."""
     port = free_port()
-    command = [str(Path(sys.executable).with_name("af")), "serve", "--json"]
+    command = [str(AF), "serve", "--json"]
     command += ["--port", str(port), "--data", str(folder / "data")]
     server = Running(command, environment, lambda line: line.startswith("{") and "url" in json.loads(line))
     server.start()

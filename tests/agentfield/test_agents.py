@@ -1,5 +1,6 @@
 """Agents of the published SDK, as they are, at our control plane."""
 
+import subprocess
 import threading
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.agentfield.conftest import AGENTS
-from tests.agentfield.processes import ROOT, Field
+from tests.agentfield.processes import AF, ROOT, Field
 
 
 def test_agents_are_registered_as_they_declare_themselves(field: Field) -> None:
@@ -167,3 +168,12 @@ def test_what_a_killed_agent_was_doing_fails_when_its_next_process_registers(fie
     field.agent(AGENTS / "planner.py", TEST_STARTED=str(started))
     lost = field.until(execution_id, "failed", "succeeded")
     assert lost["status_reason"] == "agent_restart_orphaned"
+
+
+def test_what_is_journaled_of_all_this_keeps_every_promise(field: Field) -> None:
+    field.execute("planner.plan", topic="an audit")
+    data = field.folder / "data"
+    for arguments in (["verify", "--data", str(data)], ["audit", f"sqlite:///{data / 'journal.db'}"]):
+        command = [str(AF), "journal", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr

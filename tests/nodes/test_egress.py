@@ -157,9 +157,10 @@ async def test_one_connection_serves_one_request_after_the_other() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_connection_the_server_will_not_keep_is_not_used_again() -> None:
+@pytest.mark.parametrize("said", [answer(200, {}, Connection="close"), answer(500, {})])
+async def test_a_connection_the_server_will_not_keep_is_not_used_again(said: bytes) -> None:
     async with calling() as (it, client):
-        it.default = answer(200, {}, Connection="close")
+        it.default = said
         await ask(client, it.url)
         await ask(client, it.url)
         assert it.connections == 2

@@ -110,7 +110,9 @@ class HttpConnection(asyncio.Protocol):
             self._headers = {}
             return
         if self._succeed():
-            self.is_reusable = self._parser.should_keep_alive()
+            # A server in trouble often hangs up after it has answered (uvicorn does), without saying so: what
+            # is sent meanwhile would be in doubt.
+            self.is_reusable = self._parser.should_keep_alive() and self._parser.get_status_code() < 500
 
     def _succeed(self) -> bool:
         if self._answer is None or self._answer.done():
