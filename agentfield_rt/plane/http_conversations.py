@@ -9,6 +9,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    JsonValue,
     StringConstraints,
     ValidationError,
     field_validator,
@@ -50,10 +51,17 @@ class ImageBody(BaseModel):
         return data
 
 
+_SOMETHING: list[JsonValue] = [
+    {"properties": {"text": {"type": "string"}}, "required": ["text"]},
+    {"properties": {"image": {"type": "object"}}, "required": ["image"]},
+    {"properties": {"end_turn": {"const": True}}, "required": ["end_turn"]},
+]
+
+
 class InputBody(BaseModel):
     """What the user gives besides speech; at least one of it."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"anyOf": _SOMETHING})
 
     text: str | None = Field(default=None, min_length=1, max_length=TEXT_CHARS_MAX)
     image: ImageBody | None = None
