@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import statistics
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any
 
 import httpx
 from websockets.asyncio.client import connect
@@ -63,8 +64,13 @@ def sdk_agents(plane: PlaneProcess, client: httpx.AsyncClient) -> Make:
 
     async def make(number: int, stack: contextlib.AsyncExitStack) -> None:
         node_id = f"sdk-agent-{number}"
-        capability = {"id": "reply", "input_schema": {"type": "object"}, "output_schema": {}, "tags": []}
-        body = {
+        capability: dict[str, Any] = {
+            "id": "reply",
+            "input_schema": {"type": "object"},
+            "output_schema": {},
+            "tags": [],
+        }
+        body: dict[str, Any] = {
             "id": node_id,
             "team_id": "default",
             "base_url": "http://127.0.0.1:9",

@@ -12,6 +12,7 @@ import asyncio
 import statistics
 import sys
 import time
+from http import HTTPStatus
 
 import httpx
 
@@ -34,7 +35,7 @@ async def talk(client: httpx.AsyncClient, session_ids: list[str], *, until: floa
             f"/api/v1/session-instances/{session_id}/input", json={"text": f"turn {turns}"}
         )
         turns += 1
-        if answer.status_code != httpx.codes.ACCEPTED:
+        if answer.status_code != HTTPStatus.ACCEPTED:
             wrong.append(f"{session_id}: {answer.status_code} {answer.text[:200]}")
         due += pause_s
         await asyncio.sleep(max(0.0, due - time.monotonic()))
@@ -55,7 +56,7 @@ async def still_live(client: httpx.AsyncClient, session_ids: list[str]) -> list[
     ended: list[str] = []
     for session_id in session_ids:
         shown = await client.get(f"/api/v1/session-instances/{session_id}")
-        if shown.status_code != httpx.codes.OK or shown.json().get("phase") != "open":
+        if shown.status_code != HTTPStatus.OK or shown.json().get("phase") != "open":
             ended.append(f"{session_id}: {shown.status_code} {shown.text[:200]}")
     return ended
 

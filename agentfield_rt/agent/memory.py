@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from agentfield_rt.agent.session import plain
 from agentfield_rt.errors import RealtimeError
@@ -28,6 +28,15 @@ log = logging.getLogger(__name__)
 Listener = TypeVar("Listener", bound=Callable[[Change], Any])
 
 TRY_AGAIN_MAX_S = 30.0
+
+
+class Array(Protocol):
+    """What numpy and its like have; it says its numbers itself."""
+
+    def tolist(self) -> Any: ...
+
+
+Embedding = Sequence[float] | Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -177,7 +186,7 @@ class ScopedMemory:
         return [entry.key for entry in await self._connection.port.entries(self._where())]
 
     async def set_vector(
-        self, key: str, embedding: Sequence[float], metadata: Mapping[str, Any] | None = None
+        self, key: str, embedding: Embedding, metadata: Mapping[str, Any] | None = None
     ) -> None:
         """Keep an embedding of at most 4,096 dimensions under `key`; of numpy's arrays too."""
         await self._connection.port.set_vector(
@@ -189,7 +198,7 @@ class ScopedMemory:
         await self._connection.port.delete_vector(self._where(), key)
 
     async def similarity_search(
-        self, query_embedding: Sequence[float], top_k: int = 10, filters: Mapping[str, Any] | None = None
+        self, query_embedding: Embedding, top_k: int = 10, filters: Mapping[str, Any] | None = None
     ) -> Sequence[Match]:
         """The vectors of this scope that are most like one, the most alike first.
 
@@ -273,7 +282,7 @@ class Memory(ScopedMemory):
 
     async def similarity_search(
         self,
-        query_embedding: Sequence[float],
+        query_embedding: Embedding,
         top_k: int = 10,
         filters: Mapping[str, Any] | None = None,
         *,
@@ -292,7 +301,7 @@ def _plain(value: Any) -> Any:
     return known
 
 
-def _numbers(embedding: Any) -> Sequence[float]:
+def _numbers(embedding: Embedding) -> Sequence[float]:
     """An embedding as numbers; numpy's arrays and tensors give theirs themselves."""
-    given: Any = embedding.tolist() if hasattr(embedding, "tolist") else embedding
+    given: Any = embedding if isinstance(embedding, Sequence) else embedding.tolist()
     return [float(number) for number in given]

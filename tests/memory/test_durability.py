@@ -39,9 +39,10 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
     acknowledged: list[str] = []
     with running(tmp_path) as (process, url), httpx.Client(base_url=url) as client:
         for number in range(40):
-            body = {"key": f"key {number}", "data": number}
-            assert client.post("/api/v1/memory/set", json=body).status_code == 200
-            acknowledged.append(body["key"])
+            key = f"key {number}"
+            kept = client.post("/api/v1/memory/set", json={"key": key, "data": number})
+            assert kept.status_code == 200
+            acknowledged.append(key)
         process.send_signal(signal.SIGKILL)
     with running(tmp_path) as (_, url):
         listed = httpx.get(f"{url}/api/v1/memory/list", params={"scope": "global"}).json()

@@ -33,7 +33,7 @@ Embedding = Annotated[list[Number], Field(min_length=1, max_length=DIMENSIONS_MA
 
 
 def standing(
-    x_workflow_id: Id = None, x_session_id: Id = None, x_actor_id: Id = None, x_agent_node_id: Id = None
+    *, x_workflow_id: Id = None, x_session_id: Id = None, x_actor_id: Id = None, x_agent_node_id: Id = None
 ) -> Where:
     """Where a request stands; an empty header counts as none."""
     return Where(
