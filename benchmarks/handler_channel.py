@@ -71,7 +71,8 @@ class Provider(MemoryProvider):
 
     async def turn_s(self, number: int) -> float:
         """Seconds from the transcript of a turn to the speech that answers it."""
-        asked_at = self.asked_at = asyncio.get_running_loop().create_future()
+        asked_at: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self.asked_at = asked_at
         began = time.perf_counter()
         item_id = f"item_user_{number}"
         self.say(SpeechStopped(item_id), InputTranscript(item_id, "where is my order", final=True))
@@ -90,7 +91,7 @@ async def plane_and_agent(data: Path) -> AsyncGenerator[tuple[ControlPlane, list
     def factory(provider: str, transport: str) -> AdapterFactory:
         return make
 
-    providers.adapter_factory = factory
+    vars(providers)["adapter_factory"] = factory  # in place of the one that looks for installed adapters
     sock = listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
     app = create_app([answering("near")], settings=Settings(data=data, local_url="http://127.0.0.1:9"))
