@@ -112,7 +112,6 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
     app.include_router(http_nodes.router, prefix="/api/v1")
     app.include_router(http_discovery.router, prefix="/api/v1")
     app.include_router(channel.router, prefix="/api/v1")
-    app.include_router(http_offers.router, prefix="/api/v1")
     app.include_router(http_phone.router, prefix="/api/v1")
     app.include_router(telephony_router(settings), prefix="/api/v1")
     app.include_router(http_executions.router, prefix="/api/v1")
@@ -124,8 +123,10 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
     app.include_router(http_told.router)
 
     # Before all others: they are asked for most.
-    app.router.routes[:0] = http_execute.execution_routes() + http_reports.report_routes()
-    describe(app, (*http_execute.OPERATIONS, *http_reports.OPERATIONS))
+    app.router.routes[:0] = (
+        http_execute.execution_routes() + http_reports.report_routes() + http_offers.offer_routes()
+    )
+    describe(app, (*http_execute.OPERATIONS, *http_reports.OPERATIONS, *http_offers.OPERATIONS))
 
     app.router.routes.append(Page())
     return app

@@ -1,51 +1,53 @@
 """Routes where a caller's SDP offer becomes a call: with the provider, or with us."""
 
-from dataclasses import dataclass
-from typing import Annotated, Any
+from collections.abc import Mapping
 
-from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import JSONResponse
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from agentfield_rt.errors import ProviderError, Reason, SessionClosed
 from agentfield_rt.plane.bodies import read_body
-from agentfield_rt.plane.dependencies import ID_CHARS_MAX, Plane, Session
+from agentfield_rt.plane.dependencies import the_caller, the_plane, the_session
 from agentfield_rt.plane.errors import BadRequest, Conflict
 from agentfield_rt.plane.nodes import Nodes
+from agentfield_rt.plane.openapi import ErrorBody, Operation
 from agentfield_rt.plane.sessions.specs import checked_pair, require_pair
 from agentfield_rt.sdp import OFFER_BYTES_MAX, read_offer, write_offer
 from agentfield_rt.voice.session import VoiceSession
 
-router = APIRouter(tags=["sessions"])
+_SDP = "application/sdp"
+_REFUSALS = dict.fromkeys((400, 404, 409, 410, 502), ErrorBody)
+REALTIME_OFFER = Operation(
+    method="POST",
+    path="/api/v1/session-instances/{session_id}/realtime-offer",
+    tag="sessions",
+    summary="Exchange the caller's SDP offer for the provider's answer; the session is connected by that.",
+    answers={200: None, **_REFUSALS},
+    query={
+        name: "What `offer_url` says of the session; where it is there, it has to be true"
+        for name in ("provider", "transport", "target")
+    },
+    text=_SDP,
+)
+MEDIA_OFFER = Operation(
+    method="POST",
+    path="/api/v1/session-instances/{session_id}/media-offer",
+    tag="sessions",
+    summary="Exchange the caller's SDP offer for ours: of a `transport=websocket` or `audio_turns` session.",
+    answers={200: None, **_REFUSALS},
+    text=_SDP,
+)
+OPERATIONS = (REALTIME_OFFER, MEDIA_OFFER)
 
-_SDP: dict[str, Any] = {"application/sdp": {"schema": {"type": "string"}}}
-_DOCUMENTED: dict[str, Any] = {
-    "response_class": Response,
-    "openapi_extra": {"requestBody": {"required": True, "content": _SDP}},
-    "responses": {200: {"description": "The answer", "content": _SDP}},
-}
 
-Given = Annotated[str | None, Query(max_length=2 * ID_CHARS_MAX)]
-
-
-@dataclass(frozen=True, slots=True)
-class Claims:
-    """What `offer_url` says of its session. It may be left out; where it is there, it has to be true."""
-
-    provider: Given = None
-    transport: Given = None
-    target: Given = None
-
-
-@router.post("/session-instances/{session_id}/realtime-offer", **_DOCUMENTED)
-@router.post("/sessions/{session_id}/realtime-offer", **_DOCUMENTED, include_in_schema=False)
-async def realtime_offer(
-    session: Session, request: Request, plane: Plane, claims: Annotated[Claims, Depends()]
-) -> Response:
-    """Exchange the caller's SDP offer for the provider's answer; the session is connected by that.
+async def realtime_offer(request: Request) -> Response:
+    """See `REALTIME_OFFER`.
 
     `model` and `voice` were decided when the session was started; in the address they change nothing.
     """
-    _require_truth(claims, session, plane.nodes)
+    session, plane = await _session(request), the_plane(request)
+    _require_truth(request.query_params, session, plane.nodes)
     # The provider is on the internet, or on this machine with a guard of its own.
     offer = read_offer(await read_body(request, bytes_max=OFFER_BYTES_MAX), private=True)
     _require_uncalled(session)
@@ -53,20 +55,33 @@ async def realtime_offer(
         connection = await session.connect(offer_sdp=write_offer(offer))
     except ProviderError as error:
         return _provider_failed(error, session.spec.provider)
-    return Response(connection.answer_sdp, media_type="application/sdp")
+    return Response(connection.answer_sdp, media_type=_SDP)
 
 
-@router.post("/session-instances/{session_id}/media-offer", **_DOCUMENTED)
-async def media_offer(session: Session, request: Request, plane: Plane) -> Response:
-    """Exchange the caller's SDP offer for ours: of a `transport=websocket` or `audio_turns` session."""
+async def media_offer(request: Request) -> Response:
+    """See `MEDIA_OFFER`."""
+    session, plane = await _session(request), the_plane(request)
     if not session.spec.carries_audio:
         raise BadRequest("media-offer is not for transport=webrtc: send the offer to realtime-offer instead")
     body = await read_body(request, bytes_max=OFFER_BYTES_MAX)
     _require_uncalled(session)
-    return Response(await plane.webrtc_calls.answer(session, body), media_type="application/sdp")
+    return Response(await plane.webrtc_calls.answer(session, body), media_type=_SDP)
 
 
-def _require_truth(claims: Claims, session: VoiceSession, nodes: Nodes) -> None:
+def offer_routes() -> list[Route]:
+    """Plain routes: a caller waits for each of them, and hears nothing until then."""
+    return [
+        Route(REALTIME_OFFER.path, realtime_offer, methods=["POST"]),
+        Route("/api/v1/sessions/{session_id}/realtime-offer", realtime_offer, methods=["POST"]),
+        Route(MEDIA_OFFER.path, media_offer, methods=["POST"]),
+    ]
+
+
+async def _session(request: Request) -> VoiceSession:
+    return await the_session(request.path_params["session_id"], the_plane(request), the_caller(request))
+
+
+def _require_truth(claims: Mapping[str, str], session: VoiceSession, nodes: Nodes) -> None:
     """What the address says is the session's own: checked in AgentField's order, with its texts.
 
     Raises:
@@ -74,14 +89,14 @@ def _require_truth(claims: Claims, session: VoiceSession, nodes: Nodes) -> None:
         NotFound: there is no such target.
     """
     spec = session.spec
-    pair = checked_pair(claims.provider or spec.provider, claims.transport or spec.transport)
+    pair = checked_pair(claims.get("provider") or spec.provider, claims.get("transport") or spec.transport)
     if pair[1] != "webrtc":
         raise BadRequest("realtime-offer requires transport=webrtc")
-    if claims.target:
-        _, definition = nodes.session(claims.target)
-        require_pair(claims.target, definition, pair)
-        if claims.target != spec.target:
-            raise BadRequest(f"session {session.session_id} is one of {spec.target}, not of {claims.target}")
+    if target := claims.get("target"):
+        _, definition = nodes.session(target)
+        require_pair(target, definition, pair)
+        if target != spec.target:
+            raise BadRequest(f"session {session.session_id} is one of {spec.target}, not of {target}")
     if pair != (spec.provider, spec.transport):
         raise BadRequest(
             f"session {spec.target} is registered for provider={spec.provider} transport={spec.transport}; "

@@ -32,6 +32,8 @@ class Operation:
         answers: By status; None: no body worth a schema.
         headers: What it reads besides, each with what it is for.
         required: Those of `headers` that it does not go without.
+        query: What it reads of the address, each with what it is for.
+        text: The media type of what it takes and gives, where that is text and no JSON.
     """
 
     method: str
@@ -42,6 +44,8 @@ class Operation:
     answers: dict[int, Any] = field(default_factory=dict[int, Any])
     headers: dict[str, str] = field(default_factory=dict[str, str])
     required: frozenset[str] = frozenset()
+    query: dict[str, str] = field(default_factory=dict[str, str])
+    text: str | None = None
 
     @property
     def operation_id(self) -> str:
@@ -135,6 +139,10 @@ def _entry(operation: Operation, schema: _Schemas) -> dict[str, Any]:
         }
         for name, use in operation.headers.items()
     ]
+    parameters += [
+        {"name": name, "in": "query", "description": use, "schema": {"type": "string"}}
+        for name, use in operation.query.items()
+    ]
     entry: dict[str, Any] = {
         "tags": [operation.tag],
         "summary": operation.summary,
@@ -148,6 +156,10 @@ def _entry(operation: Operation, schema: _Schemas) -> dict[str, Any]:
         content = {"application/json": {"schema": schema(operation.body)}}
         required = any(each.required for each in msgspec.structs.fields(operation.body))
         entry["requestBody"] = {"required": required, "content": content}
+    if operation.text is not None:
+        content = {operation.text: {"schema": {"type": "string"}}}
+        entry["requestBody"] = {"required": True, "content": content}
+        entry["responses"]["200"]["content"] = content
     return entry
 
 
