@@ -92,11 +92,7 @@ class VoiceSession:
         self._turns = Turns(self._record, self._keep, answer_within_s=spec.answer_within_s)
         self.give_back_turn = self._turns.give_back
         self._utterances = Utterances(
-            self._speak,
-            lambda utterance: self._stopping.cut(utterance),
-            self._record,
-            self._keep,
-            outlives_connections=spec.provider_plays,
+            self._speak, self._cut, self._record, self._keep, outlives_connections=spec.provider_plays
         )
         self.digits = Digits(self._record, self._keep)
         self.caller_faults = CallerFaults(self._record)
@@ -380,6 +376,9 @@ class VoiceSession:
     def _require_all_closed(self) -> None:
         if self.approvals.state.pending or self.deliveries.ledger.open:
             raise JournalUnavailable(f"the journal took not all of the end of session {self.session_id}")
+
+    async def _cut(self, utterance: Utterance) -> None:
+        await self._stopping.cut(utterance)
 
     async def _speak(self, utterance: Utterance) -> None:
         self._conversation.set_agent("thinking")

@@ -11,10 +11,11 @@ WEBSOCKET = "WEBSOCKET"
 
 def every_route(app: FastAPI) -> Iterator[tuple[str, str]]:
     """(method, path) of each, with the parameters' names in braces. The page's files are not among them."""
-    for route in app.routes:
+    routes: list[Any] = list(app.routes)
+    for route in routes:
         found: list[Any] = [route]
         if hasattr(route, "effective_route_contexts"):  # how FastAPI includes a router
-            contexts = route.effective_route_contexts()
+            contexts: list[Any] = list(route.effective_route_contexts())
             found = [getattr(context, "starlette_route", None) or context for context in contexts]
         for each in found:
             if isinstance(each, WebSocketRoute):

@@ -10,8 +10,10 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from agentfield_rt.config import Settings
 from agentfield_rt.plane.access import ApiKeys, Caller, SessionTokens, require_protection
@@ -23,6 +25,7 @@ from tests.plane.serving import OFFER, Served, served
 
 WEB, AGENTS, APPROVER = (f"{name}-{secrets.token_hex(16)}" for name in ("web", "agents", "approver"))
 KEYS = {"web": WEB, "agents": AGENTS}
+SECRETS = {name: SecretStr(key) for name, key in KEYS.items()}
 PAGE = "https://app.example.com"
 
 OPEN = {
@@ -276,7 +279,7 @@ def test_a_page_on_the_list_may_with_a_key_and_without_cookies(guarded: Guarded)
     assert guarded.server.post(target, headers={"Origin": PAGE}).status_code == 401
     token = answer.json()["session_token"]
     media = f"/api/v1/session-instances/{answer.json()['session_id']}/media?session_token={token}"
-    with connect(f"ws{guarded.server.url[4:]}{media}", origin=PAGE) as socket:
+    with connect(f"ws{guarded.server.url[4:]}{media}", origin=Origin(PAGE)) as socket:
         assert "ready" in str(socket.recv(timeout=5))
 
 
@@ -285,7 +288,7 @@ def test_a_server_without_keys_listens_to_its_own_machine_only(host: str) -> Non
     with pytest.raises(Unprotected, match="AGENTFIELD_RT_API_KEYS"):
         require_protection(Settings(host=host))
     require_protection(Settings(host=host, open_to_network=True))
-    require_protection(Settings(host=host, api_keys=KEYS))
+    require_protection(Settings(host=host, api_keys=SECRETS))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
@@ -298,18 +301,18 @@ def test_this_machine_may_always_be_listened_to(host: str) -> None:
 )
 def test_keys_that_could_not_protect_anything_are_refused(keys: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"api_keys|API key") as refused:
-        Settings(api_keys=keys)
+        Settings(api_keys={name: SecretStr(key) for name, key in keys.items()})
     assert WEB not in str(refused.value)
 
 
 @pytest.mark.parametrize("origin", ["*", "https://*.example.com", "app.example.com", f"{PAGE}/", "null"])
 def test_origins_are_exact(origin: str) -> None:
     with pytest.raises(ValueError, match="cors_origins"):
-        Settings(cors_origins=[origin])
+        Settings(cors_origins=(origin,))
 
 
 def test_keys_are_told_apart_by_name() -> None:
-    keys = ApiKeys(Settings(api_keys=KEYS).api_keys)
+    keys = ApiKeys(SECRETS)
     assert (keys.name_of(WEB), keys.name_of(AGENTS), keys.name_of(f"{WEB}x")) == ("web", "agents", None)
     assert not ApiKeys({})
 

@@ -3,7 +3,7 @@
 # pyright: reportPrivateUsage=false
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import ClassVar, Literal
 
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
@@ -30,8 +30,8 @@ from agentfield_rt.frames import (
     ToolResultFrame,
 )
 from agentfield_rt.testing.handler_machine import TURNS, FaultyHandlerMachine, HandlerMachine
-from agentfield_rt.testing.scene import Scene
-from tests.voice.scene import TOOLS, Desk, look_up
+from agentfield_rt.testing.scene import Desk, Scene
+from tests.voice.scene import TOOLS, look_up
 
 Transport = Literal["websocket", "webrtc"]
 WORDS = ("well ", "it ", "is ", "so ")
@@ -52,8 +52,6 @@ def says(response_id: str, utterance_id: str | None = None, *, plays: bool) -> I
 class ModelMachine(HandlerMachine):
     """The provider answers what it hears; nobody has written a handler."""
 
-    may_raise = ()
-    answers_within_s = 60
     transport: Transport = "websocket"
 
     def make(self) -> Scene:
@@ -79,6 +77,7 @@ class ModelMachine(HandlerMachine):
 
     def _answer(self, frame: InputFrame, response_id: str) -> Iterable[ProviderEvent]:
         """What was typed is answered when that is asked for, what is owed and what tools return at once."""
+        utterance_id: str | None
         match frame:
             case SpeechFrame():
                 utterance_id = frame.utterance_id
@@ -188,4 +187,4 @@ class ModelMachine(HandlerMachine):
 class BrokenJournalModelMachine(FaultyHandlerMachine, ModelMachine):
     """The same over a journal that fails now and then."""
 
-    answers_within_s = None
+    answers_within_s: ClassVar = None

@@ -205,9 +205,10 @@ class Sessions:
         self._lifetimes.over(session_id)
         self._tools.forget(session_id)
         asyncio.get_running_loop().call_later(TOKEN_GRACE_S, self.tokens.revoke, session_id)
-        if session.close_reason in _FAILURES:
-            self._runs.fail(session.run_id, _FAILURES[session.close_reason])
-        elif session.close_reason is CloseReason.CANCEL:
+        reason = session.close_reason
+        if reason in _FAILURES:
+            self._runs.fail(session.run_id, _FAILURES[reason])
+        elif reason is CloseReason.CANCEL:
             self._runs.cancel(session.run_id)
         await self._release(session.run_id)
 
