@@ -35,7 +35,7 @@ check: $(BUILT_DEV)  ## Format, lint, types and import contracts
 	$(BIN)/lint-imports
 
 # What the tests of the session core and of the controller reach by design, not by chance: none that searches.
-COVERED := core controller approvals completion deliveries rules recovery/test_left_behind.py recovery/test_recovery.py
+COVERED := core controller approvals completion deliveries rules recovery/test_left_behind.py recovery/test_recovery.py test_run.py
 
 coverage: $(BUILT_DEV)  ## Fail unless every branch of the session core, controller and recovery is tested
 	$(BIN)/coverage run -m pytest -q -k "not machine and not planted and not load" $(COVERED:%=tests/%)

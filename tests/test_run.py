@@ -2,11 +2,13 @@
 
 import pytest
 
-from agentfield_journal import Envelope, open_journal
+from agentfield_journal import Envelope, JournalConflict, open_journal
 from agentfield_rt import Run
 from agentfield_rt.core import records
+from agentfield_rt.observe import Observation
 from agentfield_rt.run import _PAGE_RECORDS as PAGE_RECORDS  # pyright: ignore[reportPrivateUsage]
 from agentfield_rt.run import Context
+from agentfield_rt.testing import FaultJournal
 
 
 @pytest.mark.parametrize(
@@ -39,3 +41,42 @@ async def test_a_run_is_read_to_its_head_and_no_further(
         run = await Run.open(journal, "run-1")
         assert len(reads) == reads_total
         assert run.has_connected("session-1") == bool(records_total)
+
+
+@pytest.mark.asyncio
+async def test_a_run_that_is_begun_reads_nothing_and_its_name_must_be_new(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with open_journal("memory:") as journal:
+        monkeypatch.setattr(journal, "read", None)
+        run = await Run.begin(journal, "run-1")
+        await run.durable(run.append([records.ConnectRequested(op_id="op-1")], Context()))
+        with pytest.raises(JournalConflict):
+            await Run.begin(journal, "run-1")
+
+
+@pytest.mark.asyncio
+async def test_a_journal_that_cannot_begin_a_run_opens_it() -> None:
+    run = await Run.begin(FaultJournal(), "run-1")
+    await run.durable(run.append([records.ConnectRequested(op_id="op-1")], Context()))
+    assert run.head.seq == 1
+
+
+@pytest.mark.asyncio
+async def test_an_observer_is_told_of_every_record_that_a_run_takes() -> None:
+    seen: list[Observation] = []
+    two = [records.ConnectRequested(op_id="op-1"), records.Connected(op_id="op-1", connection_id="conn-1")]
+    async with open_journal("memory:") as journal:
+        run = await Run.open(journal, "run-1", clock=lambda: 7, observe=seen.append)
+        run.append(two, Context("agent-1", "session-1", "turn-1"))
+    assert seen == [
+        Observation(
+            run_id="run-1",
+            record=record,
+            at_ns=7,
+            agent_id="agent-1",
+            session_id="session-1",
+            turn_id="turn-1",
+        )
+        for record in two
+    ]

@@ -83,6 +83,17 @@ def test_a_restart_of_which_nobody_knows_is_given_up_and_replaced() -> None:
         assert story[at : at + 2] == ["restart_unknown", "reconciled"]
 
 
+@pytest.mark.parametrize("was_of_use", [True, False])
+def test_a_second_loss_waits_unless_the_caller_heard_an_answer_in_between(was_of_use: bool) -> None:
+    with performance(backoff=patient()) as stage:
+        for _ in range(2):
+            stage.reconnect()
+            stage.pass_time(0.1)
+            if was_of_use:
+                stage.controller.proved()
+        assert methods(stage).count("restart") == 1 + was_of_use
+
+
 def test_a_refusal_for_good_is_not_tried_again() -> None:
     with performance(backoff=patient()) as stage:
         refuse_restarts(stage, 1, "refuse")

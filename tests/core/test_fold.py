@@ -15,7 +15,7 @@ from agentfield_rt.core.evolve import replay
 from agentfield_rt.core.lifecycle import CLOSES, OPENS, TERMINAL, Phase
 from agentfield_rt.core.records import Record
 from agentfield_rt.core.state import State
-from agentfield_rt.errors import IllegalCommand, RealtimeError, Reason
+from agentfield_rt.errors import IllegalCommand, RealtimeError, Reason, ReplayMismatch
 from agentfield_rt.frames import Media
 from tests.core.situations import SESSION_ID, fold, host_commands, outcomes
 
@@ -143,6 +143,15 @@ def test_a_frame_that_waits_already_is_refused() -> None:
     state = fold(state, decide(state, commands.Send("twin", Media.AUDIO, 960)))
     with pytest.raises(IllegalCommand, match="waits for the connection already"):
         decide(state, commands.Send("twin", Media.AUDIO, 960))
+
+
+def test_a_conversation_is_restored_on_the_latest_connection_only() -> None:
+    state = replay(
+        SESSION_ID, [*wander_to_restart(), records.RestartCompleted(op_id="o2", connection_id="c2")]
+    )
+    restored = records.ConversationRestored(connection_id="c1", attempt=1, restored=1, gap_ms=1)
+    with pytest.raises(ReplayMismatch, match="not the latest"):
+        fold(state, (restored,))
 
 
 def wander_to_restart() -> list[Record]:

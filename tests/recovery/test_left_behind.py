@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from agentfield_journal import QueuedContentStore, Retention
+from agentfield_journal.content.store import MemoryContent
 from agentfield_journal.envelope import Draft
 from agentfield_rt.audit import audit
 from agentfield_rt.completion import RealtimeCompletionGate
@@ -13,7 +15,9 @@ from agentfield_rt.core.lifecycle import Phase
 from agentfield_rt.core.records import Record
 from agentfield_rt.errors import CloseReason, IllegalCommand, Reason, ReplayMismatch, RestartBudgetSpent
 from agentfield_rt.frames import TextFrame
-from agentfield_rt.recovery import Recovery, end_run, history, inspect_run, open_session
+from agentfield_rt.items import UserItem
+from agentfield_rt.ports import SessionConfig
+from agentfield_rt.recovery import Recovery, end_run, end_what_died, history, inspect_run, open_session
 from agentfield_rt.run import Context, Run, realtime_records
 from agentfield_rt.testing import FaultJournal, HeldAdapter
 from agentfield_rt.testing.memory_provider import MemoryProvider
@@ -134,6 +138,48 @@ async def test_a_run_that_is_ended_gives_up_the_deliveries_of_which_nobody_knows
     found = await inspect_run(journal, RUN)
     assert (found.is_sealed, found.features, found.unsettled) == (True, (), {})
     assert not audit(await journal.read(RUN)).findings
+
+
+@in_virtual_time
+async def test_work_of_another_process_stays_open_and_so_does_its_run() -> None:
+    elsewhere = records.ExecutionQueued(op_id="exec_1", target="far.work", input_ref="ref", remote=True)
+    here = records.ExecutionQueued(op_id="exec_2", target="a.work", input_ref="ref")
+    journal = await left((FIRST, [STARTED, *connected("a.1"), turn("t1"), elsewhere, here, DELIVERY]))
+    assert (await inspect_run(journal, RUN)).goes_on
+    await end_what_died(journal, RUN)
+    found = await inspect_run(journal, RUN)
+    assert [feature.op_id for feature in found.features] == ["exec_1"]
+    assert (found.is_sealed, found.goes_on, found.started, found.unsettled) == (False, True, (), {})
+    assert found.sessions["sess_1"].phase is Phase.FAILED
+    before = await journal.read(RUN)
+    await end_what_died(journal, RUN)
+    assert await journal.read(RUN) == before
+    assert await end_run(journal, RUN)
+    assert not (await inspect_run(journal, RUN)).goes_on
+    assert not audit(await journal.read(RUN)).findings
+
+
+@in_virtual_time
+async def test_a_session_that_goes_on_leaves_the_work_of_another_process_alone() -> None:
+    elsewhere = records.ExecutionQueued(op_id="exec_1", target="far.work", input_ref="ref", remote=True)
+    journal = await left((FIRST, [STARTED, *connected("a.1"), turn("t1"), elsewhere]))
+    await open_session(journal, RUN, HeldAdapter())
+    assert [feature.op_id for feature in (await inspect_run(journal, RUN)).features] == ["exec_1"]
+
+
+@pytest.mark.parametrize("answers_turns", [True, False])
+@in_virtual_time
+async def test_a_new_connection_is_told_what_was_said_before_the_process_died(answers_turns: bool) -> None:
+    content = QueuedContentStore(MemoryContent())
+    said = content.put(b"hello", subject="sess_1", retention=Retention.SESSION)
+    spoken = records.TurnStarted(op_id="t1", source=records.TurnSource.SPEECH, understood=True, text_ref=said)
+    journal = await left((FIRST, [STARTED, *connected("a.1"), spoken]))
+    provider = MemoryProvider()
+    config = SessionConfig(create_response=answers_turns)
+    await open_session(journal, RUN, HeldAdapter(provider), recovery=Recovery(config=config, content=content))
+    (told,) = provider.histories
+    assert [item.text for item in told.items if isinstance(item, UserItem)] == ["hello"]
+    assert told.answer_owed is answers_turns
 
 
 @pytest.mark.parametrize("years", [-30, 30])
