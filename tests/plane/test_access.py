@@ -11,6 +11,8 @@ from typing import Any
 import httpx
 import pytest
 from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.routing import Mount
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
@@ -337,3 +339,14 @@ async def test_without_keys_everybody_is_let_in(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch, served(tmp_path, patch) as server:
         answer = await asyncio.to_thread(server.get, "/api/v1/session-targets", headers={"X-API-Key": "any"})
         assert answer.status_code == 200
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("at", ["", "/voice", "/api/v1"])
+async def test_a_plane_that_a_host_has_mounted_is_guarded_as_well(at: str) -> None:
+    """Wherever it is: what is public is so by its path within the plane."""
+    host = Starlette(routes=[Mount(at, create_app([], settings=Settings(api_keys=SECRETS)))])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(host), base_url="http://localhost") as client:
+        for path in ("/api/v1/session-targets", "/api/v1/executions/x", "/api/ui/v1/workflows/x/dag"):
+            assert (await client.get(f"{at}{path}")).status_code == 401
+        assert (await client.get(f"{at}/openapi.json")).status_code == 200
