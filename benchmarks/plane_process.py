@@ -1,12 +1,14 @@
 """A control plane in a process of its own, as users run one, and how much memory it holds.
 
-python -m benchmarks.plane_process DATA      # serves on a free port and prints where
+    python -m benchmarks.plane_process DATA PROVIDER      # serves on a free port and prints where
+
+Its provider is a third process, over real sockets, with senses that load no model: real ones take 20 MB for
+each session there, which is none of the plane's.
 """
 
 import asyncio
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +18,7 @@ from pathlib import Path
 
 import httpx
 
+from agentfield_adapters.local.running import running_provider
 from agentfield_rt import Agent, RealtimeSession
 from agentfield_rt.config import Settings
 from agentfield_rt.plane.server import serve_async
@@ -36,8 +39,8 @@ def agent() -> Agent:
     return app
 
 
-def main(data: str) -> None:
-    settings = Settings(port=0, data=Path(data), sessions_max=SESSIONS_MAX)
+def main(data: str, provider: str) -> None:
+    settings = Settings(port=0, data=Path(data), local_url=provider, sessions_max=SESSIONS_MAX)
     asyncio.run(serve_async([agent()], settings, on_ready=lambda url: print(url, flush=True)))
 
 
@@ -56,9 +59,9 @@ class PlaneProcess:
 @contextlib.asynccontextmanager
 async def plane_process() -> AsyncGenerator[PlaneProcess]:
     """A server with a journal on the disk; it is told to stop at the end."""
-    with tempfile.TemporaryDirectory() as data:
+    with tempfile.TemporaryDirectory() as data, running_provider() as provider:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "benchmarks.plane_process", data, stdout=subprocess.PIPE
+            sys.executable, "-m", "benchmarks.plane_process", data, provider.url, stdout=subprocess.PIPE
         )
         assert process.stdout is not None
         try:
@@ -67,13 +70,8 @@ async def plane_process() -> AsyncGenerator[PlaneProcess]:
             yield PlaneProcess(url, process.pid)
         finally:
             with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
-                try:
-                    async with asyncio.timeout(READY_MAX_S):
-                        await process.wait()
-                except TimeoutError:
-                    process.kill()
-                    await process.wait()
+                process.kill()  # asked to stop, it would wait for its calls to end
+            await process.wait()
 
 
 async def start_session(client: httpx.AsyncClient) -> str:
@@ -87,4 +85,4 @@ async def start_session(client: httpx.AsyncClient) -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
