@@ -5,10 +5,12 @@ from collections.abc import Iterable
 
 from agentfield_journal import JournalConflict, JournalError
 from agentfield_journal.ports import Journal
+from agentfield_rt.core import records
 from agentfield_rt.errors import RealtimeError
 from agentfield_rt.inspection import RunInJournal, inspect_run
 from agentfield_rt.plane.notation import is_node_run, is_webhook_run
 from agentfield_rt.recovery import end_run, end_what_died
+from agentfield_rt.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,9 @@ async def end_left_runs(journal: Journal, run_ids: Iterable[str]) -> list[str]:
             continue
         try:
             found = await inspect_run(journal, run_id)
+            if not _has_died(found) and not found.goes_on:
+                await _seal(journal, run_id)
+                continue
             if not found.goes_on:
                 ended += await end_run(journal, run_id)
                 continue
@@ -46,6 +51,16 @@ async def end_left_runs(journal: Journal, run_ids: Iterable[str]) -> list[str]:
             "%d runs were left open by a process that died; they are closed and sealed as failed", ended
         )
     return going_on
+
+
+async def _seal(journal: Journal, run_id: str) -> None:
+    """All that was in it has ended, and only its last record is missing."""
+    run = await Run.open(journal, run_id)
+    try:
+        if not run.is_sealed:
+            await run.seal(records.RunCompleted())
+    finally:
+        await run.release()
 
 
 def _has_died(found: RunInJournal) -> bool:

@@ -93,13 +93,6 @@ def an_end_moves(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Executions, "report", report)
 
 
-def a_key_is_looked_up_in_memory_only(patch: pytest.MonkeyPatch) -> None:
-    async def first(self: admission.Admission, execution: Execution) -> Execution | None:
-        return self._known.find(execution.execution_id)
-
-    patch.setattr(admission.Admission, "_first", first)
-
-
 def a_node_that_is_away_loses_its_work(patch: pytest.MonkeyPatch) -> None:
     carried: Any = Lane._carried
 
@@ -121,6 +114,5 @@ PLANTED: list[Plant] = [
     a_submit_is_answered_before_it_is_durable,
     what_was_cancelled_is_sent_all_the_same,
     an_end_moves,
-    a_key_is_looked_up_in_memory_only,
     a_node_that_is_away_loses_its_work,
 ]

@@ -1,0 +1,18 @@
+"""A plane that gets SIGKILL in mid-work loses none of it, and does none of it again after its end."""
+
+import asyncio
+from pathlib import Path
+
+from tests.plane.executions.kills import campaign
+
+ROUNDS = 10
+
+
+def test_what_was_accepted_survives_a_killed_plane_and_is_not_done_again_after_its_end(
+    tmp_path: Path,
+) -> None:
+    told = asyncio.run(campaign(ROUNDS, tmp_path))
+    assert told.kills == ROUNDS
+    assert len(told.accepted) > ROUNDS
+    assert not told.lost(), told
+    assert not told.again, told
