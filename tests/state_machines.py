@@ -19,6 +19,9 @@ MACHINES = {
         "agentfield_rt.testing.machine": ("SessionMachine", "FaultySessionMachine"),
         "tests.voice.machine": ("VoiceMachine", "BrokenJournalVoiceMachine"),
         "tests.voice.model_machine": ("ModelMachine", "BrokenJournalModelMachine"),
+        "tests.voice.test_ageing_machine": ("AgeingVoiceMachine",),
+        "tests.channel.machine": ("ChannelMachine",),
+        "tests.plane.executions.machine": ("ExecutionsMachine",),
     }.items()
     for machine in machines
 }  # fmt: skip

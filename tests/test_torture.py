@@ -1,13 +1,18 @@
 """`make torture` knows every state machine that the test run knows."""
 
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from hypothesis.stateful import RuleBasedStateMachine
 
 from tests.state_machines import MACHINES
 
-TESTED = ("tests.controller.test_machine", "tests.testing.test_machine", "tests.voice.test_machine")
+HERE = Path(__file__).parent
+TESTED = [
+    ".".join(path.relative_to(HERE.parent).with_suffix("").parts)
+    for path in sorted(HERE.rglob("test_*machine.py"))
+]
 
 
 @pytest.mark.parametrize("name", TESTED)
