@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import cast
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -90,7 +91,9 @@ def _default(field: FieldInfo) -> str:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    return ", ".join(f"`{item}`" for item in value) if isinstance(value, tuple) else f"`{value}`"
+    if isinstance(value, tuple):
+        return ", ".join(f"`{item}`" for item in cast(tuple[object, ...], value))
+    return f"`{value}`"
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

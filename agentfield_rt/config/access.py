@@ -4,13 +4,13 @@ from typing import Annotated, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     StringConstraints,
     model_validator,
 )
+
+from agentfield_rt.config.group import SettingGroup
 
 KEY_CHARS_MIN = 16
 
@@ -34,10 +34,8 @@ def _long_enough(key: SecretStr) -> SecretStr:
 ApiKey = Annotated[SecretStr, AfterValidator(_long_enough)]
 
 
-class AccessSettings(BaseModel):
+class AccessSettings(SettingGroup):
     """Who may use the server."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     api_keys: dict[KeyName, ApiKey] = Field(default_factory=dict[KeyName, ApiKey])
     """Who may use this server, by a name of yours: `{"web": "…", "agents": "…"}`. A session belongs to the

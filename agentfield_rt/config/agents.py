@@ -4,7 +4,9 @@ import ipaddress
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
+
+from agentfield_rt.config.group import SettingGroup
 
 _NAME = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 
@@ -25,10 +27,8 @@ def _checked_host(host: str) -> str:
 AgentHost = Annotated[str, AfterValidator(_checked_host)]
 
 
-class AgentsSettings(BaseModel):
+class AgentsSettings(SettingGroup):
     """Agents in other processes."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     agent_hosts: tuple[AgentHost, ...] = ()
     """Hosts besides this machine that agents and webhooks may be called at: names (`agents.example.com`,

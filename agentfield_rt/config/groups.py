@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 
+from agentfield_rt.config.group import SettingGroup
 from agentfield_rt.config.values import (
     DialectName,
     IceUrl,
@@ -19,11 +20,7 @@ from agentfield_rt.config.values import (
 )
 
 
-class _Group(BaseModel):
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
-
-class ServerSettings(_Group):
+class ServerSettings(SettingGroup):
     """The server itself."""
 
     host: str = "127.0.0.1"
@@ -47,7 +44,7 @@ class ServerSettings(_Group):
     reaches this server may, a session's own caller too."""
 
 
-class KeepingSettings(_Group):
+class KeepingSettings(SettingGroup):
     """What is kept, how long, and how it can be proved."""
 
     checkpoints: Path | None = None
@@ -66,7 +63,7 @@ class KeepingSettings(_Group):
     data directory. It is sealed with keys that are in the data directory either way."""
 
 
-class ProvidersSettings(_Group):
+class ProvidersSettings(SettingGroup):
     """Who listens and speaks. Keys of providers keep the names their vendors gave them."""
 
     local_url: LocalUrl | None = None
@@ -100,7 +97,7 @@ class ProvidersSettings(_Group):
         return self
 
 
-class CallerSettings(_Group):
+class CallerSettings(SettingGroup):
     """How callers reach a session: by phone, over WebRTC."""
 
     openai_webhook_secret: WebhookKey | None = Field(default=None, validation_alias="OPENAI_WEBHOOK_SECRET")
@@ -148,7 +145,7 @@ class CallerSettings(_Group):
         return self
 
 
-class OperationSettings(_Group):
+class OperationSettings(SettingGroup):
     """How whoever operates it watches it and stops it."""
 
     log_format: LogFormat = "text"

@@ -1,6 +1,7 @@
 """All settings as one, and where their values come from."""
 
 from pathlib import Path
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from pydantic_settings import (
@@ -30,7 +31,6 @@ class Settings(
     AgentsSettings,
     AccessSettings,
     ServerSettings,
-    BaseSettings,
 ):
     """Every setting of a control plane.
 
@@ -43,7 +43,6 @@ class Settings(
         strict=False,
         extra="forbid",
         populate_by_name=True,
-        use_attribute_docstrings=True,
         hide_input_in_errors=True,  # it may be a key
     )
 
@@ -64,7 +63,8 @@ class Settings(
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         assert isinstance(init_settings, InitSettingsSource)
-        return (init_settings, *configured_sources(settings_cls, init_settings.init_kwargs))
+        given = cast(dict[str, Any], init_settings.init_kwargs)
+        return (init_settings, *configured_sources(settings_cls, given))
 
     @property
     def names(self) -> tuple[str, ...]:

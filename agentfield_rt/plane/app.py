@@ -1,6 +1,6 @@
 """The HTTP face of a control plane: a FastAPI application over it, page included."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
@@ -143,7 +143,7 @@ async def _refuse(request: Request, error: Exception) -> JSONResponse:
             if isinstance(error, kind):
                 status = its_status
                 break
-    details = error.details if isinstance(error, PlaneError) else {}
+    details: Mapping[str, str] = error.details if isinstance(error, PlaneError) else {}
     return JSONResponse({"error": str(error), **details}, status, headers)
 
 

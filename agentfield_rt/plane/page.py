@@ -1,7 +1,7 @@
 """The page, below every address that is not the API's, and what an address that exists may be asked for."""
 
 import re
-from functools import cache
+from functools import lru_cache
 from importlib.resources import files
 
 from fastapi import FastAPI
@@ -38,7 +38,7 @@ def allowed_methods(app: FastAPI, path: str) -> str:
     return ", ".join(min(fitting, key=lambda entry: entry[0])[2]) if fitting else ""
 
 
-@cache
+@lru_cache(maxsize=4)  # applications in this process
 def _documented(app: FastAPI) -> list[tuple[int, re.Pattern[str], tuple[str, ...]]]:
     """Of every address: how many parameters it has, what fits it, its methods."""
     return [

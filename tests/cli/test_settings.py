@@ -1,6 +1,7 @@
 """What is said of an environment that no server can be started with."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,10 @@ def test_a_setting_that_is_not_usable_is_the_user_s_fault_named_and_not_shown(
 def test_all_settings_are_shown_with_their_origin_and_no_secret(tmp_path: Path) -> None:
     config = tmp_path / "plane.toml"
     config.write_text("port = 81\n")
-    given = {"OPENAI_API_KEY": SECRET, "AGENTFIELD_RT_API_KEYS": f'{{"web": "{SECRET}-{SECRET}-{SECRET}"}}'}
+    given: dict[str, Any] = {
+        "OPENAI_API_KEY": SECRET,
+        "AGENTFIELD_RT_API_KEYS": f'{{"web": "{SECRET}-{SECRET}-{SECRET}"}}',
+    }
     shown = af("settings", "--config", config, "--json", **given)
     assert SECRET not in shown.out + shown.err
     rows = {row["name"]: row for row in shown.json["settings"]}

@@ -7,6 +7,8 @@ connection.
 import asyncio
 import sys
 
+import pytest
+
 from agentfield_rt import Agent
 from agentfield_rt.plane import providers
 from agentfield_rt.plane.server import serve
@@ -37,5 +39,6 @@ def _factory(provider: str, transport: str) -> AdapterFactory:
 
 
 if __name__ == "__main__":
-    providers.adapter_factory = _factory
-    serve([watched()], port=0, data=sys.argv[1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(providers, "adapter_factory", _factory)
+        serve([watched()], port=0, data=sys.argv[1])

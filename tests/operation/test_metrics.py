@@ -99,12 +99,10 @@ def test_the_queue_is_as_deep_as_executions_wait_for_nodes_elsewhere() -> None:
 
 
 def test_an_observer_that_fails_is_let_go_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
-    telemetry = Telemetry(Settings())
-
     def fails(_: Observation) -> None:
         raise ValueError("what somebody said")
 
-    telemetry._observers.insert(0, fails)
+    telemetry = Telemetry(Settings(), others=[fails])
     for _ in range(3):
         telemetry.observe(seen(started()))
     assert telemetry.metrics.sessions_active == 1

@@ -88,7 +88,7 @@ def watched(data: Path, **variables: str) -> Generator[Watched]:
             yield Watched(found.group(), process, client)
     finally:
         process.kill()
-        if not process.stdout.closed:
+        if process.stdout is not None and not process.stdout.closed:
             process.communicate(timeout=20)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -28,12 +28,15 @@ class Telemetry:
 
     OpenTelemetry's providers are the process's: whoever wants traces has set them before this is made.
 
+    Args:
+        others: Whoever else is to be told of every record.
+
     Attributes:
         meters: Where else measurements of this plane go.
         metrics: What was counted of its records.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, others: Sequence[Observer] = ()) -> None:
         self._prometheus = _prometheus_meter() if settings.metrics else None
         meters: list[Meter] = [] if self._prometheus is None else [self._prometheus]
         self._spans: RecordSpans | None = None
@@ -42,7 +45,7 @@ class Telemetry:
             self._spans = _otel_spans()
         self.meters = Meters(meters)
         self.metrics = RecordMetrics(self.meters)
-        self._observers: list[Observer] = [self.metrics, log_record]
+        self._observers: list[Observer] = [*others, self.metrics, log_record]
         if self._spans is not None:
             self._observers.append(self._spans)
 
