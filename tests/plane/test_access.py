@@ -126,12 +126,32 @@ def test_no_route_lets_anybody_in_without_a_key_unless_it_was_decided(
     if (method, path) in OPEN:
         assert guarded.ask(method, where).status_code != 401 or "webhook" in path
         return
+    for headers in ({}, {"X-API-Key": f"{WEB}x"}):
+        _assert_kept_out(guarded.ask(method, where, headers))
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/v1/session-targets"),
+        ("POST", "/api/v1/sessions/desk.phone/start"),
+        ("POST", "/api/v1/sessions/{session_id}/realtime-offer"),
+        ("GET", "/api/v1/session-instances/{session_id}/events"),
+        ("GET", "/api/v1/approvals"),
+    ],
+)
+def test_what_looks_like_a_key_or_a_token_opens_no_kind_of_door(
+    guarded: Guarded, method: str, path: str
+) -> None:
     for headers in _forgeries(guarded):
-        answer = guarded.ask(method, where, headers)
-        assert answer.status_code == 401, headers
-        assert answer.json().keys() == {"error", "message"}
-        assert answer.json()["error"] == "unauthorized"
-        assert answer.headers["WWW-Authenticate"] == "Bearer"
+        _assert_kept_out(guarded.ask(method, _filled(path, guarded.mine), headers))
+
+
+def _assert_kept_out(answer: httpx.Response) -> None:
+    assert answer.status_code == 401
+    assert answer.json().keys() == {"error", "message"}
+    assert answer.json()["error"] == "unauthorized"
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
 @pytest.mark.parametrize(("method", "path"), [each for each in ROUTES if each not in OPEN])

@@ -14,7 +14,7 @@ TestVoice.settings = SEARCH
 TestVoiceOverABrokenJournal = BrokenJournalVoiceMachine.TestCase
 TestVoiceOverABrokenJournal.settings = SEARCH
 
-FEWER = settings(max_examples=100, stateful_step_count=40)
+FEWER = settings(max_examples=50, stateful_step_count=40)
 """What is new in a call without a handler is little."""
 
 TestModel = ModelMachine.TestCase

@@ -4,7 +4,6 @@ import hmac
 from urllib.parse import parse_qsl
 
 from pydantic import SecretStr
-from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -16,6 +15,10 @@ SHOWN_CHARS_MAX = 1024
 """Of a key or a token. Longer ones are none of ours."""
 
 _QUERY_NAMES = ("api_key", "session_token")
+
+EVERYBODY = Caller()
+NOBODY = Caller(session_id="")
+"""Whoever needs to show nothing. No session is their business."""
 
 _UNAUTHORISED = {
     "error": "unauthorized",
@@ -41,7 +44,7 @@ class AccessGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
-            caller = self._caller(scope) if self._keys else Caller()
+            caller = self._caller(scope) if self._keys else EVERYBODY
             if caller is None:
                 refusal = JSONResponse(_UNAUTHORISED, 401, headers={"WWW-Authenticate": "Bearer"})
                 await refusal(scope, receive, send)
@@ -50,33 +53,39 @@ class AccessGuard:
         await self._app(scope, receive, send)
 
     def _caller(self, scope: Scope) -> Caller | None:
-        path: str = scope["path"]
-        door = door_of(path.removeprefix(scope.get("root_path", "")), scope.get("method", "GET"))
-        if door is Door.NOTHING:
-            return Caller(session_id="")  # nobody's: no session is their business
         shown = _shown(scope)
-        if shown is None:
-            return None
-        if (key := self._keys.name_of(shown)) is not None:
-            return Caller(key)
-        if door is Door.SESSION:
-            session_id = scope["app"].state.plane.sessions.tokens.session_of(shown)
-            return Caller(session_id=session_id) if session_id is not None else None
-        if door is Door.APPROVER and self._approver_key is not None:
-            known = self._approver_key.get_secret_value().encode()
-            if hmac.compare_digest(known, shown.encode(errors="replace")):
-                return Caller()  # decides for every session
-        return None
+        if shown is not None and (key := self._keys.name_of(shown)) is not None:
+            return Caller(key)  # most of them are agents, whose key opens everything
+        path: str = scope["path"]
+        match door_of(path.removeprefix(scope.get("root_path", "")), scope.get("method", "GET")):
+            case Door.NOTHING:
+                return NOBODY
+            case Door.SESSION if shown is not None:
+                session_id = scope["app"].state.plane.sessions.tokens.session_of(shown)
+                return Caller(session_id=session_id) if session_id is not None else None
+            case Door.APPROVER if shown is not None and self._is_approver(shown):
+                return EVERYBODY  # decides for every session
+            case _:
+                return None
+
+    def _is_approver(self, shown: str) -> bool:
+        if self._approver_key is None:
+            return False
+        known = self._approver_key.get_secret_value().encode()
+        return hmac.compare_digest(known, shown.encode(errors="replace"))
 
 
 def _shown(scope: Scope) -> str | None:
     """What a request shows. Browsers cannot give a websocket or an event stream a header."""
-    headers = Headers(scope=scope)
-    shown = headers.get("x-api-key")
-    if shown is None:
-        scheme, _, rest = headers.get("authorization", "").partition(" ")
-        shown = rest.strip() if scheme.lower() == "bearer" else None
-    if shown is None:
+    shown: str | None = None
+    for name, value in scope["headers"]:
+        if name == b"x-api-key":
+            shown = value.decode("latin-1")
+            break
+        if name == b"authorization":
+            scheme, _, rest = value.decode("latin-1").partition(" ")
+            shown = rest.strip() if scheme.lower() == "bearer" else None
+    if shown is None and scope["query_string"]:
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"), max_num_fields=100))
         shown = next((query[name] for name in _QUERY_NAMES if name in query), None)
     return shown if shown and len(shown) <= SHOWN_CHARS_MAX else None
