@@ -38,6 +38,7 @@ EXPORTS = {
     ],
     "agentfield_rt.agent": [
         "Agent",
+        "AgentRouter",
         "ExecutionContext",
         "GatherEnd",
         "GatheredDigits",

@@ -33,7 +33,7 @@ class Invocation:
 
 
 async def invoke(
-    agent: "Agent", name: str, arguments: dict[str, Any], context: ExecutionContext
+    agent: "Agent", name: str, arguments: dict[str, Any], *, context: ExecutionContext
 ) -> Invocation:
     """Run it to its end; only a cancellation is raised."""
     try:

@@ -57,7 +57,7 @@ class ChannelMachine(RuleBasedStateMachine):
                 session.state["last"] = turn.id
                 await gate.wait()
                 session.say(turn.id)
-                await asyncio.sleep(0.2)  # it has answered, and does not ask for the next one yet
+                await time_passes(0.2)  # it has answered, and does not ask for the next one yet
 
         return answer
 

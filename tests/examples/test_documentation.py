@@ -155,7 +155,9 @@ async def test_the_hand_off_of_the_guide(place: str, af_provider: LocalProvider,
 
 
 @pytest.mark.asyncio
-async def test_the_dictation(place: str, af_provider: LocalProvider, tmp_path: Path) -> None:
+async def test_the_dictation_is_kept_with_the_call(
+    place: str, af_provider: LocalProvider, tmp_path: Path
+) -> None:
     async with (
         client_of("voice_dictation.py", place, provider=af_provider, data=tmp_path) as client,
         called(client, "voice-dictation.dictation") as call,

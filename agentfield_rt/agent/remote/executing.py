@@ -86,7 +86,7 @@ class Executing:
         context = ExecutionContext(
             place.run_id or "", message.execution_id, place.session_id, place.turn_id, place.actor_id
         )
-        ended = await invoke(self._agent, message.name, message.arguments, context)
+        ended = await invoke(self._agent, message.name, message.arguments, context=context)
         self._end(
             Outcome(
                 execution_id=message.execution_id,
