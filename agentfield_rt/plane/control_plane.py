@@ -102,6 +102,75 @@ async def _open_data(data: Path, stack: AsyncExitStack) -> tuple[StoreJournal, Q
     return journal, content
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """What outlives the process, opened.
+
+    Attributes:
+        going_on: Runs of an earlier process that this one goes on with.
+    """
+
+    journal: StoreJournal
+    content: QueuedContentStore
+    catalogue: Catalogue
+    runs: Runs
+    telemetry: Telemetry
+    going_on: list[str]
+
+
+async def _open_kept(settings: Settings, stack: AsyncExitStack) -> _Kept:
+    """Open it, end what an earlier process left, and see to it that it is proved and expires."""
+    journal, content = await _open_data(settings.data, stack)
+    catalogue = await stack.enter_async_context(open_catalogue(settings.data / "catalogue.db", journal))
+    going_on = await end_left_runs(journal, [run.run_id for run in await catalogue.open_runs()])
+    await finish_left_erasures(journal, content)
+    telemetry = Telemetry(settings)
+    stack.callback(telemetry.close)
+    runs = Runs(journal, observe=telemetry.observe)
+    await stack.enter_async_context(keep_evidence(journal, runs, settings))
+    await stack.enter_async_context(expire_content(content, settings))
+    return _Kept(
+        journal=journal,
+        content=content,
+        catalogue=catalogue,
+        runs=runs,
+        telemetry=telemetry,
+        going_on=going_on,
+    )
+
+
+async def _open_memory(
+    agents: Sequence[Agent], stack: AsyncExitStack, content: QueuedContentStore, *, settings: Settings
+) -> Memory:
+    """The memory, which the agents of this process have without a server in between."""
+    opened = open_memory(settings.memory_url, data=settings.data, content=content)
+    memory = await stack.enter_async_context(opened)
+    for agent in agents:
+        await stack.enter_async_context(agent.memory.connection.connected(memory))
+    return memory
+
+
+def _open_lines(
+    sessions: Sessions, providers: Providers, *, stack: AsyncExitStack
+) -> tuple[Phones, WebRtcCalls]:
+    """The ways on which callers come whose calls end here or ring at a provider."""
+    webrtc_calls = WebRtcCalls(providers.settings)
+    stack.push_async_callback(webrtc_calls.close)
+    phones = Phones(sessions, providers, providers.settings.phone_targets)
+    stack.push_async_callback(phones.close)
+    return phones, webrtc_calls
+
+
+async def _host(
+    agents: Sequence[Agent], executions: Executions, notes: AgentNotes, *, providers: Providers
+) -> None:
+    """Have the agents of this process reach the plane, and start the provider that they will need."""
+    for agent in agents:
+        agent.bind(executions, noter=notes)
+    if any(definition.provider == "local" for agent in agents for definition in agent.sessions.values()):
+        await providers.start_local()
+
+
 @asynccontextmanager
 async def open_control_plane(
     agents: Sequence[Agent] = (), *, settings: Settings | None = None
@@ -114,65 +183,44 @@ async def open_control_plane(
     """
     settings = settings or Settings()
     async with AsyncExitStack() as stack:
-        journal, content = await _open_data(settings.data, stack)
-        catalogue = await stack.enter_async_context(open_catalogue(settings.data / "catalogue.db", journal))
+        kept = await _open_kept(settings, stack)
+        journal, content, catalogue, runs = kept.journal, kept.content, kept.catalogue, kept.runs
         nodes = Nodes(map(in_process_node, agents))
-        going_on = await end_left_runs(journal, [run.run_id for run in await catalogue.open_runs()])
-        await finish_left_erasures(journal, content)
-        telemetry = Telemetry(settings)
-        stack.callback(telemetry.close)
-        runs = Runs(journal, observe=telemetry.observe)
-        await stack.enter_async_context(keep_evidence(journal, runs, settings))
-        await stack.enter_async_context(expire_content(content, settings))
-        memory = await stack.enter_async_context(
-            open_memory(settings.memory_url, data=settings.data, content=content)
-        )
-        for agent in agents:
-            await stack.enter_async_context(agent.memory.connection.connected(memory))
+        memory = await _open_memory(agents, stack, content, settings=settings)
         egress = HttpClient(EgressPolicy(settings.agent_hosts))
         stack.callback(egress.close)
         providers = Providers(settings)
         stack.push_async_callback(providers.close)
         executions = Executions(runs, nodes, content, rows=catalogue)
         stack.push_async_callback(executions.close)
-        remote_nodes = await stack.enter_async_context(
-            open_remote_nodes(
-                nodes,
-                Registrations(runs, journal, content),
-                client=egress,
-                settings=settings,
-                restarted=executions.fail_orphans,
-            )
-        )
+        registrations = Registrations(runs, journal, content)
+        orphaned = executions.fail_orphans
+        remote = open_remote_nodes(nodes, registrations, client=egress, settings=settings, restarted=orphaned)
+        remote_nodes = await stack.enter_async_context(remote)
         webhooks = await stack.enter_async_context(
             open_webhooks(runs, executions, content=content, client=egress, catalogue=catalogue)
         )
-        sources = Sources(
-            journal=journal,
-            content=content,
-            catalogue=catalogue,
-            runs=runs,
-            executions=executions,
-            nodes=nodes,
+        chronicle = make_chronicle(
+            Sources(
+                journal=journal,
+                content=content,
+                catalogue=catalogue,
+                runs=runs,
+                executions=executions,
+                nodes=nodes,
+            )
         )
-        chronicle = make_chronicle(sources)
         notes = AgentNotes(chronicle.reports)
         stack.push_async_callback(notes.close)
         engine = ExecutionsEngine(executions, chronicle.reports)
         fleet = await stack.enter_async_context(open_fleet(nodes, engine, settings=settings))
         sessions = Sessions(runs, nodes, executions=executions, content=content, providers=providers)
-        webrtc_calls = WebRtcCalls(settings)
-        stack.push_async_callback(webrtc_calls.close)
-        phones = Phones(sessions, providers, settings.phone_targets)
-        stack.push_async_callback(phones.close)
+        phones, webrtc_calls = _open_lines(sessions, providers, stack=stack)
         stack.push_async_callback(sessions.close)
-        for agent in agents:
-            agent.bind(executions, noter=notes)
-        if any(definition.provider == "local" for agent in agents for definition in agent.sessions.values()):
-            await providers.start_local()
-        await executions.recover(going_on)
+        await _host(agents, executions, notes, providers=providers)
+        await executions.recover(kept.going_on)
         draining = Draining(sessions, executions)
-        telemetry.watch(executions, draining)
+        kept.telemetry.watch(executions, draining)
         yield ControlPlane(
             settings=settings,
             journal=journal,
@@ -190,7 +238,7 @@ async def open_control_plane(
             providers=providers,
             phones=phones,
             webrtc_calls=webrtc_calls,
-            telemetry=telemetry,
+            telemetry=kept.telemetry,
             draining=draining,
             checks=checks_of(journal, content, providers=providers, draining=draining),
         )
