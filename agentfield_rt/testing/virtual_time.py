@@ -123,6 +123,22 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """A wall clock in nanoseconds since the epoch, for what takes an `agentfield_rt.ports.Clock`."""
         return START_NS + self._virtual.now_ns
 
+    def turn(self, times: int = 1) -> None:
+        """Run so many turns, or until nothing waits for its turn only; timers do not move."""
+        for _ in range(times):
+            if not self._has_work():
+                return
+            self.stop()
+            self.run_forever()
+
+    def _has_work(self) -> bool:
+        """Asking costs a tenth of a turn in which nothing is ready, and most of those asked for are."""
+        inside: dict[str, Any] = vars(self)
+        if inside["_ready"]:
+            return True
+        timers: list[asyncio.TimerHandle] = inside["_scheduled"]  # a heap
+        return bool(timers) and timers[0].when() - self.time() < 1 / _NS  # as asyncio, to the clock's tick
+
     def reseed(self, seed: int | None) -> None:
         """Draw the order of ready tasks from `seed` from now on."""
         self._chance = None if seed is None else random.Random(seed)

@@ -94,10 +94,8 @@ class Rig:
         return self.loop.run_until_complete(work)
 
     def turn(self, times: int) -> None:
-        """Let the loop run exactly so many iterations; timers do not move."""
-        for _ in range(times):
-            self.loop.stop()
-            self.loop.run_forever()
+        """Let the loop run so many turns, if there is something to do in them; timers do not move."""
+        self.loop.turn(times)
 
     def settle(self) -> None:
         """Let everything happen that waits for nothing but its turn."""

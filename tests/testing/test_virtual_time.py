@@ -210,3 +210,22 @@ def test_an_error_names_the_seed_that_leads_to_it() -> None:
 def test_really_waiting_is_refused_where_virtual_time_was_meant() -> None:
     with pytest.raises(OutsideWorld, match="really wait"):
         asyncio.run(time_passes(1))
+
+
+def test_so_many_turns_are_taken_at_most_and_no_timer_is_waited_for() -> None:
+    happened: list[str] = []
+    loop = VirtualTimeLoop()
+
+    def twice() -> None:
+        happened.append("first")
+        loop.call_soon(happened.append, "second")
+        loop.call_later(0, happened.append, "due at once")
+        loop.call_later(0.001, happened.append, "due later")
+
+    loop.call_soon(twice)
+    loop.turn()
+    assert happened == ["first"]
+    loop.turn(1_000)
+    assert happened == ["first", "second", "due at once"]
+    assert loop.time() == 0.0
+    loop.close()
