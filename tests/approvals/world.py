@@ -103,7 +103,7 @@ class World:
     async def answer(self, frame: ToolResultFrame) -> None:
         self.told[frame.call_id] += 1
 
-    async def execute(self, target: str, arguments: Mapping[str, Any]) -> str:
+    async def execute(self, target: str, arguments: Mapping[str, Any], _: str) -> str:
         """What the whole feature is about: nothing gets here without its durable approval."""
         call_id = arguments["call"]
         self.executed.append(call_id)

@@ -15,7 +15,7 @@ from websockets.sync.client import connect
 
 from agentfield_rt import Agent, UnsupportedTransport
 from agentfield_rt.errors import RecordingUnavailable
-from agentfield_rt.plane import sessions
+from agentfield_rt.plane.sessions import sessions
 from tests.cli.conftest import af
 from tests.media.recording_server import recorded_desk
 from tests.media.test_recording import plays
@@ -92,7 +92,7 @@ def test_a_recording_is_written_by_the_command_line(server: Served, tmp_path: Pa
     missing = tmp_path / "missing.ogg"
     ran = af("session", "recording", "sess_none", "--to", str(missing), AGENTFIELD_SERVER=server.url)
     assert (ran.code, missing.exists()) == (2, False)
-    assert "no recording of session 'sess_none' is kept" in ran.complaint
+    assert "session 'sess_none' not found" in ran.complaint
 
 
 @pytest.mark.parametrize("session_id", ["sess_never", "run_20260101_000000_00", "..", "sess_%2F..%2Fx"])

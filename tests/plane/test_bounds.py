@@ -16,7 +16,7 @@ from agentfield_rt.frames import (
     ProviderEvent,
     ResponseStarted,
 )
-from agentfield_rt.plane import guards, http_sessions, media
+from agentfield_rt.plane import guards, http_conversations, media
 from agentfield_rt.plane.executions import admission
 from agentfield_rt.plane.runs import Runs
 from agentfield_rt.plane.server import UNREAD_MAX_S, listen
@@ -102,7 +102,7 @@ def test_so_many_executions_run_at_once_and_no_more(server: Served, monkeypatch:
 def test_so_many_readers_follow_a_session_and_no_more(
     server: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_sessions, "READERS_MAX", 2)
+    monkeypatch.setattr(http_conversations, "READERS_MAX", 2)
     session_id = server.start()
     with ExitStack() as reading:
         readers = [iter(reading.enter_context(server.events(session_id))) for _ in range(2)]

@@ -107,7 +107,7 @@ class Sessions:
         )
         require_pair(target, definition, (provider, transport))
         handler = _handler(node, definition)
-        spec = session_spec(self._nodes, node, definition, request, is_handled=handler is not None)
+        spec = session_spec(self._nodes, node, definition, request=request, is_handled=handler is not None)
         with self._place():
             if spec.recorded:
                 await asyncio.to_thread(encoder_factory)  # its codec is loaded once

@@ -73,7 +73,7 @@ def require_pair(target: str, definition: SessionDefinition, pair: tuple[str, st
 
 
 def session_spec(
-    nodes: Nodes, node: Node, definition: SessionDefinition, request: StartRequest, *, is_handled: bool
+    nodes: Nodes, node: Node, definition: SessionDefinition, *, request: StartRequest, is_handled: bool
 ) -> SessionSpec:
     """The session that is to be started.
 
