@@ -1,7 +1,8 @@
 """What takes too long for every test run: `make torture`, `python -m tests.torture`.
 
-Worlds until 5,000 session-hours are simulated, a million steps of every state machine, and what
-`tests.journal.torture` does to a journal; it gets the arguments that are not known here.
+Worlds until 5,000 session-hours are simulated, a million steps of every state machine, 200 planes killed
+under executions, and what `tests.journal.torture` does to a journal; it gets the arguments that are not known
+here.
 """
 
 import argparse
@@ -14,7 +15,8 @@ from tests.simulation.campaign import run_campaign
 from tests.simulation.sometimes import OFTEN, SELDOM
 from tests.state_machines import MACHINES, run_machine
 
-PARTS = ("worlds", "machines", "journal")
+PARTS = ("worlds", "machines", "executions", "journal")
+EXECUTION_KILLS = 200
 SEES_EVERYTHING_H = 1_000
 
 
@@ -40,6 +42,11 @@ def machines(options: argparse.Namespace) -> bool:
     return sound
 
 
+def executions(options: argparse.Namespace) -> bool:
+    command = [sys.executable, "-m", "tests.plane.executions.kills", str(EXECUTION_KILLS)]
+    return subprocess.run(command, check=False).returncode == 0
+
+
 def journal(options: argparse.Namespace) -> bool:
     command = [sys.executable, "-m", "tests.journal.torture", *options.rest]
     return subprocess.run(command, check=False).returncode == 0
@@ -62,7 +69,7 @@ def main() -> None:
     options.rest, chosen = rest, options.only or PARTS
     if rest and "journal" not in chosen:
         parser.error(f"unknown: {' '.join(rest)}")
-    parts = {"worlds": worlds, "machines": machines, "journal": journal}
+    parts = {"worlds": worlds, "machines": machines, "executions": executions, "journal": journal}
     results = [parts[part](options) for part in chosen]
     sys.exit(not all(results))
 
