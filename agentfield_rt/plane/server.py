@@ -76,6 +76,7 @@ class _Server(uvicorn.Server):
             self._draining.cancel()
             await asyncio.wait([self._draining])
         await self._plane.sessions.close()
+        await self._plane.fleet.close()
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -43,6 +43,7 @@ async def channel(websocket: WebSocket, node_id: str) -> None:
     try:
         hello = await _hello(wire, node_id)
         await fleet.connect(hello, wire)
+        await wire.close("the server stops, or the agent is connected by another wire")
     except PlaneError as error:
         await _refuse(wire, error)
     except ProtocolBroken as error:

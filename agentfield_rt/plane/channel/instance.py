@@ -131,8 +131,13 @@ class Instance:
 
     def lose(self) -> None:
         """Its lease has run out, or it said goodbye: what it was doing fails, or is done elsewhere."""
-        if self.is_gone:
-            return
+        if not self.is_gone:
+            for execution_id, received in self.executions.items():
+                if received.done():
+                    self._spawn(self._workflow.lost(execution_id), f"lost {execution_id}")
+            self._give_up()
+
+    def _give_up(self) -> None:
         self.is_gone, self.is_connected = True, False
         if self._lease is not None:
             self._lease.cancel()
@@ -141,11 +146,8 @@ class Instance:
         for run in tuple(self._runs.values()):
             run.lose()
         self._parcels.lose()
-        for execution_id, received in tuple(self.executions.items()):
-            if received.done():
-                self._spawn(self._workflow.lost(execution_id), f"lost {execution_id}")
-            else:
-                received.cancel()
+        for received in self.executions.values():
+            received.cancel()
         self.executions.clear()
         self._workflow.leave()
         self._changed()
@@ -243,8 +245,9 @@ class Instance:
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """The plane stops: the wire ends, and nothing that the agent asked for is waited for."""
-        self.lose()
+        """The plane stops, and the wire ends. What the agent is doing, it tells the next plane of."""
+        if not self.is_gone:
+            self._give_up()
         for task in tuple(self._tasks):
             task.cancel()
         if self._tasks:
