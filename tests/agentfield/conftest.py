@@ -31,6 +31,6 @@ def field(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
         running_provider("--scenario", str(scenario)) as provider,
         field_of(folder, OPENAI_BASE_URL=f"{provider.url}/v1", OPENAI_API_KEY="any") as field,
     ):
-        field.agent(AGENTS / "helper.py")
+        field.agent(AGENTS / "assistant.py")
         field.agent(AGENTS / "planner.py", TEST_STARTED=str(folder / "started"))
         yield field

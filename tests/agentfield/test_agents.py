@@ -15,11 +15,11 @@ def test_agents_are_registered_as_they_declare_themselves(field: Field) -> None:
     planner = field.get("/nodes/planner")
     assert (planner["version"], planner["lifecycle_status"]) == ("1.2.3", "ready")
     assert {each["id"] for each in planner["skills"]} == {"word_count"}
-    helper = field.get("/nodes/helper")
-    (session,) = helper["sessions"]
+    assistant = field.get("/nodes/assistant")
+    (session,) = assistant["sessions"]
     assert (session["target"], session["tools"], session["tags"]) == (
-        "helper.voice",
-        ["helper.add"],
+        "assistant.voice",
+        ["assistant.add"],
         ["support:voice"],
     )
 
@@ -43,7 +43,7 @@ def test_an_agent_asks_another_that_asks_back_and_the_workflow_shows_it(field: F
 @pytest.mark.parametrize(
     ("target", "given", "result"),
     [
-        ("helper.add", {"a": 2, "b": 3}, {"sum": 5}),
+        ("assistant.add", {"a": 2, "b": 3}, {"sum": 5}),
         ("planner.word_count", {"text": "a b"}, 2),
         ("planner.words", {"text": "a b"}, ["a", "b"]),
         ("planner.text", {"text": "a b"}, "a b"),
@@ -61,8 +61,8 @@ def test_whatever_an_agent_returns_is_the_result(
     ("target", "given", "said"),
     [
         ("planner.fails", {"text": "that"}, "cannot think about that"),
-        ("helper.breaks", {"text": "x"}, "Internal Server Error"),
-        ("helper.add", {"a": "many"}, "Invalid value for field 'a'"),
+        ("assistant.breaks", {"text": "x"}, "Internal Server Error"),
+        ("assistant.add", {"a": "many"}, "Invalid value for field 'a'"),
         ("planner.plan", {}, "topic"),
     ],
 )
@@ -99,9 +99,13 @@ def test_an_agent_finds_a_skill_and_calls_it_by_the_name_it_found(field: Field) 
     done = field.execute("planner.looks", tag="maths")
     assert done["status"] == "succeeded", done
     found = done["result"]
-    assert (found["target"], found["compact"], found["called"]) == ("helper.add", ["helper.add"], {"sum": 5})
+    assert (found["target"], found["compact"], found["called"]) == (
+        "assistant.add",
+        ["assistant.add"],
+        {"sum": 5},
+    )
     assert set(found["schema"]["properties"]) == {"a", "b"}
-    assert '<agent id="helper"' in found["xml"]
+    assert '<agent id="assistant"' in found["xml"]
 
 
 def test_the_example_of_the_documentation_does_what_it_says(field: Field) -> None:
@@ -113,10 +117,10 @@ def test_the_example_of_the_documentation_does_what_it_says(field: Field) -> Non
 
 
 def test_a_session_answers_by_its_model_and_runs_its_tools_at_the_agent(field: Field) -> None:
-    answer = field.post("/sessions/helper.voice/start", {})
+    answer = field.post("/sessions/assistant.voice/start", {})
     assert answer.status_code == 201, answer.text
     session = answer.json()
-    assert session["tool_targets"] == {"add": "helper.add"}
+    assert session["tool_targets"] == {"add": "assistant.add"}
     field.post(f"/session-instances/{session['session_id']}/input", {"text": "what is two and three"})
     kinds = [record["kind"] for record in field.records(session["session_id"], until="turn_completed")]
     assert kinds.index("tool_intent_recorded") < kinds.index("tool_result_recorded")
@@ -124,9 +128,9 @@ def test_a_session_answers_by_its_model_and_runs_its_tools_at_the_agent(field: F
     assert dag, "the session has no workflow"
     run = field.client.get(f"/api/ui/v1/workflows/{session['run_id']}/dag").json()
     (tool,) = [node for node in run["timeline"] if node["reasoner_id"] == "add"]
-    assert (tool["agent_node_id"], tool["status"]) == ("helper", "succeeded")
+    assert (tool["agent_node_id"], tool["status"]) == ("assistant", "succeeded")
     assert field.get(f"/executions/{tool['execution_id']}")["result"] == {"sum": 5}
-    refused = field.post(f"/sessions/{session['session_id']}/tools/breaks", {"target": "helper.breaks"})
+    refused = field.post(f"/sessions/{session['session_id']}/tools/breaks", {"target": "assistant.breaks"})
     assert refused.status_code == 403, "only what the session declares is a tool"
     assert field.post(f"/session-instances/{session['session_id']}/close").status_code == 200
 
@@ -136,13 +140,13 @@ def test_what_was_accepted_outlives_a_killed_plane(field: Field) -> None:
     started.unlink(missing_ok=True)
     running = field.submit("planner.slow")
     wait_for(started, "running")
-    field.agents["helper"].stop()
-    queued = field.submit("helper.add", a=4, b=4)
+    field.agents["assistant"].stop()
+    queued = field.submit("assistant.add", a=4, b=4)
     field.server.kill()
     field.server.start()
     assert field.get(f"/executions/{queued}")["status"] == "queued"
     assert field.get(f"/executions/{running}")["status"] == "running"
-    field.agent(AGENTS / "helper.py")
+    field.agent(AGENTS / "assistant.py")
     assert field.until(queued, "succeeded", "failed")["result"] == {"sum": 8}
     field.post(f"/executions/{running}/cancel")
     wait_for(started, "cancelled")
@@ -150,11 +154,11 @@ def test_what_was_accepted_outlives_a_killed_plane(field: Field) -> None:
 
 
 def test_an_agent_that_goes_is_waited_for_and_given_its_work_when_it_is_back(field: Field) -> None:
-    field.agents["helper"].stop()
-    assert field.lifecycle("helper") == "offline"
-    execution_id = field.submit("helper.add", a=1, b=1)
+    field.agents["assistant"].stop()
+    assert field.lifecycle("assistant") == "offline"
+    execution_id = field.submit("assistant.add", a=1, b=1)
     assert field.get(f"/executions/{execution_id}")["status"] == "queued"
-    field.agent(AGENTS / "helper.py")
+    field.agent(AGENTS / "assistant.py")
     assert field.until(execution_id, "succeeded", "failed")["result"] == {"sum": 2}
 
 

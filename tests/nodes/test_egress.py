@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from agentfield_rt.plane.egress import (
+    Bounds,
     EgressPolicy,
     EgressRefused,
     HttpClient,
@@ -33,9 +34,8 @@ async def calling(policy: EgressPolicy | None = None) -> AsyncGenerator[tuple[Pe
             client.close()
 
 
-async def ask(client: HttpClient, url: str, **more: Any) -> Answer:
-    given: dict[str, Any] = {"timeout_s": 5.0, "answer_bytes_max": 1_000, **more}
-    return await client.request("POST", url, **given)
+async def ask(client: HttpClient, url: str, *, time_max_s: float = 5.0, **more: Any) -> Answer:
+    return await client.request("POST", url, bounds=Bounds(time_max_s, 1_000), **more)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ async def test_an_answer_that_cannot_be_taken_leaves_it_open_what_happened(said:
     async with calling() as (it, client):
         it.default = said
         with pytest.raises(NoAnswer, match=why):
-            await ask(client, it.url, timeout_s=1.0)
+            await ask(client, it.url, time_max_s=1.0)
 
 
 @pytest.mark.asyncio

@@ -45,7 +45,7 @@ WRONG: list[tuple[dict[str, Any], int, str]] = [
     ({"reasoners": [{"tags": []}]}, 400, "body.reasoners.0.id: Field required"),
     ({"skills": [{"id": "think"}]}, 400, "skills[0].id: 'think' is the name of another"),
     ({"instance_id": "x" * 200}, 400, "body.instance_id: "),
-    ({"metadata": {"custom": {"sessions": {}}}}, 400, "metadata.custom.sessions: must be a list"),
+    ({"metadata": {"custom": {"sessions": {"a": 1}}}}, 400, "metadata.custom.sessions: must be a list"),
     ({"metadata": {"custom": {"sessions": [SESSION, SESSION]}}}, 400, "[1].name: 'voice' is declared twice"),
 ]
 WRONG_SESSION: list[tuple[dict[str, Any], str]] = [

@@ -3,13 +3,14 @@
 Nothing is reached but this machine and what the operator lists; nothing is followed; everything is bounded.
 """
 
-from agentfield_rt.plane.egress.client import Answer, HttpClient
+from agentfield_rt.plane.egress.client import Answer, Bounds, HttpClient
 from agentfield_rt.plane.egress.failures import EgressError, EgressRefused, NoAnswer, Unreachable
 from agentfield_rt.plane.egress.policy import Address, EgressPolicy, parse_address
 
 __all__ = [
     "Address",
     "Answer",
+    "Bounds",
     "EgressError",
     "EgressPolicy",
     "EgressRefused",

@@ -12,7 +12,7 @@ from agentfield_rt.plane.egress.connection import Answer, HttpConnection
 from agentfield_rt.plane.egress.failures import NoAnswer, Unreachable
 from agentfield_rt.plane.egress.policy import Address, EgressPolicy, parse_address
 
-__all__ = ["Answer", "HttpClient"]
+__all__ = ["Answer", "Bounds", "HttpClient"]
 
 CONNECT_MAX_S = 5.0
 IDLE_MAX_S = 2.0
@@ -25,6 +25,14 @@ _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 _Origin = tuple[str, str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a request may take: time until the answer is whole, and how many bytes that has."""
+
+    time_max_s: float
+    answer_bytes_max: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +57,14 @@ class HttpClient:
     def policy(self) -> EgressPolicy:
         return self._policy
 
-    async def request(  # noqa: PLR0913 - what a request has
+    async def request(
         self,
         method: str,
         url: str,
         *,
+        bounds: Bounds,
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
-        timeout_s: float,
-        answer_bytes_max: int,
     ) -> Answer:
         """Send a request and return the whole answer, whatever its status.
 
@@ -69,16 +76,18 @@ class HttpClient:
         """
         address = parse_address(url)
         request = _write(method, address, headers or {}, body)
-        is_sent = False
+        within, is_sent = f"within {bounds.time_max_s:g} s", False
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(bounds.time_max_s):
                 connection = self._take(address.origin) or await self._connect(address)
                 is_sent = True
-                answer = await connection.send(request, body_bytes_max=answer_bytes_max)
+                answer = await connection.send(request, body_bytes_max=bounds.answer_bytes_max)
         except TimeoutError:
             if is_sent:
-                raise NoAnswer(f"{address.authority} did not answer within {timeout_s:g} s") from None
-            raise Unreachable(f"{address.authority} took no connection within {timeout_s:g} s") from None
+                raise NoAnswer(f"{address.authority} did not answer {within}") from None
+            raise Unreachable(
+                f"{address.authority} took no connection within {bounds.time_max_s:g} s"
+            ) from None
         except NoAnswer as error:
             raise NoAnswer(f"{address.authority}: {error}") from None
         self._keep(address.origin, connection)

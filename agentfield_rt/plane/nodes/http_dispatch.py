@@ -13,7 +13,7 @@ from urllib.parse import quote
 import msgspec
 
 from agentfield_rt.errors import Reason
-from agentfield_rt.plane.egress import Answer, EgressRefused, HttpClient, NoAnswer, Unreachable
+from agentfield_rt.plane.egress import Answer, Bounds, EgressRefused, HttpClient, NoAnswer, Unreachable
 from agentfield_rt.plane.executions.dispatch import (
     CapabilityKind,
     Dispatch,
@@ -36,6 +36,8 @@ CONNECT_PAUSES_S = (0.1, 0.2, 0.4, 0.8)
 
 ERROR_CHARS_MAX = 4_000
 
+_BOUNDS = Bounds(ANSWER_MAX_S, ANSWER_BYTES_MAX)
+_CANCEL_BOUNDS = Bounds(CANCEL_MAX_S, ANSWER_BYTES_MAX)
 _USAGE_KEY = "__agentfield_usage__"
 _PLACES = {CapabilityKind.REASONER: "reasoners", CapabilityKind.SKILL: "skills"}
 _REASONS = {
@@ -89,9 +91,7 @@ class HttpDispatcher:
         url = f"{self.base_url}/_internal/executions/{quote(execution_id, safe='')}/cancel"
         headers = {**self._own_headers(), "X-AgentField-Source": "control-plane"}
         try:
-            await self.client.request(
-                "POST", url, headers=headers, timeout_s=CANCEL_MAX_S, answer_bytes_max=ANSWER_BYTES_MAX
-            )
+            await self.client.request("POST", url, bounds=_CANCEL_BOUNDS, headers=headers)
         except (EgressRefused, Unreachable, NoAnswer) as error:
             raise NodeUnreachable(str(error)) from None
 
@@ -104,14 +104,7 @@ class HttpDispatcher:
         body = msgspec.json.encode(arguments)
         for pause_s in (*CONNECT_PAUSES_S, None):
             try:
-                answer = await self.client.request(
-                    "POST",
-                    url,
-                    body=body,
-                    headers=headers,
-                    timeout_s=ANSWER_MAX_S,
-                    answer_bytes_max=ANSWER_BYTES_MAX,
-                )
+                answer = await self.client.request("POST", url, bounds=_BOUNDS, body=body, headers=headers)
             except EgressRefused as error:
                 raise NodeUnreachable(str(error)) from None
             except NoAnswer as error:

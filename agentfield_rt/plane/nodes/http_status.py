@@ -4,13 +4,14 @@ import logging
 
 import msgspec
 
-from agentfield_rt.plane.egress import EgressRefused, HttpClient, NoAnswer, Unreachable
+from agentfield_rt.plane.egress import Bounds, EgressRefused, HttpClient, NoAnswer, Unreachable
 from agentfield_rt.plane.nodes.node import Node
 
 log = logging.getLogger(__name__)
 
 ANSWER_MAX_S = 3.0
 ANSWER_BYTES_MAX = 64 * 1024
+_BOUNDS = Bounds(ANSWER_MAX_S, ANSWER_BYTES_MAX)
 
 
 class _Status(msgspec.Struct):
@@ -25,9 +26,7 @@ async def is_running(client: HttpClient, node: Node) -> bool:
     if node.base_url is None:
         return False
     try:
-        answer = await client.request(
-            "GET", f"{node.base_url}/status", timeout_s=ANSWER_MAX_S, answer_bytes_max=ANSWER_BYTES_MAX
-        )
+        answer = await client.request("GET", f"{node.base_url}/status", bounds=_BOUNDS)
         said = msgspec.json.decode(answer.body, type=_Status)
     except (EgressRefused, Unreachable, NoAnswer, msgspec.DecodeError) as error:
         log.debug("%s does not answer: %s", node.node_id, type(error).__name__)

@@ -5,6 +5,7 @@ Members that the plane does not know are passed over: an SDK may be newer than t
 
 from typing import Annotated, Any, cast
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from agentfield_rt.agent import SessionDefinition
@@ -110,16 +111,14 @@ class Registration(_Body):
             BadRequest: names the member that is wrong.
         """
         place = "metadata.custom.sessions"
-        declared = _custom(self.metadata).get("sessions")
-        if declared is None:
-            return {}
-        if not isinstance(declared, list):
-            raise BadRequest(f"{place}: must be a list")
-        declared = cast(list[Any], declared)
-        if len(declared) > SESSIONS_MAX:
+        try:
+            sessions = msgspec.convert(_custom(self.metadata).get("sessions") or [], list[Any])
+        except msgspec.ValidationError:
+            raise BadRequest(f"{place}: must be a list") from None
+        if len(sessions) > SESSIONS_MAX:
             raise BadRequest(f"{place}: has more than {SESSIONS_MAX} sessions")
         found: dict[str, SessionDefinition] = {}
-        for index, given in enumerate(declared):
+        for index, given in enumerate(sessions):
             definition = _session(f"{place}[{index}]", given)
             if definition.name in found:
                 raise BadRequest(f"{place}[{index}].name: {definition.name!r} is declared twice")

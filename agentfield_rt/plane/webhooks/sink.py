@@ -3,7 +3,7 @@
 from http import HTTPStatus
 
 from agentfield_rt.errors import Reason
-from agentfield_rt.plane.egress import EgressRefused, HttpClient, NoAnswer, Unreachable
+from agentfield_rt.plane.egress import Bounds, EgressRefused, HttpClient, NoAnswer, Unreachable
 from agentfield_rt.plane.webhooks.registration import Registration
 from agentfield_rt.sinks import Parcel, SinkError
 
@@ -38,8 +38,7 @@ class RegisteredSink:
                 self._registration.url,
                 body=parcel.body,
                 headers=headers,
-                timeout_s=DEADLINE_S,
-                answer_bytes_max=_ANSWER_BYTES_MAX,
+                bounds=Bounds(DEADLINE_S, _ANSWER_BYTES_MAX),
             )
         except (EgressRefused, ValueError) as error:
             raise SinkError(

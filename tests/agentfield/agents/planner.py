@@ -15,9 +15,9 @@ app = Agent(node_id="planner", version="1.2.3", tags=["team:a"])
 
 @app.reasoner(tags=["plan"])
 async def plan(topic: str) -> dict[str, Any]:
-    """Asks the helper, which asks back."""
+    """Asks the assistant, which asks back."""
     app.note(f"planning {topic}", ["progress"])
-    said = await app.call("helper.shout", text=topic)
+    said = await app.call("assistant.shout", text=topic)
     return {"topic": topic, "said": said}
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from agentfield import Agent
 
-app = Agent(node_id="helper")
+app = Agent(node_id="assistant")
 
 
 @app.reasoner()
@@ -27,7 +27,7 @@ def breaks(text: str) -> None:
     "voice",
     provider="openai",
     transport="websocket",
-    tools=["helper.add"],
+    tools=["assistant.add"],
     tags=["support:voice"],
     metadata={"instructions": "Be brief."},
 )
