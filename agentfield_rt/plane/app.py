@@ -124,9 +124,13 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
 
     # Before all others: they are asked for most.
     app.router.routes[:0] = (
-        http_execute.execution_routes() + http_reports.report_routes() + http_offers.offer_routes()
+        http_execute.execution_routes()
+        + http_reports.report_routes()
+        + http_nodes.node_routes()
+        + http_offers.offer_routes()
     )
-    describe(app, (*http_execute.OPERATIONS, *http_reports.OPERATIONS, *http_offers.OPERATIONS))
+    plain = (http_execute, http_reports, http_nodes, http_offers)
+    describe(app, [operation for routes in plain for operation in routes.OPERATIONS])
 
     app.router.routes.append(Page())
     return app

@@ -3,8 +3,10 @@
 import time
 from typing import Annotated, Any, Literal
 
+import msgspec
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.routing import Route
 
 from agentfield_rt.agent import SessionDefinition
 from agentfield_rt.core.records import NodeApproval
@@ -12,25 +14,36 @@ from agentfield_rt.plane.approvals import check_approver
 from agentfield_rt.plane.control_plane import ControlPlane
 from agentfield_rt.plane.dependencies import ID_CHARS_MAX, Plane
 from agentfield_rt.plane.executions.dispatch import CapabilityKind
+from agentfield_rt.plane.hot_routes import Answer, Asked, hot_route
 from agentfield_rt.plane.nodes import Capability, Lifecycle, Node
 from agentfield_rt.plane.nodes.health import LEASE_S, health_of, nodes_by_health
 from agentfield_rt.plane.nodes.registration import Registration
 from agentfield_rt.plane.notation import iso
+from agentfield_rt.plane.openapi import ErrorBody, Operation
 
 RENEWED_LEASE_S = 300.0
 """What AgentField grants whoever asks for a lease rather than sending heartbeats."""
 
 router = APIRouter(tags=["nodes"])
 Approver = Depends(check_approver)
-Word = Annotated[str, Field(max_length=ID_CHARS_MAX)]
 
 
-class HeartbeatBody(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+class HeartbeatBody(msgspec.Struct, kw_only=True):
+    """How an agent is, by its own word."""
 
-    status: Word = "ready"
-    version: Word = ""
-    instance_id: Word = ""
+    status: Annotated[str, msgspec.Meta(max_length=ID_CHARS_MAX)] = "ready"
+    instance_id: Annotated[str, msgspec.Meta(max_length=ID_CHARS_MAX)] = ""
+
+
+_HEARTBEAT = msgspec.json.Decoder(HeartbeatBody)
+
+
+class Heard(msgspec.Struct, kw_only=True):
+    """It was taken."""
+
+    message: str
+    timestamp: str
+    success: bool = True
 
 
 class LeaseBody(BaseModel):
@@ -79,12 +92,30 @@ async def show_node(node_id: str, plane: Plane) -> dict[str, Any]:
     return node_view(plane, plane.nodes.get(node_id))
 
 
-@router.post("/nodes/{node_id}/heartbeat")
-async def heartbeat(node_id: str, body: HeartbeatBody, plane: Plane) -> dict[str, Any]:
-    """An agent says that it is there; one that is not known has to register."""
-    counted = plane.remote_nodes.heartbeat(node_id, body.status, instance_id=body.instance_id)
+async def heartbeat(asked: Asked) -> Answer:
+    """An agent says that it is there, every 2 s; one that is not known has to register."""
+    body = await asked.json(_HEARTBEAT)
+    counted = asked.plane.remote_nodes.heartbeat(
+        asked.parameter("node_id"), body.status, instance_id=body.instance_id
+    )
     message = "Heartbeat received" if counted else "Not counted: another instance of this node has registered"
-    return {"success": True, "message": message, "timestamp": iso(time.time())}
+    return Answer(Heard(message=message, timestamp=iso(time.time())))
+
+
+HEARTBEAT = Operation(
+    method="POST",
+    path="/api/v1/nodes/{node_id}/heartbeat",
+    tag="nodes",
+    summary="An agent says that it is there; one that is not known has to register.",
+    body=HeartbeatBody,
+    answers={200: Heard, 400: ErrorBody, 404: ErrorBody, 413: ErrorBody},
+)
+OPERATIONS = (HEARTBEAT,)
+
+
+def node_routes() -> list[Route]:
+    """The route that a thousand agents use five hundred times a second."""
+    return [hot_route(HEARTBEAT, heartbeat)]
 
 
 @router.patch("/nodes/{node_id}/status")
