@@ -1,7 +1,7 @@
 """All settings as one, and where their values come from."""
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic_settings import (
@@ -63,7 +63,7 @@ class Settings(
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         assert isinstance(init_settings, InitSettingsSource)
-        given = cast(dict[str, Any], init_settings.init_kwargs)
+        given: dict[str, Any] = init_settings.init_kwargs  # pyright: ignore[reportUnknownMemberType]
         return (init_settings, *configured_sources(settings_cls, given))
 
     @property

@@ -30,6 +30,7 @@ from agentfield_rt.plane.executions.submission import Extras
 from agentfield_rt.plane.hot_routes import Answer, Asked, hot_route
 from agentfield_rt.plane.openapi import ErrorBody, Operation
 from agentfield_rt.plane.webhooks import check_registration
+from agentfield_rt.plane.webhooks.registration import HEADER_CHARS_MAX, HEADERS_MAX, SECRET_CHARS_MAX
 from agentfield_rt.plane.workflow_headers import HEADERS, workflow_of
 from agentfield_rt.voice.link import ExecutionRequest
 
@@ -39,12 +40,22 @@ SYNC_MAX_S = 90.0
 BATCH_MAX = 500
 
 
+_HEADERS = {"maxProperties": HEADERS_MAX, "propertyNames": {"pattern": "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"}}
+_HEADER = {"pattern": "^[\\t\\x20-\\x7e\\x80-\\xff]*$", "maxLength": HEADER_CHARS_MAX}
+
+
 class WebhookBody(msgspec.Struct, kw_only=True):
     """Whom to tell of the outcome."""
 
     url: str
-    secret: str | None = None
-    headers: dict[str, str] | None = None
+    secret: Annotated[str, msgspec.Meta(extra_json_schema={"maxLength": SECRET_CHARS_MAX})] | None = None
+    headers: (
+        Annotated[
+            dict[str, Annotated[str, msgspec.Meta(extra_json_schema=_HEADER)]],
+            msgspec.Meta(extra_json_schema=_HEADERS),
+        ]
+        | None
+    ) = None
 
 
 class ExecuteBody(msgspec.Struct, kw_only=True):
