@@ -193,7 +193,7 @@ async def open_control_plane(
         stack.push_async_callback(providers.close)
         executions = Executions(runs, nodes, content, rows=catalogue)
         stack.push_async_callback(executions.close)
-        registrations = Registrations(runs, journal, content)
+        registrations = Registrations(runs, content, catalogue)
         orphaned = executions.fail_orphans
         remote = open_remote_nodes(nodes, registrations, client=egress, settings=settings, restarted=orphaned)
         remote_nodes = await stack.enter_async_context(remote)

@@ -11,11 +11,10 @@ import time
 from dataclasses import dataclass, replace
 
 from agentfield_journal import ContentStore, JournalError, Retention
-from agentfield_journal.ports import Journal
 from agentfield_rt.core import records
-from agentfield_rt.core.completion import SEALS
 from agentfield_rt.core.records import NodeApproval
 from agentfield_rt.errors import RealtimeError
+from agentfield_rt.plane.catalogue.catalogue import Catalogue
 from agentfield_rt.plane.nodes.registration import Registration
 from agentfield_rt.plane.notation import is_node_run, new_node_run_id
 from agentfield_rt.plane.runs import Runs
@@ -41,10 +40,10 @@ class Standing:
 class Registrations:
     """Keeps what stands, in the journal and the content store."""
 
-    def __init__(self, runs: Runs, journal: Journal, content: ContentStore) -> None:
+    def __init__(self, runs: Runs, content: ContentStore, catalogue: Catalogue) -> None:
         self._runs = runs
-        self._journal = journal
         self._content = content
+        self._catalogue = catalogue
         self._open: dict[str, Run] = {}
 
     async def restore(self) -> list[Standing]:
@@ -53,16 +52,13 @@ class Registrations:
         A registration that cannot be read is logged and passed over: its node registers again by itself.
         """
         found: dict[str, Standing] = {}
-        for head in await self._journal.heads():  # the newest first
-            if not is_node_run(head.run_id):
+        for row in reversed(await self._catalogue.open_runs()):  # the newest first
+            if not is_node_run(row.run_id):
                 continue
-            last = await self._journal.read(head.run_id, after=head.seq - 1, limit=1)
-            if not last or last[0].kind in SEALS:
-                continue
-            self._open[head.run_id] = await self._runs.hold(head.run_id)
-            standing = await self._read(head.run_id)
+            self._open[row.run_id] = await self._runs.hold(row.run_id)
+            standing = await self._read(row.run_id)
             if standing is None or standing.registration.id in found:  # a crash came between it and the next
-                await self.end(head.run_id)
+                await self.end(row.run_id)
             else:
                 found[standing.registration.id] = standing
         return list(found.values())
@@ -70,7 +66,7 @@ class Registrations:
     async def _read(self, run_id: str) -> Standing | None:
         standing: Standing | None = None
         try:
-            for envelope in await self._journal.read(run_id):
+            for envelope in await self._runs.journal.read(run_id):
                 match decode(envelope):
                     case records.NodeRegistered(registration_ref=ref, approval=approval):
                         registration = Registration.model_validate_json(await self._content.get(ref))
