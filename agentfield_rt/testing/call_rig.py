@@ -291,7 +291,7 @@ class CallRig:
         for task in asyncio.all_tasks(self.loop):
             task.cancel()
         with contextlib.suppress(RuntimeError):
-            self.turn(5)
+            self.settle()
         self.loop.set_exception_handler(_ignore)
         self.loop.close()
 

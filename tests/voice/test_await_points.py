@@ -1,7 +1,8 @@
 """Every await point of a conversation: cancelled there, and failed there by whoever takes part in it."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -20,8 +21,13 @@ scenarios = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: 
 once_and_twice = pytest.mark.parametrize("times", [1, 2])
 
 
-def await_points(scenario: Scenario) -> Iterator[tuple[CallStage, Asked]]:
-    """The scenario stopped after no turn of the loop, after one, and so on until it is over by itself."""
+def await_points(
+    scenario: Scenario, *, where: Callable[[CallStage], object] = lambda _: True
+) -> Iterator[tuple[CallStage, Asked]]:
+    """The scenario stopped after no turn of the loop, after one, and so on until it is over by itself.
+
+    Of the points that `where` does not want, `test_what_happens_ends_by_itself` tells the rest.
+    """
     for turns in range(POINTS_MAX):
         stage, asked = scenario.begin()
         try:
@@ -30,8 +36,9 @@ def await_points(scenario: Scenario) -> Iterator[tuple[CallStage, Asked]]:
             if asked.task.done():
                 assert turns, "the scenario has no await point"
                 return
-            yield stage, asked
-            stage.finish()
+            if where(stage):
+                yield stage, asked
+                stage.finish()
         except BaseException as error:
             error.add_note(f"stopped after {turns} turns")
             raise
@@ -71,10 +78,14 @@ def test_all_tasks_of_a_session_may_be_cancelled_anywhere(scenario: Scenario, ti
 @once_and_twice
 def test_any_one_task_of_a_session_may_be_cancelled(scenario: Scenario, times: int) -> None:
     for name in ("listen", "handler", "utterances", "player", "tool", "intervention"):
-        for stage, _ in await_points(scenario):
-            victims = [task for task in stage.own_tasks() if task.get_name().startswith(name)]
-            for _ in range(times if victims else 0):
-                victims[0].cancel()
+
+        def victims(stage: CallStage, name: str = name) -> list[asyncio.Task[Any]]:
+            return [task for task in stage.own_tasks() if task.get_name().startswith(name)]
+
+        for stage, _ in await_points(scenario, where=victims):
+            victim = victims(stage)[0]
+            for _ in range(times):
+                victim.cancel()
                 stage.turn()
 
 
