@@ -40,6 +40,10 @@ class RecordId(msgspec.Struct):
     record_id: str
 
 
+class _Kind(msgspec.Struct, gc=False):
+    kind: str
+
+
 class Seen(msgspec.Struct, frozen=True, gc=False):
     """A record already in the run: where it is, and a fingerprint of its draft."""
 
@@ -48,6 +52,7 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
 
 
 _decode_format = msgspec.msgpack.Decoder(_Format).decode
+_decode_kind = msgspec.msgpack.Decoder(_Kind).decode
 _decode_record_id = msgspec.msgpack.Decoder(RecordId).decode
 
 
@@ -125,6 +130,11 @@ def _are_words(refs: tuple[str, ...]) -> bool:
 def draft_part(body: bytes, run_id: str) -> bytes:
     """The inverse of `encode_draft` on a stored record."""
     return body[len(record_head(run_id, 0)) + 8 :]
+
+
+def kind_of(body: bytes) -> str:
+    """The kind of a stored record: most readers pass most records over."""
+    return _decode_kind(body).kind
 
 
 def record_id_of(body: bytes) -> str:

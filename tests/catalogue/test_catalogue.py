@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from agentfield_journal import Draft, JournalUnavailable, StoreJournal, open_journal
+from agentfield_journal import Draft, Envelope, JournalUnavailable, StoreJournal, open_journal
 from agentfield_journal.stores.memory import MemoryStore
 from agentfield_journal.stores.port import Batch, StoredRow
+from agentfield_rt.core import records
 from agentfield_rt.plane.catalogue import catalogue as module
-from agentfield_rt.plane.catalogue import fold
+from agentfield_rt.plane.catalogue import fold, projection, tables
 from agentfield_rt.plane.catalogue.catalogue import Catalogue, open_catalogue
 from agentfield_rt.plane.catalogue.listing import EXECUTIONS, RUNS, SESSIONS, Filters
 from agentfield_rt.plane.catalogue.projection import Projection
@@ -21,10 +22,6 @@ from tests.catalogue.worlds import Differs, World, run_world
 
 SEEDS = range(16)
 SEEDS_TO_A_BUG = range(60)
-_hidden: Any = fold
-REPORTED: str = _hidden._REPORTED
-ENDED: str = _hidden._EXECUTION_ENDED
-DISPATCHED: str = _hidden._DISPATCHED
 
 
 @pytest.mark.parametrize("hurry", [20_000, 3])
@@ -48,11 +45,11 @@ def _drops_what_comes_too_fast(patch: pytest.MonkeyPatch) -> None:
 def _takes_what_does_not_follow(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(module, "WAITING_RECORDS_MAX", 3)
 
-    def follows(self: Any, run_id: str, rows: Sequence[StoredRow]) -> bool:
+    def follows(self: Any, run_id: str, rows: Sequence[StoredRow], into: Any) -> bool:
         known, _ = self._cursor(run_id)
         if rows[0][0] > known + 1:
             self._db.execute("UPDATE runs SET seq = ? WHERE run_id = ?", (rows[0][0] - 1, run_id))
-        return bool(original(self, run_id, rows))
+        return bool(original(self, run_id, rows, into))
 
     original: Any = Projection._fold  # pyright: ignore[reportPrivateUsage]
     patch.setattr(Projection, "_fold", follows)
@@ -72,26 +69,43 @@ def _reads_nothing_at_its_start(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Catalogue, "read_journal", read_journal)
 
 
+def _forgetting(patch: pytest.MonkeyPatch, kind: str, **always: object) -> None:
+    """The change of a kind, made as if the row it finds were another."""
+    change = fold.CHANGES[kind]
+
+    def changes(of: fold.RunFold, envelope: Envelope, record: Any) -> None:
+        key = getattr(record, "op_id", None) or record.execution_id
+        row = of.executions.find(key)
+        for name, value in always.items():
+            if row is not None:
+                setattr(row, name, value)
+        change(of, envelope, record)
+
+    patch.setitem(projection._KINDS, kind, (changes, projection._KINDS[kind][1]))  # pyright: ignore[reportPrivateUsage]
+
+
 def _a_report_moves_what_has_ended(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(
-        fold,
-        "_REPORTED",
-        REPORTED.replace("iif(ended_at_ns IS NULL, excluded.status, status)", "excluded.status"),
-    )
+    _forgetting(patch, records.SubcallReported.kind, ended_at_ns=None)
 
 
 def _a_report_moves_what_is_ours(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(fold, "_REPORTED", REPORTED.replace("WHERE is_reported", ""))
+    _forgetting(patch, records.SubcallReported.kind, is_reported=True)
 
 
 def _an_outcome_comes_twice(patch: pytest.MonkeyPatch) -> None:
-    changed = ENDED.replace(" AND ended_at_ns IS NULL", "")
-    patch.setattr(fold, "_EXECUTION_ENDED", changed)
+    _forgetting(patch, records.ExecutionCancelled.kind, ended_at_ns=None)
 
 
 def _one_run_changes_another(patch: pytest.MonkeyPatch) -> None:
-    changed = DISPATCHED.replace(" AND run_id = ?", " AND '' <> ?")
-    patch.setattr(fold, "_DISPATCHED", changed)
+    def finder(self: Any, db: Any, run_id: str) -> Any:
+        def find(key: str) -> Any:
+            found = self.select(db, f"{self.name} WHERE {column[self.name]} = ? LIMIT 1", (key,))
+            return found[0] if found else None
+
+        return find
+
+    column = {"executions": "execution_id", "sessions": "session_id", "turns": "turn_id"}
+    patch.setattr(tables.Table, "finder", finder)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The tree of a run: everything once, wherever it says that it was called from."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import pytest
@@ -185,7 +186,7 @@ def test_a_session_is_a_node_with_the_status_of_its_end(reason: CloseReason | No
 
 def test_what_is_not_known_is_left_out_as_agentfield_leaves_it_out() -> None:
     found = tree([], [], [execution(1, status="running", ended_at_ns=None)])
-    note = {"message": "m", "tags": [], "timestamp": "t"}
+    note: dict[str, Any] = {"message": "m", "tags": [], "timestamp": "t"}
     answer = drawn(found, notes={"exec_1": [note]})
     assert answer["dag"] == {
         "workflow_id": "run",

@@ -96,7 +96,7 @@ def test_sessions_and_what_ran_in_them_are_found_by_the_next_process(
 
 def test_a_session_that_only_agents_name_has_workflows_all_the_same(server: Served) -> None:
     headers = {"X-Session-ID": "sess_named_only", "X-Actor-ID": "actor_1"}
-    run_ids = set()
+    run_ids = set[str]()
     for number in range(2):
         body = {"input": {"number": number}}
         accepted = server.post("/api/v1/execute/async/desk.double", body, headers=headers).json()

@@ -29,7 +29,7 @@ ResultT = TypeVar("ResultT")
 WAITING_RECORDS_MAX = 20_000
 """Records handed over and not yet folded; what comes on top of them is read from the journal later."""
 
-GATHER_S = 0.05
+GATHER_S = 0.25
 """How long commits are gathered to be folded together; whoever reads does not wait for it."""
 
 READ_WAIT_MAX_S = 10.0

@@ -1,39 +1,36 @@
 """The catalogue's file: folds records into rows, each run from where it stood. Blocking, for one thread."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import fields
-from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Any, cast
 
 import apsw
 import msgspec
 
+from agentfield_journal.codec import kind_of
 from agentfield_journal.envelope import Envelope
 from agentfield_journal.ports import RunHead
 from agentfield_journal.stores.port import Batch, StoredRow
-from agentfield_journal.stores.sqlite_connection import Bindings, Database, SqlValue, connect
+from agentfield_journal.stores.sqlite_connection import Bindings, Database, connect
 from agentfield_rt.core.records import RECORD_TYPES
-from agentfield_rt.plane.catalogue.fold import CHANGES
+from agentfield_rt.plane.catalogue.fold import CHANGES, Rows, RunFold
+from agentfield_rt.plane.catalogue.rows import ExecutionRow, NoteRow, Row, RowT, RunRow, SessionRow, TurnRow
 from agentfield_rt.plane.catalogue.schema import APPLICATION_ID, SCHEMA, TABLES_OF_A_RUN, VERSION
+from agentfield_rt.plane.catalogue.tables import Reader, Table
 
-RowT = TypeVar("RowT")
-
-
-class _Peek(msgspec.Struct, gc=False):
-    """What is read of every record; most change nothing else."""
-
-    kind: str
-    at_ns: int
-
-
-_peek = msgspec.msgpack.Decoder(_Peek).decode
 _decode = msgspec.msgpack.Decoder(Envelope).decode
-_PAYLOADS = {kind: msgspec.msgpack.Decoder(RECORD_TYPES[kind]).decode for kind in CHANGES}
+_KINDS = {
+    kind: (change, msgspec.msgpack.Decoder(RECORD_TYPES[kind]).decode) for kind, change in CHANGES.items()
+}
 _CURSOR = "SELECT seq, hash FROM runs WHERE run_id = ?"
-_NEW_RUN = "INSERT INTO runs (run_id, seq, hash, started_at_ns, changed_at_ns) VALUES (?, 0, x'', ?, ?)"
-_MOVE = "UPDATE runs SET seq = ?, hash = ?, changed_at_ns = ? WHERE run_id = ?"
+
+RUNS = Table(RunRow, "runs", key="run_id")
+EXECUTIONS = Table(ExecutionRow, "executions", key="execution_id")
+SESSIONS = Table(SessionRow, "sessions", key="session_id")
+TURNS = Table(TurnRow, "turns", key="turn_id")
+NOTES = Table(NoteRow, "notes", key="seq")
+_READERS: dict[type[Row], Reader[Any]] = {}
 
 
 class Projection:
@@ -73,7 +70,7 @@ class Projection:
         self._db.close()
 
     @contextmanager
-    def _transaction(self) -> Any:
+    def _transaction(self) -> Generator[None]:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -89,11 +86,14 @@ class Projection:
         Returns:
             Whether all of it was taken. What does not follow on what is known of its run is left out.
         """
-        whole = True
+        runs: dict[str, list[StoredRow]] = {}
+        for batch in batches:  # runs know nothing of each other: each is folded at once
+            runs.setdefault(batch.run_id, []).extend(row[1:] for row in batch.rows)
+        whole, changed = True, _Changed()
         with self._transaction():
-            for batch in batches:
-                rows = [(seq, body, digest) for _, seq, body, digest in batch.rows]
-                whole = self._fold(batch.run_id, rows) and whole
+            for run_id, rows in runs.items():
+                whole = self._fold(run_id, rows, changed) and whole
+            changed.put(self._db)
         return whole
 
     def extend(self, run_id: str, rows: Sequence[StoredRow]) -> int:
@@ -108,7 +108,9 @@ class Projection:
             if first_seq == seq and first_digest != digest:
                 self._forget(run_id)
                 return 0
-            self._fold(run_id, rows)
+            changed = _Changed()
+            self._fold(run_id, rows, changed)
+            changed.put(self._db)
         return rows[-1][0]
 
     def stale(self, heads: Sequence[RunHead]) -> dict[str, int]:
@@ -141,32 +143,41 @@ class Projection:
         for table in TABLES_OF_A_RUN:
             self._db.execute(f"DELETE FROM {table} WHERE run_id = ?", (run_id,))
 
-    def _fold(self, run_id: str, rows: Sequence[StoredRow]) -> bool:
-        known, _ = self._cursor(run_id)
-        fresh = [row for row in rows if row[0] > known] if rows[0][0] <= known else rows
-        if not fresh:
-            return True
-        if fresh[0][0] != known + 1:
-            return False
-        db, at_ns = self._db, 0
-        for seq, body, _ in fresh:
-            peeked = _peek(body)
-            at_ns = peeked.at_ns
-            if seq == 1:
-                db.execute(_NEW_RUN, (run_id, at_ns, at_ns))
-            if (change := CHANGES.get(peeked.kind)) is not None:
-                envelope = _decode(body)
-                with suppress(msgspec.MsgspecError):  # what is no valid record, the auditor reports
-                    change(db, envelope, _PAYLOADS[peeked.kind](envelope.payload))
-        seq, _, digest = fresh[-1]
-        db.execute(_MOVE, (seq, digest, at_ns, run_id))
-        return True
+    def _fold(self, run_id: str, rows: Sequence[StoredRow], into: "_Changed") -> bool:
+        kept = RUNS.select(self._db, "runs WHERE run_id = ?", (run_id,))
+        known = kept[0].seq if kept else 0
+        after, whole = known, True
+        fresh: list[bytes] = []
+        digest = b""
+        for seq, body, its_digest in rows:
+            if seq == after + 1:
+                fresh.append(body)
+                after, digest = seq, its_digest
+            elif seq > after:
+                whole = False
+                break
+        if fresh:
+            run = kept[0] if kept else _new_run(run_id, fresh[0])
+            run.seq, run.hash, run.changed_at_ns = after, digest, _decode(fresh[-1]).at_ns
+            fold = self._run_fold(run, is_new=not kept)
+            for body in fresh:
+                _change(fold, body)
+            into.take(fold)
+        return whole
+
+    def _run_fold(self, run: RunRow, *, is_new: bool) -> RunFold:
+        if is_new:  # then there is nothing of it to be found
+            return RunFold(run, executions=Rows(_none), sessions=Rows(_none), turns=Rows(_none))
+        return RunFold(
+            run,
+            executions=Rows(EXECUTIONS.finder(self._db, run.run_id)),
+            sessions=Rows(SESSIONS.finder(self._db, run.run_id)),
+            turns=Rows(TURNS.finder(self._db, run.run_id)),
+        )
 
     def select(self, row: type[RowT], clause: str, bindings: Bindings = ()) -> list[RowT]:
         """Rows of a table: `clause` begins with its name."""
-        names, make = _reader(cast(Any, row))
-        found = self._db.execute(f"SELECT {names} FROM {clause}", bindings).fetchall()
-        return [cast(RowT, make(values)) for values in found]
+        return _reader(row).select(self._db, clause, bindings)
 
     def number(self, query: str, bindings: Bindings = ()) -> int:
         """The one number that a query answers."""
@@ -174,25 +185,54 @@ class Projection:
         return found if isinstance(found, int) else 0
 
 
-@cache
-def _reader(row: type[Any]) -> tuple[str, Callable[[Sequence[SqlValue]], Any]]:
-    """The columns of a dataclass, and how one is made of them: words are kept as JSON, truth as a number."""
-    names = [each.name for each in fields(row)]
-    hints = get_type_hints(row)
-    converts: list[tuple[str, Callable[[Any], Any]]] = []
-    for name in names:
-        if hints[name] is bool:
-            converts.append((name, bool))
-        elif get_origin(hints[name]) is tuple and get_args(hints[name]) == (str, ...):
-            converts.append((name, lambda text: tuple(msgspec.json.decode(text, type=list[str]))))
+class _Changed:
+    """Rows of several runs that are to be kept: all of a table at once costs least."""
 
-    def make(values: Sequence[SqlValue]) -> Any:
-        given: dict[str, Any] = dict(zip(names, values, strict=True))
-        for name, convert in converts:
-            given[name] = convert(given[name])
-        return row(**given)
+    def __init__(self) -> None:
+        self._runs: list[RunRow] = []
+        self._executions: list[ExecutionRow] = []
+        self._sessions: list[SessionRow] = []
+        self._turns: list[TurnRow] = []
+        self._notes: list[NoteRow] = []
 
-    return ", ".join(names), make
+    def take(self, fold: RunFold) -> None:
+        self._runs.append(fold.run)
+        self._executions += fold.executions.met()
+        self._sessions += fold.sessions.met()
+        self._turns += fold.turns.met()
+        self._notes += fold.notes
+
+    def put(self, db: Database) -> None:
+        RUNS.put(db, self._runs)
+        EXECUTIONS.put(db, self._executions)
+        SESSIONS.put(db, self._sessions)
+        TURNS.put(db, self._turns)
+        NOTES.put(db, self._notes)
+
+
+def _new_run(run_id: str, first: bytes) -> RunRow:
+    at_ns = _decode(first).at_ns
+    return RunRow(run_id=run_id, seq=0, hash=b"", started_at_ns=at_ns, changed_at_ns=at_ns)
+
+
+def _change(fold: RunFold, body: bytes) -> None:
+    known = _KINDS.get(kind_of(body))
+    if known is not None:
+        change, payload = known
+        envelope = _decode(body)
+        with suppress(msgspec.MsgspecError):  # what is no valid record, the auditor reports
+            change(fold, envelope, payload(envelope.payload))
+
+
+def _none(_: str) -> None:
+    return None
+
+
+def _reader(row: type[RowT]) -> Reader[RowT]:
+    found = _READERS.get(row)
+    if found is None:
+        found = _READERS[row] = Reader(row)
+    return cast(Reader[RowT], found)
 
 
 def _remove(path: Path) -> None:

@@ -1,33 +1,42 @@
-"""What the catalogue answers: ids, words, numbers and references, never content. Knows no SQL."""
+"""What the catalogue answers: ids, words, numbers and references, never content. Knows no SQL.
+
+A row belongs to whoever asked for it; changing it changes nothing else.
+"""
 
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-RowT = TypeVar("RowT")
+import msgspec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRow:
+class Row(msgspec.Struct, gc=False, kw_only=True):
+    """What all rows share."""
+
+
+RowT = TypeVar("RowT", bound=Row)
+
+
+class RunRow(Row, gc=False, kw_only=True):
     """A run.
 
     Attributes:
-        seq: How much of it is in the catalogue.
+        seq: How much of it is in the catalogue; `hash` is that record's.
         status: `open`, then `completed`, `failed` or `cancelled`: what its last record says.
         session_id: The session that is journaled in it, if it is a session's run.
     """
 
     run_id: str
     seq: int
-    status: str
-    reason: str | None
-    session_id: str | None
+    hash: bytes
+    status: str = "open"
+    reason: str | None = None
+    session_id: str | None = None
     started_at_ns: int
     changed_at_ns: int
-    ended_at_ns: int | None
+    ended_at_ns: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunTotals:
+class RunTotals(Row, gc=False, kw_only=True):
     """What was executed in a run, counted; a run without executions has none."""
 
     run_id: str
@@ -37,8 +46,7 @@ class RunTotals:
     actor_id: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutionRow:
+class ExecutionRow(Row, gc=False, kw_only=True):
     """A reasoner or skill at work.
 
     Attributes:
@@ -85,8 +93,7 @@ class ExecutionRow:
         return f"{self.node_id}.{self.name}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionRow:
+class SessionRow(Row, gc=False, kw_only=True):
     """A session, live or not.
 
     Attributes:
@@ -111,8 +118,7 @@ class SessionRow:
     close_reason: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TurnRow:
+class TurnRow(Row, gc=False, kw_only=True):
     """A turn of a session: what was said is elsewhere."""
 
     turn_id: str
@@ -125,8 +131,7 @@ class TurnRow:
     ended_at_ns: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoteRow:
+class NoteRow(Row, gc=False, kw_only=True):
     """Something an agent noted about one of its executions; `note_ref` leads to it."""
 
     run_id: str
