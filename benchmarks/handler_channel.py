@@ -91,7 +91,7 @@ async def plane_and_agent(data: Path) -> AsyncGenerator[tuple[ControlPlane, list
     def factory(provider: str, transport: str) -> AdapterFactory:
         return make
 
-    vars(providers)["adapter_factory"] = factory  # in place of the one that looks for installed adapters
+    setattr(providers, "adapter_factory", factory)  # noqa: B010 - in place of the installed adapters
     sock = listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
     app = create_app([answering("near")], settings=Settings(data=data, local_url="http://127.0.0.1:9"))

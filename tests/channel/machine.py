@@ -115,6 +115,16 @@ class ChannelMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.alive)
     @rule(which=st.integers(0, 2))
+    def process_dies_as_it_answers(self, which: int) -> None:
+        if len(self.alive) < PROCESSES_MAX:
+            self.process_starts()
+        self.handlers_go_on()
+        self.user_speaks()
+        self.process_is_killed(which)
+        self.time_passes(LEASE_S)
+
+    @precondition(lambda self: self.alive)
+    @rule(which=st.integers(0, 2))
     def process_leaves(self, which: int) -> None:
         async def leave() -> None:
             process = self.alive.pop(which % len(self.alive))

@@ -9,7 +9,7 @@ from tests.channel.machine import Broken, ChannelMachine
 from tests.channel.planted import PLANTED
 
 LOOK = settings(
-    max_examples=40,
+    max_examples=25,
     stateful_step_count=30,
     deadline=None,
     database=None,

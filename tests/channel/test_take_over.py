@@ -9,6 +9,7 @@ from agentfield_rt import RealtimeSession, SessionClosed
 from agentfield_rt.core import records
 from agentfield_rt.core.records import Record
 from agentfield_rt.errors import Reason
+from agentfield_rt.plane.channel.fleet import ChannelNode
 from agentfield_rt.voice.link import Handler, SessionLink
 from tests.channel.elsewhere import Elsewhere, Process, elsewhere
 from tests.virtual_time import in_virtual_time, time_passes
@@ -244,8 +245,9 @@ async def test_sessions_go_to_the_instance_with_the_fewest(handled_by: Any) -> N
         async with voice_call(repeats(""), beside_others=True) as call:
             await says(call, "a")
             assert await heard(call) == ["one says a"]
-            instances = there.nodes.get("node").dispatcher.instances  # type: ignore[attr-defined]
-            assert [instance.sessions for instance in instances] == [1, 0]
+            node = there.nodes.get("node").dispatcher
+            assert isinstance(node, ChannelNode)
+            assert [instance.sessions for instance in node.instances] == [1, 0]
         assert len(processes) == 2
 
 
