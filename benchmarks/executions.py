@@ -1,7 +1,7 @@
 """Executions over HTTP against the least that could do the same, on one core: work accepted, status polls.
 
 `bare` is a Starlette route that reads the same body, appends one record to a journal of ours, waits until it
-is durable and answers the same; for polls, one that answers the same. Both servers run on the first processor,
+is durable and answers the same; for polls, one that answers the same. Both servers run on the first core,
 in turns; the load comes from a process on the second. What the clock says suffers from whatever else the
 machine does, so the processor time of the server for each request is measured, too.
 
@@ -151,7 +151,7 @@ def serve(kind: str, data: Path) -> None:
     """One of the servers, on the first processor; the first line it prints is its port."""
     os.sched_setaffinity(0, {0})
     app = plane_app(data) if kind == "plane" else bare_app(data)
-    with socket.socket() as listening:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.bind(("127.0.0.1", 0))
         print(listening.getsockname()[1], flush=True)
         config = uvicorn.Config(app, log_config=None, access_log=False, http="httptools", ws="none")

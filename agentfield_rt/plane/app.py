@@ -51,6 +51,7 @@ from agentfield_rt.plane.openapi import describe
 from agentfield_rt.plane.operation import http_operation
 from agentfield_rt.plane.operation.requests import Requests
 from agentfield_rt.plane.page import Page, allowed_methods
+from agentfield_rt.plane.polls import WaitingPolls
 from agentfield_rt.plane.telephony import telephony_router
 from agentfield_rt.sdp import BadOffer
 
@@ -100,6 +101,9 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
             max_age=600,
         )
     app.add_middleware(SecurityHeaders)
+    own_names = OwnNames(app, names=settings.names, public_name=settings.public_name)
+    keys = ApiKeys(settings.api_keys)
+    app.add_middleware(WaitingPolls, own_names=own_names, keys=keys, approver_key=settings.approver_key)
     app.add_middleware(Requests)
     app.add_exception_handler(RealtimeError, _refuse)
     app.add_exception_handler(JournalError, _refuse)

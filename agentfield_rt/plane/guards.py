@@ -37,6 +37,8 @@ _HEADERS = {
 _RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
 _CACHE = b"cache-control"
 _STORED = {is_api: (_CACHE, b"no-store" if is_api else b"no-cache") for is_api in (True, False)}
+API_HEADERS = (*_RAW_HEADERS, _STORED[True])
+"""What `SecurityHeaders` adds to an answer of the API."""
 _DOCS = ("/docs", "/redoc")
 
 
@@ -76,12 +78,13 @@ class OwnNames:
         self._public_name = public_name
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in ("http", "websocket") and not self._is_ours(scope):
+        if scope["type"] in ("http", "websocket") and not self.is_ours(scope):
             await JSONResponse({"error": _ANOTHER_NAME}, 400)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
-    def _is_ours(self, scope: Scope) -> bool:
+    def is_ours(self, scope: Scope) -> bool:
+        """Whether a request asks for this server by a name that it has, and for what is under that name."""
         if "*" in self._names:
             return True
         written = _HOST.fullmatch(Headers(scope=scope).get("host", "").lower())

@@ -52,6 +52,10 @@ class AccessGuard:
             set_caller(scope, caller)
         await self._app(scope, receive, send)
 
+    def lets_in(self, scope: Scope) -> bool:
+        """Whether a request shows what its route asks for."""
+        return not self._keys or self._caller(scope) is not None
+
     def _caller(self, scope: Scope) -> Caller | None:
         shown = _shown(scope)
         if shown is not None and (key := self._keys.name_of(shown)) is not None:

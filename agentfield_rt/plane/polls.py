@@ -1,0 +1,55 @@
+"""Polls of executions that have not ended, answered before anything else: who waits asks ten times a second.
+
+The guards are asked as for any other request, and the answer has the same headers. What is not such a poll,
+or may need more (a page's origin, an execution that is over), goes the whole way.
+"""
+
+import msgspec
+from pydantic import SecretStr
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from agentfield_rt.plane.access import ApiKeys
+from agentfield_rt.plane.access.guard import AccessGuard
+from agentfield_rt.plane.execution_views import status_view
+from agentfield_rt.plane.guards import API_HEADERS, OwnNames
+from agentfield_rt.plane.http_execute import STATUS
+
+_PREFIX = STATUS.path.partition("{")[0]
+_JSON = (b"content-type", b"application/json")
+_ENCODE = msgspec.json.Encoder().encode
+
+
+class WaitingPolls:
+    """A shorter way for the most frequent request."""
+
+    def __init__(
+        self, app: ASGIApp, own_names: OwnNames, keys: ApiKeys, approver_key: SecretStr | None
+    ) -> None:
+        self._app = app
+        self._own_names = own_names
+        self._guard = AccessGuard(app, keys, approver_key)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = self._answer(scope)
+        if body is None:
+            await self._app(scope, receive, send)
+            return
+        scope["route"] = STATUS
+        headers = [_JSON, (b"content-length", b"%d" % len(body)), *API_HEADERS]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def _answer(self, scope: Scope) -> bytes | None:
+        if scope["type"] != "http" or scope["method"] != "GET":
+            return None
+        path: str = scope["path"]
+        if not path.startswith(_PREFIX):
+            return None
+        execution = scope["app"].state.plane.executions.in_memory(path[len(_PREFIX) :])
+        if execution is None or execution.is_final:
+            return None
+        if any(name == b"origin" for name, _ in scope["headers"]):
+            return None
+        if not (self._own_names.is_ours(scope) and self._guard.lets_in(scope)):
+            return None
+        return _ENCODE(status_view(execution))
