@@ -1,7 +1,6 @@
 """An agent with a server: over a real websocket, against a real control plane."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -16,12 +15,6 @@ from tests.plane.serving import Served, served
 
 class Order(BaseModel):
     number: int
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with pytest.MonkeyPatch.context() as patch, served(tmp_path_factory.mktemp("data"), patch) as server:
-        yield server
 
 
 def far(server: Served, node_id: str = "far") -> Agent:

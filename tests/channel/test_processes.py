@@ -1,0 +1,59 @@
+"""Agents as processes of their own, the way their users run them; killed, and told to stop."""
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from agentfield_adapters.local.running import LocalProvider
+from agentfield_rt.config import Settings
+from tests.channel.test_restarts import free_port
+from tests.examples.test_documentation import EXAMPLES, called, server
+
+
+@asynccontextmanager
+async def agent_of(script: Path, url: str) -> AsyncGenerator[Process]:
+    """A script that is connected to the server."""
+    environment = {**os.environ, "AGENTFIELD_SERVER": url}
+    process = await asyncio.create_subprocess_exec(sys.executable, str(script), stdout=PIPE, env=environment)
+    assert process.stdout is not None
+    line = (await process.stdout.readline()).decode()
+    assert "is connected to" in line, line
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+@pytest.mark.asyncio
+async def test_a_call_outlives_the_process_that_handled_it(
+    af_provider: LocalProvider, tmp_path: Path
+) -> None:
+    settings = Settings(port=free_port(), data=tmp_path, local_url=af_provider.url, agent_lease_s=1)
+    phone = EXAMPLES / "phone.py"
+    async with (
+        server(settings) as url,
+        agent_of(phone, url) as first,
+        agent_of(phone, url) as second,
+        httpx.AsyncClient(base_url=f"{url}/api/v1", timeout=20) as client,
+        called(client, "kiosk.phone") as call,
+    ):
+        assert await call.asks("one") == "You said: one"
+        first.kill()
+        await first.wait()
+        assert await call.asks("two") == "You said: two"
+        third = agent_of(phone, url)
+        await third.__aenter__()
+        second.send_signal(signal.SIGTERM)
+        assert await second.wait() == 0
+        assert await call.asks("three") == "You said: three"
+        await third.__aexit__(None, None, None)
