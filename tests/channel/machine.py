@@ -77,6 +77,7 @@ class ChannelMachine(RuleBasedStateMachine):
 
         self.patch.setattr(stage, "handler_of", handler_of)
         await self._start()
+        self.there.nodes.listen(lambda _: self._look())
         self.call = await self.stack.enter_async_context(voice_call(None, beside_others=True))
 
     async def _start(self) -> None:
@@ -111,7 +112,6 @@ class ChannelMachine(RuleBasedStateMachine):
     def process_is_killed(self, which: int) -> None:
         process = self.alive.pop(which % len(self.alive))
         self.runner.run(process.kill())
-        self._look()
 
     @precondition(lambda self: self.alive)
     @rule(which=st.integers(0, 2))
@@ -132,7 +132,6 @@ class ChannelMachine(RuleBasedStateMachine):
             await process.kill()
 
         self.runner.run(leave())
-        self._look()
 
     @rule(which=st.integers(0, 20))
     def handler_hesitates(self, which: int) -> None:
@@ -193,7 +192,6 @@ class ChannelMachine(RuleBasedStateMachine):
     @rule(s=st.sampled_from([0.001, 0.03, 0.5, 1.0, 2.0, LEASE_S, 2 * LEASE_S]))
     def time_passes(self, s: float) -> None:
         self.runner.run(time_passes(s))
-        self._look()
 
     # What must hold.
 
@@ -216,7 +214,6 @@ class ChannelMachine(RuleBasedStateMachine):
         if not was_over:
             await call.user_says("goodbye")
         await time_passes(10 * LEASE_S)
-        self._look()
         try:
             await self._check(call, was_over=was_over)
         finally:
