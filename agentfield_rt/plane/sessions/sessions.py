@@ -206,7 +206,7 @@ class Sessions:
         self._tools.forget(session_id)
         asyncio.get_running_loop().call_later(TOKEN_GRACE_S, self.tokens.revoke, session_id)
         reason = session.close_reason
-        if reason in _FAILURES:
+        if reason is not None and reason in _FAILURES:
             self._runs.fail(session.run_id, _FAILURES[reason])
         elif reason is CloseReason.CANCEL:
             self._runs.cancel(session.run_id)
