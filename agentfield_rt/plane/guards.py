@@ -11,10 +11,13 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BODY_BYTES_MAX = 256 * 1024
+REPORT_BYTES_MAX = 4 * 1024 * 1024
+"""Of what an agent reports, which may be anything it made: refused, it would never be told at all."""
+
 BODY_MAX_S = 30.0
 """How long a body may take to come."""
 _TOO_SLOW = f"the body did not come within {BODY_MAX_S:.0f} s"
-_TOO_LARGE = f"the body is larger than {BODY_BYTES_MAX} bytes"
+_REPORTS = re.compile(r"/api/v1/(executions/[^/]+/status|workflow/executions/events)")
 
 PUBLIC_PATHS = ("/api/v1/telephony/", "/api/v1/webhooks/")
 """Where whoever asks has to show who it is."""
@@ -137,9 +140,11 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        bytes_max = _bytes_max(scope)
+        too_large = f"the body is larger than {bytes_max} bytes"
         declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if not declared.isdigit() or int(declared) > BODY_BYTES_MAX:
-            answer = JSONResponse({"error": _TOO_LARGE}, 413)
+        if not declared.isdigit() or int(declared) > bytes_max:
+            answer = JSONResponse({"error": too_large}, 413)
             await answer(scope, receive, send)
             return
         read_bytes, has_begun, is_whole = 0, False, False
@@ -156,11 +161,11 @@ class BodyLimit:
                 raise HTTPException(408, _TOO_SLOW) from None
             is_whole = not message.get("more_body", False)
             read_bytes += len(message.get("body", b""))
-            if read_bytes <= BODY_BYTES_MAX:
+            if read_bytes <= bytes_max:
                 return message
             if has_begun:  # too late for another answer
                 return {"type": "http.disconnect"}
-            raise HTTPException(413, _TOO_LARGE)
+            raise HTTPException(413, too_large)
 
         async def send_noted(message: Message) -> None:
             nonlocal has_begun
@@ -168,3 +173,9 @@ class BodyLimit:
             await send(message)
 
         await self._app(scope, receive_bounded, send_noted)
+
+
+def _bytes_max(scope: Scope) -> int:
+    path: str = scope["path"]
+    is_report = _REPORTS.fullmatch(path.removeprefix(scope.get("root_path", ""))) is not None
+    return REPORT_BYTES_MAX if is_report else BODY_BYTES_MAX

@@ -57,6 +57,11 @@ def test_whatever_an_agent_returns_is_the_result(
     assert (done["status"], done["result"]) == ("succeeded", result)
 
 
+def test_a_result_may_be_larger_than_what_it_was_asked_with(field: Field) -> None:
+    done = field.execute("planner.repeats", text="a word ", times=100_000)
+    assert (done["status"], len(done["result"])) == ("succeeded", 700_000)
+
+
 @pytest.mark.parametrize(
     ("target", "given", "said"),
     [

@@ -37,6 +37,11 @@ async def text(text: str) -> str:
 
 
 @app.reasoner()
+async def repeats(text: str, times: int) -> str:
+    return text * times
+
+
+@app.reasoner()
 async def nothing() -> None:
     return None
 
