@@ -39,6 +39,7 @@ from agentfield_rt.config import Settings
 from agentfield_rt.plane.app import create_app
 from agentfield_rt.plane.executions import admission
 from agentfield_rt.plane.executions.dispatch import CapabilityKind, Dispatch, Outcome
+from agentfield_rt.plane.http_protocol import OneWriteProtocol
 from agentfield_rt.plane.nodes import Capability, Lifecycle, Node
 from agentfield_rt.plane.server import collect_garbage_less
 from benchmarks.http_load import Tally, load, request
@@ -154,7 +155,8 @@ def serve(kind: str, data: Path) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.bind(("127.0.0.1", 0))
         print(listening.getsockname()[1], flush=True)
-        config = uvicorn.Config(app, log_config=None, access_log=False, http="httptools", ws="none")
+        http = OneWriteProtocol if kind == "plane" else "httptools"
+        config = uvicorn.Config(app, log_config=None, access_log=False, http=http, ws="none")
         with contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listening])
 

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from agentfield_rt.plane.access import ApiKeys
 from agentfield_rt.plane.access.guard import AccessGuard
 from agentfield_rt.plane.execution_views import status_view
+from agentfield_rt.plane.executions.execution import Execution
 from agentfield_rt.plane.guards import API_HEADERS, OwnNames
 from agentfield_rt.plane.http_execute import STATUS
 
@@ -45,7 +46,10 @@ class WaitingPolls:
         path: str = scope["path"]
         if not path.startswith(_PREFIX):
             return None
-        execution = scope["app"].state.plane.executions.in_memory(path[len(_PREFIX) :])
+        plane = getattr(scope["app"].state, "plane", None)  # it may not be open yet
+        if plane is None:
+            return None
+        execution: Execution | None = plane.executions.in_memory(path[len(_PREFIX) :])
         if execution is None or execution.is_final:
             return None
         if any(name == b"origin" for name, _ in scope["headers"]):
