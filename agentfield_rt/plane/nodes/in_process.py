@@ -1,23 +1,17 @@
 """Agents of this process as nodes: their work is a task here, their handlers are their functions."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import msgspec
-from pydantic import BaseModel
-
-from agentfield_rt.agent import Agent, ExecutionContext, InvalidInput, SessionDefinition
+from agentfield_rt.agent import Agent, ExecutionContext, SessionDefinition
+from agentfield_rt.agent.invocation import invoke
 from agentfield_rt.errors import Reason
 from agentfield_rt.plane.executions.dispatch import CapabilityKind, Dispatch, Outcome
 from agentfield_rt.plane.executions.status import ExecutionStatus
 from agentfield_rt.plane.nodes.node import Capability, Node
 from agentfield_rt.voice.link import Handler
-
-log = logging.getLogger(__name__)
 
 
 def in_process_node(agent: Agent) -> Node:
@@ -89,36 +83,16 @@ class InProcessDispatcher:
         return invocation.result()
 
     async def _invoke(self, work: Dispatch) -> Outcome:
-        """Whatever the reasoner raises is its own failure, not the process's."""
         context = ExecutionContext(
             work.run_id, work.execution_id, work.session_id, work.turn_id, work.actor_id
         )
-        try:
-            result = await self._agent.invoke(work.name, work.arguments, context)
-            plain = msgspec.to_builtins(result, builtin_types=(), enc_hook=_as_json)
-            msgspec.json.encode(plain)  # half a character has no JSON form either
-        except InvalidInput as error:
-            return _failed(Reason.INVALID_REQUEST, str(error))
-        except (Exception, BaseExceptionGroup, SystemExit) as error:  # an exit in a library ends no server
-            log.warning("%s.%s raised %s", self._agent.node_id, work.name, type(error).__name__)
-            return _failed(Reason.HANDLER_ERROR, f"{type(error).__name__}: {error}")
-        return Outcome(status=ExecutionStatus.SUCCEEDED, result=plain)
+        ended = await invoke(self._agent, work.name, dict(work.arguments), context=context)
+        if ended.reason is not None:
+            return Outcome(status=ExecutionStatus.FAILED, reason=ended.reason, error=ended.error)
+        return Outcome(status=ExecutionStatus.SUCCEEDED, result=ended.result)
 
     async def cancel(self, execution_id: str) -> None:
         """See `Dispatcher.cancel`."""
         invocation = self._running.get(execution_id)
         if invocation is not None:
             invocation.cancel()
-
-
-def _failed(reason: Reason, error: str) -> Outcome:
-    """What the reasoner said is content; it may hold half a character, which no JSON has."""
-    return Outcome(
-        status=ExecutionStatus.FAILED, reason=reason, error=error.encode(errors="replace").decode()
-    )
-
-
-def _as_json(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    raise TypeError(f"{type(value).__name__} has no JSON form")
