@@ -41,19 +41,13 @@ class WaitingPolls:
         await send({"type": "http.response.body", "body": body})
 
     def _answer(self, scope: Scope) -> bytes | None:
-        if scope["type"] != "http" or scope["method"] != "GET":
-            return None
-        path: str = scope["path"]
-        if not path.startswith(_PREFIX):
+        if scope["type"] != "http" or scope["method"] != "GET" or not scope["path"].startswith(_PREFIX):
             return None
         plane = getattr(scope["app"].state, "plane", None)  # it may not be open yet
-        if plane is None:
+        if plane is None or any(name == b"origin" for name, _ in scope["headers"]):
             return None
-        execution: Execution | None = plane.executions.in_memory(path[len(_PREFIX) :])
+        execution: Execution | None = plane.executions.in_memory(scope["path"][len(_PREFIX) :])
         if execution is None or execution.is_final:
             return None
-        if any(name == b"origin" for name, _ in scope["headers"]):
-            return None
-        if not (self._own_names.is_ours(scope) and self._guard.lets_in(scope)):
-            return None
-        return _ENCODE(status_view(execution))
+        is_let_in = self._own_names.is_ours(scope) and self._guard.lets_in(scope)
+        return _ENCODE(status_view(execution)) if is_let_in else None
