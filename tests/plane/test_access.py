@@ -370,3 +370,13 @@ async def test_a_plane_that_a_host_has_mounted_is_guarded_as_well(at: str) -> No
         for path in ("/api/v1/session-targets", "/api/v1/executions/x", "/api/ui/v1/workflows/x/dag"):
             assert (await client.get(f"{at}{path}")).status_code == 401
         assert (await client.get(f"{at}/openapi.json")).status_code == 200
+
+
+def test_a_poll_of_what_runs_is_answered_on_a_shorter_way_by_the_same_guard(guarded: Guarded) -> None:
+    key = {"X-API-Key": AGENTS}
+    running = guarded.server.post("/api/v1/execute/async/desk.waits", {"input": {}}, headers=key).json()
+    path = f"/api/v1/executions/{running['execution_id']}"
+    assert guarded.server.get(path, headers=key).status_code == 200
+    token = {"Authorization": f"Bearer {guarded.mine['session_token']}"}
+    for headers in ({}, {"X-API-Key": f"{WEB}x"}, token):
+        _assert_kept_out(guarded.server.get(path, headers=headers))
