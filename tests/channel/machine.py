@@ -16,6 +16,7 @@ from agentfield_rt.core import records
 from agentfield_rt.errors import Reason
 from agentfield_rt.testing.virtual_time import VirtualTimeLoop, time_passes
 from agentfield_rt.voice.link import Handler, SessionLink
+from agentfield_rt.voice.turns import WAITING_MAX
 from tests.channel.elsewhere import Elsewhere, Function, Process
 from tests.voice import call as stage
 from tests.voice.call import VoiceCall, voice_call
@@ -44,6 +45,7 @@ class ChannelMachine(RuleBasedStateMachine):
         self.alive: list[Process] = []
         self.gates: list[asyncio.Event] = []
         self.always_somebody = True
+        self.turns = 0
         self.call: VoiceCall | None = None
 
     def make_handler(self, gate: asyncio.Event) -> Function:
@@ -97,7 +99,8 @@ class ChannelMachine(RuleBasedStateMachine):
     @rule()
     def user_speaks(self) -> None:
         assert self.call is not None
-        if not self.call.session.is_over:
+        if not self.call.session.is_over and self.turns < WAITING_MAX - 2:
+            self.turns += 1
             self.runner.run(self.call.user_says("hello"))
 
     # Processes.
