@@ -181,3 +181,38 @@ def test_the_protocol_is_published_as_json_schema(server: Served) -> None:
     assert schema["version"] == 1
     assert schema["$defs"]["Hello"]["properties"]["type"] == {"enum": ["hello"]}
     assert {"frame_to_plane", "frame_to_agent"} <= schema["$defs"].keys()
+
+
+@pytest.mark.asyncio
+async def test_an_execution_is_cancelled_where_it_runs(server: Served) -> None:
+    app = Agent("canceller", server=server.url)
+    begun, cancelled = asyncio.Event(), asyncio.Event()
+
+    @app.reasoner
+    async def waits() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    @app.reasoner
+    async def gives_up() -> str:
+        try:
+            async with asyncio.timeout(0.05):
+                await app.call("canceller.waits")
+        except TimeoutError:
+            return "gave up"
+        return "never"
+
+    async with app.connected(), ask(server) as client:
+        accepted = await client.post("/execute/async/canceller.waits", json={"input": {}})
+        execution_id = accepted.json()["execution_id"]
+        await begun.wait()
+        assert (await client.post(f"/executions/{execution_id}/cancel", json={})).is_success
+        await cancelled.wait()
+        assert (await ended(client, execution_id))["status"] == "cancelled"
+        cancelled.clear()
+        assert (await execute(client, "canceller.gives_up"))["result"] == "gave up"
+        await cancelled.wait()
