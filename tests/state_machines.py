@@ -18,7 +18,6 @@ MACHINES = {
         "tests.controller.machine_referring": ("ReferringMachine",),
         "agentfield_rt.testing.machine": ("SessionMachine", "FaultySessionMachine"),
         "tests.voice.machine": ("VoiceMachine", "BrokenJournalVoiceMachine"),
-        "tests.channel.machine": ("ChannelMachine",),
         "tests.voice.model_machine": ("ModelMachine", "BrokenJournalModelMachine"),
         "tests.voice.test_ageing_machine": ("AgeingVoiceMachine",),
         "tests.channel.machine": ("ChannelMachine",),
