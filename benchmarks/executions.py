@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,7 @@ def plane_app(data: Path) -> Any:
     opened = app.router.lifespan_context
 
     @contextlib.asynccontextmanager
-    async def with_desk(app_: Any) -> AsyncIterator[Any]:
+    async def with_desk(app_: Any) -> AsyncGenerator[Any]:
         async with opened(app_) as state:
             app.state.plane.nodes.replace(node)
             collect_garbage_less()
@@ -122,7 +122,7 @@ def bare_app(data: Path) -> Starlette:
     """The least that could be asked for: a record that is durable, and an answer."""
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncGenerator[None]:
         async with open_journal(f"sqlite:///{data}/bare.db") as journal:
             app.state.writer = await journal.open_run("run_1")
             app.state.count = 0
@@ -176,7 +176,7 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(kind: str) -> Iterator[Server]:
+def running(kind: str) -> Generator[Server]:
     """A server with a data directory of its own."""
     with tempfile.TemporaryDirectory() as data:
         command = [sys.executable, "-m", "benchmarks.executions", "--serve", kind, data]

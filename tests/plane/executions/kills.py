@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ from starlette.routing import Route
 
 ROOT = Path(__file__).parents[3]
 SUBMITTERS = 4
-ROUND_S = (0.02, 0.25)
+ACCEPTED_BETWEEN = (1, 40)
+"""A plane is killed when so many more submits were answered."""
 SETTLE_MAX_S = 60.0
 
 
@@ -39,6 +40,8 @@ class Told:
         ended: Executions whose report was answered 200.
         again: Those that were given after that.
         finals: What a poll said of them.
+        more: Released for each that was accepted.
+        up: Set while a plane serves.
     """
 
     accepted: set[str] = field(default_factory=set[str])
@@ -47,6 +50,8 @@ class Told:
     again: list[str] = field(default_factory=list[str])
     finals: dict[str, str] = field(default_factory=dict[str, str])
     kills: int = 0
+    more: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+    up: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __str__(self) -> str:
         twice = sum(count > 1 for count in self.given.values())
@@ -93,13 +98,13 @@ class Agent:
     async def _report(self, execution_id: str) -> None:
         body = {"status": "succeeded", "result": ["done", execution_id], "duration_ms": 1}
         while True:
+            await self._told.up.wait()
             with contextlib.suppress(httpx.HTTPError):
                 answer = await self._client.post(f"/api/v1/executions/{execution_id}/status", json=body)
                 if answer.status_code == 200:
                     self._told.ended.add(execution_id)
                     return
                 assert answer.status_code >= 500, (answer.status_code, answer.text)
-            await asyncio.sleep(0.05)
 
     async def close(self) -> None:
         for report in self._reports:
@@ -108,7 +113,7 @@ class Agent:
 
 
 @contextlib.asynccontextmanager
-async def serving(app: Starlette) -> AsyncIterator[int]:
+async def serving(app: Starlette) -> AsyncGenerator[int]:
     """An agent's server on this loop; its port."""
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
@@ -171,13 +176,17 @@ async def campaign(rounds: int, data: Path, *, seed: int = 0) -> Told:
     try:
         async with serving(agent.app()) as agent_port, httpx.AsyncClient(base_url=url, timeout=10) as client:
             await planes.start()
+            told.up.set()
             await _register(client, agent_port)
             submitters = [asyncio.create_task(_submit(client, told)) for _ in range(SUBMITTERS)]
             for _ in range(rounds):
-                await asyncio.sleep(chance.uniform(*ROUND_S))
+                for _ in range(chance.randint(*ACCEPTED_BETWEEN)):
+                    await told.more.acquire()
+                told.up.clear()
                 await planes.kill()
                 told.kills += 1
                 await planes.start()
+                told.up.set()
             for submitter in submitters:
                 submitter.cancel()
             await _settle(client, told)
@@ -205,12 +214,13 @@ async def _register(client: httpx.AsyncClient, port: int) -> None:
 
 async def _submit(client: httpx.AsyncClient, told: Told) -> None:
     while True:
+        await told.up.wait()
         with contextlib.suppress(httpx.HTTPError):
             answer = await client.post("/api/v1/execute/async/far.work", json={"input": {"n": 1}})
             assert answer.status_code in (202, 503), answer.text
             if answer.status_code == 202:
                 told.accepted.add(answer.json()["execution_id"])
-        await asyncio.sleep(0.01)
+                told.more.release()
 
 
 async def _settle(client: httpx.AsyncClient, told: Told) -> None:
@@ -223,7 +233,6 @@ async def _settle(client: httpx.AsyncClient, told: Told) -> None:
         for execution_id, view in answer.json().items():
             if view["status"] not in ("queued", "running"):
                 told.finals[execution_id] = view["status"]
-        await asyncio.sleep(0.05)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from agentfield_rt.plane.executions.status import FINAL_STATUSES, ExecutionStatu
 from agentfield_rt.plane.executions.submission import Extras
 from agentfield_rt.plane.nodes import Lifecycle
 from agentfield_rt.run import decode
-from agentfield_rt.testing.virtual_time import VirtualTimeLoop
+from agentfield_rt.testing.virtual_time import VirtualTimeLoop, time_passes
 from tests.plane.executions.stage import Stage, work
 
 ACTS = ["accept", "answer", "unreachable", "lost", "begun", "hold"]
@@ -101,7 +101,7 @@ class ExecutionsMachine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.2, 2.0, IN_DOUBT_S / 2, IN_DOUBT_S + 1]))
     def time_passes(self, seconds: float) -> None:
-        self.wait_for(asyncio.sleep(seconds))
+        self.wait_for(time_passes(seconds))
 
     @rule(acts=st.lists(st.sampled_from(ACTS), max_size=3))
     def the_node_will(self, acts: list[str]) -> None:
@@ -290,10 +290,10 @@ class ExecutionsMachine(RuleBasedStateMachine):
         elsewhere.go_on.set()
         self.on_loop(lambda: self.stage.becomes(Lifecycle.READY))
         for _ in range(4):
-            self.wait_for(asyncio.sleep(2 * IN_DOUBT_S))
+            self.wait_for(time_passes(2 * IN_DOUBT_S))
             for execution_id in list(elsewhere.working):
                 self.begin(self._report(execution_id, OUTCOMES["succeeded"]))
             for execution_id in self.accepted:
                 if self._durable(execution_id) is ExecutionStatus.RUNNING:
                     self.begin(self._report(execution_id, OUTCOMES["succeeded"]))
-        self.wait_for(asyncio.sleep(1))
+        self.wait_for(time_passes(1))

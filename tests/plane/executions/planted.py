@@ -78,8 +78,13 @@ def a_submit_is_answered_before_it_is_durable(patch: pytest.MonkeyPatch) -> None
 
 
 def what_was_cancelled_is_sent_all_the_same(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Lane, "drop", lambda self, execution: None)
-    patch.setattr(Execution, "is_final", property(lambda self: False))
+    def drop(self: Lane, execution: Execution) -> None: ...
+
+    def is_final(self: Execution) -> bool:
+        return False
+
+    patch.setattr(Lane, "drop", drop)
+    patch.setattr(Execution, "is_final", property(is_final))
 
 
 def an_end_moves(patch: pytest.MonkeyPatch) -> None:
@@ -94,13 +99,10 @@ def an_end_moves(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_node_that_is_away_loses_its_work(patch: pytest.MonkeyPatch) -> None:
-    carried: Any = Lane._carried
+    def forgets(lane: Any, execution: Execution, task: Any) -> None:
+        del lane._in_flight[execution.execution_id]
+        lane._send()
 
-    def forgets(self: Lane, execution: Execution, task: Any) -> None:
-        del self._in_flight[execution.execution_id]
-        self._send()
-
-    assert carried is not None
     patch.setattr(Lane, "_carried", forgets)
 
 

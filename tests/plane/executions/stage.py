@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from agentfield_journal import JournalUnavailable, QueuedContentStore, StoreJournal
+from agentfield_journal import JournalUnavailable, QueuedContentStore, StoreJournal, codec
 from agentfield_journal.content.port import Content
 from agentfield_journal.content.store import MemoryContent
 from agentfield_journal.envelope import Envelope
@@ -176,7 +176,8 @@ class Stage:
     def kill(self) -> None:
         """It ends at once: nothing that it still does is stored."""
         self.store.is_dead = self.content.is_dead = True
-        carriers: Any = self.executions._carriers
+        executions: Any = self.executions
+        carriers = executions._carriers
         carriers._closed = True
         for lane in carriers._lanes.values():
             lane.close()
@@ -190,9 +191,8 @@ class Stage:
         return [envelope.kind for envelope in self.envelopes(run_id)]
 
     def envelopes(self, run_id: str) -> list[Envelope]:
-        reader = StoreJournal.__new__(StoreJournal)  # reads only: it needs no loop
-        reader.store = self.store
-        return reader._load(run_id, 0, 100_000)[1]
+        page = self.store.page(run_id, 0, 100_000)
+        return codec.check(run_id, 0, page.prev_hash, page.rows)
 
     async def execution(self, execution_id: str) -> ExecutionRow | None:
         """What the catalogue does, the long way."""

@@ -14,7 +14,7 @@ QUICK = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
-SEARCH = settings(QUICK, max_examples=4_000, phases=[Phase.generate], print_blob=False)
+SEARCH = settings(QUICK, max_examples=4_000, derandomize=True, phases=[Phase.generate], print_blob=False)
 
 
 def test_nothing_accepted_is_lost_or_done_again() -> None:
