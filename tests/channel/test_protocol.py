@@ -6,14 +6,16 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
 
 from agentfield_rt import Agent
 from agentfield_rt.agent.registration import registration_of
 from tests.plane.serving import Served
 
 
-def dialled(server: Served, node_id: str = "raw", **options: Any) -> ClientConnection:
-    return connect(f"{server.url.replace('http', 'ws', 1)}/api/v1/nodes/{node_id}/channel", **options)
+def dialled(server: Served, *, origin: str | None = None) -> ClientConnection:
+    url = f"{server.url.replace('http', 'ws', 1)}/api/v1/nodes/raw/channel"
+    return connect(url, origin=None if origin is None else Origin(origin))
 
 
 def hello(node_id: str = "raw", **more: Any) -> str:
