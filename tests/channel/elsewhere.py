@@ -44,6 +44,8 @@ class NoExecutions:
     async def report(self, execution_id: str, outcome: Outcome) -> None:
         self.outcomes.append((execution_id, outcome))
 
+    def began(self, execution_id: str) -> None: ...
+
     async def note(self, note: Note) -> None: ...
 
 

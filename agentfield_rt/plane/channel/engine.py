@@ -47,6 +47,10 @@ class Engine(Protocol):
         """
         ...
 
+    def began(self, execution_id: str) -> None:
+        """Its node has it and will report, so it is not sent again. One that is not known is passed over."""
+        ...
+
     async def note(self, note: Note) -> None:
         """Somebody remarked on an execution."""
         ...

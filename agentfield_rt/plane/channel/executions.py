@@ -57,6 +57,10 @@ class ExecutionsEngine:
         """See `Engine.report`."""
         await self._executions.report(execution_id, outcome)
 
+    def began(self, execution_id: str) -> None:
+        """See `Engine.began`."""
+        self._executions.began(execution_id)
+
     async def note(self, note: Note) -> None:
         """See `Engine.note`."""
         if note.execution_id is None:

@@ -72,6 +72,11 @@ class Instance:
         self._lease: asyncio.TimerHandle | None = None
         self._wiring: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        for execution_id in hello.running:  # another plane gave it these
+            received: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            received.set_result(None)
+            self.executions[execution_id] = received
+            self._workflow.goes_on(execution_id)
 
     @property
     def sessions(self) -> int:

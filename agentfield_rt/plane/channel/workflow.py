@@ -69,6 +69,10 @@ class Workflow:
             return
         self._tell(OutcomeRecorded(execution_id=message.execution_id))
 
+    def goes_on(self, execution_id: str) -> None:
+        """The instance had it before it came to this plane."""
+        self._engine.began(execution_id)
+
     async def lost(self, execution_id: str) -> None:
         """The instance had begun it and is gone. It may have had effects, so it is not run again."""
         outcome = dispatch.Outcome(status=ExecutionStatus.FAILED, reason=Reason.PROCESS_LOST, error=ORPHANED)
