@@ -1,7 +1,6 @@
 """Bugs that the machine has to find, each one line of the engine gone wrong."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import pytest
 
@@ -98,14 +97,6 @@ def an_end_moves(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Executions, "report", report)
 
 
-def a_node_that_is_away_loses_its_work(patch: pytest.MonkeyPatch) -> None:
-    def forgets(lane: Any, execution: Execution, task: Any) -> None:
-        del lane._in_flight[execution.execution_id]
-        lane._send()
-
-    patch.setattr(Lane, "_carried", forgets)
-
-
 PLANTED: list[Plant] = [
     a_start_forgets_what_was_queued,
     a_start_ends_what_goes_on_elsewhere,
@@ -116,5 +107,4 @@ PLANTED: list[Plant] = [
     a_submit_is_answered_before_it_is_durable,
     what_was_cancelled_is_sent_all_the_same,
     an_end_moves,
-    a_node_that_is_away_loses_its_work,
 ]
