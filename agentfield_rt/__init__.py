@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from agentfield_rt.agent import Agent, RealtimeSession, UtteranceHandle
+    from agentfield_rt.agent import Agent, AgentRouter, RealtimeSession, UtteranceHandle
     from agentfield_rt.controller import RealtimeSessionController
     from agentfield_rt.errors import (
         CloseReason,
@@ -34,6 +34,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Agent",
+    "AgentRouter",
     "CloseReason",
     "ConnectionLost",
     "ExecutionFailed",
@@ -60,6 +61,7 @@ __all__ = [
 
 _HOMES = {
     "Agent": "agent",
+    "AgentRouter": "agent",
     "GatherEnd": "voice.digits",
     "GatheredDigits": "voice.digits",
     "RealtimeRuntime": "runtime",

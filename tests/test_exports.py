@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 EXPORTS = {
     "agentfield_rt": [
         "Agent",
+        "AgentRouter",
         "CloseReason",
         "ConnectionLost",
         "ExecutionFailed",

@@ -8,8 +8,7 @@ a router. Changed: the import and the provider.
 # mypy: disable-error-code="no-untyped-def, type-arg, no-untyped-call"
 # pyright: basic
 
-from agentfield_rt import Agent  # the guide: from agentfield import Agent
-from agentfield_rt.agent import AgentRouter
+from agentfield_rt import Agent, AgentRouter  # the guide: from agentfield import Agent
 
 app = Agent(node_id="support")
 orders = AgentRouter(prefix="orders", tags=["orders"])
