@@ -1,5 +1,8 @@
-"""`af` in processes of its own, the way a shell runs it: one call and one server shared by all tests."""
+"""`af` the way a shell runs it: one call and one server shared by all tests."""
 
+import asyncio
+import contextlib
+import io
 import os
 import signal
 import socket
@@ -10,12 +13,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import msgspec
 import numpy as np
 import pytest
 
 from agentfield_adapters.local.mouth.caller import Samples, silence, speech
+from agentfield_rt.cli import program
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "voice_support.py"
 AF = [
@@ -23,6 +28,9 @@ AF = [
     "-c",
     "import signal; signal.signal(2, signal.default_int_handler); from agentfield_rt.cli import main; main()",
 ]
+SERVES = ("demo", "serve", "--version", "--help")
+"""What is run in a process: it installs handlers of signals and logs, or is all there is to a start."""
+
 RATE_HZ = 44_100
 _SETTINGS = ("AGENTFIELD_", "OPENAI_")
 
@@ -62,7 +70,32 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def af(*arguments: str | Path, given: str = "", timeout_s: float = 60, **variables: str) -> Ran:
-    """Run `af` to its end."""
+    """Run `af` to its end. Here, if it can be: a process takes half a second to import what it needs."""
+    if arguments[0] in SERVES or asyncio._get_running_loop() is not None:
+        return af_process(*arguments, given=given, timeout_s=timeout_s, **variables)
+    out, err = _stream(), _stream()
+    with (
+        mock.patch.dict(os.environ, environment(**variables), clear=True),
+        mock.patch.object(sys, "argv", [AF[1], *map(str, arguments)]),
+        mock.patch.object(sys, "stdin", _stream(given)),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        code = program.run()
+    return Ran(code, _text(out), _text(err))
+
+
+def _stream(text: str = "") -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(text.encode()), encoding="utf-8", write_through=True)
+
+
+def _text(stream: io.TextIOWrapper) -> str:
+    stream.seek(0)
+    return stream.read()
+
+
+def af_process(*arguments: str | Path, given: str = "", timeout_s: float = 60, **variables: str) -> Ran:
+    """Run `af` to its end in a process of its own."""
     done = subprocess.run(
         [*AF, *map(str, arguments)],
         input=given,
