@@ -202,7 +202,7 @@ DEADLY = {
     "storage": "memory",
     "ends": ("kill",),
     "process_s": 30.0,
-    "commit_max_s": 0.5,
+    "commit_max_s": 2.0,
     "bare_lines": 0,
     "call_lines": 4,
 }
