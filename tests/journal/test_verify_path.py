@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import apsw
 import pytest
 
 from agentfield_journal import open_content, open_journal
@@ -32,6 +33,9 @@ async def test_what_is_no_journal_is_named_as_passed_over(tmp_path: Path) -> Non
     archive = await write(tmp_path / "data" / "journal.db", archive=True)
     async with open_content(f"sqlite:///{tmp_path}/data/content.db"):
         """A store beside it, as a server has one."""
+    other = apsw.Connection(str(tmp_path / "data" / "memory.db"))
+    other.execute(f"PRAGMA application_id = {int.from_bytes(b'AFM1')}")
+    other.close()
     (tmp_path / "poetry.lock").touch()
     reports, others = await look(tmp_path)
     assert {name: report.sound for name, report in reports.items()} == {"journal.db": True}
@@ -39,6 +43,7 @@ async def test_what_is_no_journal_is_named_as_passed_over(tmp_path: Path) -> Non
     assert others == {
         "content.db": "a content store",
         "content.db.key": "neither a journal nor an exported run",
+        "memory.db": "neither a journal nor an exported run",
         "poetry.lock": "neither a journal nor an exported run",
     }
 

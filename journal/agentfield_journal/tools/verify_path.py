@@ -13,7 +13,7 @@ from agentfield_journal.engine import StoreJournal
 from agentfield_journal.errors import JournalCorrupt, JournalError, JournalUnavailable
 from agentfield_journal.evidence.notes import VerifierKey
 from agentfield_journal.opening import open_journal
-from agentfield_journal.stores.sqlite import SqliteStore
+from agentfield_journal.stores.sqlite import JOURNAL_FILE, SqliteStore
 from agentfield_journal.tools.exchange import verify_export
 from agentfield_journal.verification import Finding, Report, verify
 
@@ -21,6 +21,8 @@ _SQLITE_MAGIC = b"SQLite format 3\x00"
 _SQLITE_HEADER_BYTES = 100
 _APPLICATION_ID = slice(68, 72)
 _CONTENT_ID = CONTENT_FILE.application_id.to_bytes(4, "big")
+_JOURNAL_ID = JOURNAL_FILE.application_id.to_bytes(4, "big")
+_OUR_IDS = b"AF"  # so begin the marks of all that a server keeps beside its journal
 _EXPORT_START = b'{"format":"agentfield-run/'
 _JOURNAL_SUFFIX = ".db"
 _ARCHIVE_SUFFIX = ".archive.db"
@@ -92,8 +94,9 @@ def _kind_of(file: Path) -> _Kind:
     with file.open("rb") as opened:
         header = opened.read(_SQLITE_HEADER_BYTES)
     if header.startswith(_SQLITE_MAGIC):
-        if header[_APPLICATION_ID] == _CONTENT_ID:
-            return _Kind.CONTENT
+        mark = header[_APPLICATION_ID]
+        if mark.startswith(_OUR_IDS) and mark != _JOURNAL_ID:
+            return _Kind.CONTENT if mark == _CONTENT_ID else _Kind.OTHER
         return _Kind.ARCHIVE if file.name.endswith(_ARCHIVE_SUFFIX) else _Kind.JOURNAL
     if header.replace(b" ", b"").startswith(_EXPORT_START):
         return _Kind.EXPORT
