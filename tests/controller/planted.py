@@ -278,7 +278,7 @@ def emergency_not_recorded(patch: pytest.MonkeyPatch) -> None:
 @planted("an emergency hangs up again and again", seen_by=BrokenJournalMachine)
 def emergency_twice(patch: pytest.MonkeyPatch) -> None:
     async def close(self: Any, reason: Any) -> None:
-        self._is_abandoned = self._was_hung_up = False
+        self._operations.is_abandoned = self._was_hung_up = False
         await original(self, reason)
 
     original: Any = RealtimeSessionController._close_in_an_emergency
