@@ -218,15 +218,15 @@ class Operations:
         try:
             decided = self.decide(outcome)
             self._require_wanted()
-        except (IllegalCommand, RepairNeeded):
+            self.require_open(outcome.op_id)
+        except (IllegalCommand, ProviderError, RepairNeeded):
             with contextlib.suppress(JournalError):  # it is owed
                 self.settle_as(replace(outcome, renew=0))
             return None
-        cursor = self.commit(decided)
-        opener = decided[-1] if decided else None
-        if not isinstance(opener, records.InputSendRequested | records.OutputReceiveRequested):
-            return None  # it was closed meanwhile, or overtaken by a restart
-        return opener.op_id, cursor
+        opener = decided[-1]
+        # A restart, too, overtakes no window: it cuts them before it begins.
+        assert isinstance(opener, records.InputSendRequested | records.OutputReceiveRequested)
+        return opener.op_id, self.commit(decided)
 
     async def durable(self, cursor: Cursor | None = None) -> None:
         """Return once everything up to `cursor` (default: all of it) is on stable storage."""
