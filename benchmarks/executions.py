@@ -39,7 +39,7 @@ from agentfield_rt.config import Settings
 from agentfield_rt.plane.app import create_app
 from agentfield_rt.plane.executions import admission
 from agentfield_rt.plane.executions.dispatch import CapabilityKind, Dispatch, Outcome
-from agentfield_rt.plane.http_protocol import OneWriteProtocol
+from agentfield_rt.plane.http.protocol import OneWriteProtocol
 from agentfield_rt.plane.nodes import Capability, Lifecycle, Node
 from agentfield_rt.plane.server import collect_garbage_less
 from benchmarks.http_load import Tally, load, request

@@ -14,7 +14,7 @@ from agentfield_journal.verification import Finding
 from agentfield_rt.cli.failures import ExitCode, Failure
 from agentfield_rt.cli.journal_reading import file_at, find_run, is_url, journal_file, reading
 from agentfield_rt.cli.printing import counting, interruptible, literal, stdout, write_result
-from agentfield_rt.plane.evidence import EvidenceFiles
+from agentfield_rt.plane.upkeep.evidence import EvidenceFiles
 
 
 class _Evidence(msgspec.Struct, frozen=True):

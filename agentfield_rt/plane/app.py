@@ -24,35 +24,33 @@ from agentfield_rt.errors import (
     UnsupportedTransport,
 )
 from agentfield_rt.memory import MemoryAccessError, MemoryFull, MemoryRefused
-from agentfield_rt.plane import (
-    approvals,
-    http_conversations,
-    http_discovery,
-    http_execute,
-    http_executions,
-    http_nodes,
-    http_offers,
-    http_phone,
-    http_recordings,
-    http_reports,
-    http_session_records,
-    http_sessions,
-    http_told,
-    http_workflows,
-)
+from agentfield_rt.plane import approvals
 from agentfield_rt.plane.access import ApiKeys
 from agentfield_rt.plane.access.guard import AccessGuard
+from agentfield_rt.plane.calls import recording_routes as http_recordings
 from agentfield_rt.plane.channel import endpoint as channel
 from agentfield_rt.plane.control_plane import open_control_plane
 from agentfield_rt.plane.errors import Busy, PlaneError
-from agentfield_rt.plane.guards import BodyLimit, OwnNames, SameOrigin, SecurityHeaders
+from agentfield_rt.plane.executions import control_routes as http_executions
+from agentfield_rt.plane.executions import report_routes as http_reports
+from agentfield_rt.plane.executions import routes as http_execute
+from agentfield_rt.plane.executions import told_routes as http_told
+from agentfield_rt.plane.executions.polls import WaitingPolls
+from agentfield_rt.plane.http.guards import BodyLimit, OwnNames, SameOrigin, SecurityHeaders
+from agentfield_rt.plane.http.openapi import describe
 from agentfield_rt.plane.memory import event_routes, routes
-from agentfield_rt.plane.openapi import describe
+from agentfield_rt.plane.nodes import discovery_routes as http_discovery
+from agentfield_rt.plane.nodes import routes as http_nodes
 from agentfield_rt.plane.operation import http_operation
 from agentfield_rt.plane.operation.requests import Requests
 from agentfield_rt.plane.page import Page, allowed_methods
-from agentfield_rt.plane.polls import WaitingPolls
-from agentfield_rt.plane.telephony import telephony_router
+from agentfield_rt.plane.sessions import conversation_routes as http_conversations
+from agentfield_rt.plane.sessions import offer_routes as http_offers
+from agentfield_rt.plane.sessions import record_routes as http_session_records
+from agentfield_rt.plane.sessions import routes as http_sessions
+from agentfield_rt.plane.telephony import phone_routes as http_phone
+from agentfield_rt.plane.telephony.routes import telephony_router
+from agentfield_rt.plane.workflows import routes as http_workflows
 from agentfield_rt.sdp import BadOffer
 
 _STATUS: tuple[tuple[type[Exception], int], ...] = (

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from agentfield_rt.approvals import Approval, ApprovalDecision, Question, UnknownApproval
 from agentfield_rt.plane.access import Caller
 from agentfield_rt.plane.control_plane import ControlPlane
-from agentfield_rt.plane.dependencies import ID_CHARS_MAX, Asking, Plane
 from agentfield_rt.plane.errors import NotAllowed, NotFound
+from agentfield_rt.plane.http.dependencies import ID_CHARS_MAX, Asking, Plane
 from agentfield_rt.voice.session import VoiceSession
 
 

@@ -16,19 +16,15 @@ from agentfield_journal import (
 )
 from agentfield_rt.agent import Agent
 from agentfield_rt.config import Settings
-from agentfield_rt.plane.agent_notes import AgentNotes
+from agentfield_rt.plane.calls.webrtc import WebRtcCalls
 from agentfield_rt.plane.catalogue.catalogue import Catalogue, open_catalogue
 from agentfield_rt.plane.channel.executions import ExecutionsEngine
 from agentfield_rt.plane.channel.fleet import Fleet
 from agentfield_rt.plane.channel.opening import open_fleet
-from agentfield_rt.plane.chronicle import Chronicle, Sources, make_chronicle
-from agentfield_rt.plane.content_expiry import expire_content
 from agentfield_rt.plane.egress import EgressPolicy, HttpClient
 from agentfield_rt.plane.errors import DataDirectoryInUse, DataDirectoryUnusable
-from agentfield_rt.plane.evidence import keep_evidence
+from agentfield_rt.plane.executions.agent_notes import AgentNotes
 from agentfield_rt.plane.executions.executions import Executions
-from agentfield_rt.plane.left_erasures import finish_left_erasures
-from agentfield_rt.plane.left_runs import end_left_runs
 from agentfield_rt.plane.memory.memory import Memory
 from agentfield_rt.plane.memory.opening import open_memory
 from agentfield_rt.plane.nodes import Nodes
@@ -39,13 +35,17 @@ from agentfield_rt.plane.nodes.remote import RemoteNodes
 from agentfield_rt.plane.operation.draining import Draining
 from agentfield_rt.plane.operation.readiness import Check, checks_of
 from agentfield_rt.plane.operation.telemetry import Telemetry
-from agentfield_rt.plane.phone import Phones
 from agentfield_rt.plane.providers import Providers
 from agentfield_rt.plane.runs import Runs
 from agentfield_rt.plane.sessions import Sessions
+from agentfield_rt.plane.telephony.phone import Phones
+from agentfield_rt.plane.upkeep.content_expiry import expire_content
+from agentfield_rt.plane.upkeep.evidence import keep_evidence
+from agentfield_rt.plane.upkeep.left_erasures import finish_left_erasures
+from agentfield_rt.plane.upkeep.left_runs import end_left_runs
 from agentfield_rt.plane.webhooks import Webhooks
 from agentfield_rt.plane.webhooks.opening import open_webhooks
-from agentfield_rt.plane.webrtc_calls import WebRtcCalls
+from agentfield_rt.plane.workflows.chronicle import Chronicle, Sources, make_chronicle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

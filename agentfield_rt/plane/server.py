@@ -22,7 +22,7 @@ from agentfield_rt.plane.access import require_protection
 from agentfield_rt.plane.app import create_app
 from agentfield_rt.plane.control_plane import ControlPlane, journal_path
 from agentfield_rt.plane.errors import PlaneError
-from agentfield_rt.plane.http_protocol import OneWriteProtocol
+from agentfield_rt.plane.http.protocol import OneWriteProtocol
 from agentfield_rt.plane.operation.draining import Tell, Waiting
 from agentfield_rt.plane.operation.logs import configure_logs
 

@@ -21,7 +21,7 @@ from agentfield_rt.frames import (
     ResponseStatus,
     SpeechFrame,
 )
-from agentfield_rt.plane.webrtc_calls import WebRtcCalls
+from agentfield_rt.plane.calls.webrtc import WebRtcCalls
 from agentfield_rt.voice.link import SessionLink
 from agentfield_rt.voice.session import VoiceSession
 from benchmarks.peers import call_server

@@ -17,9 +17,9 @@ from agentfield_rt.caller_media import CallerEvents, CallerMediaFactory, IceSett
 from agentfield_rt.config import Settings
 from agentfield_rt.errors import CloseReason, IllegalCommand, ProviderError, RealtimeError, Reason
 from agentfield_rt.frames import FRAME_BYTES, AudioFrame
-from agentfield_rt.plane import webrtc_calls
+from agentfield_rt.plane.calls import webrtc as webrtc_calls
+from agentfield_rt.plane.calls.webrtc import OFFERS_MAX, WAITING_MS_MAX, WebRtcCalls
 from agentfield_rt.plane.errors import Conflict
-from agentfield_rt.plane.webrtc_calls import OFFERS_MAX, WAITING_MS_MAX, WebRtcCalls
 from agentfield_rt.sdp import BadOffer, Offer
 from tests.media.offers import CHROMIUM, CHROMIUM_WITH_CHANNEL
 from tests.virtual_time import in_virtual_time, time_passes

@@ -14,7 +14,7 @@ from agentfield_adapters.media.webrtc.arrival import ArrivalBuffer, AudioPacket
 from agentfield_adapters.media.webrtc.caller import WebRtcCaller
 from agentfield_adapters.media.webrtc.hearing import Hearing
 from agentfield_adapters.media.webrtc.telephone_event import DigitReader
-from agentfield_rt.plane import webrtc_calls
+from agentfield_rt.plane.calls import webrtc as webrtc_calls
 from agentfield_rt.sdp import BadOffer, candidates, reading
 from agentfield_rt.testing import NothingCanHappen
 from tests.media import test_arrival, test_caller, test_carrying, test_hearing, test_offers

@@ -23,7 +23,7 @@ from pydantic import SecretStr, ValidationError
 
 from agentfield_rt.config import Settings
 from agentfield_rt.frames import AudioFrame
-from agentfield_rt.plane.ice import TURN_CREDENTIAL_S, for_browser, ice_settings
+from agentfield_rt.plane.calls.ice import TURN_CREDENTIAL_S, for_browser, ice_settings
 from tests.media.web_caller import vowel, web_caller
 from tests.plane.serving import served
 

@@ -12,8 +12,8 @@ from agentfield_adapters.local.pytest_plugin import af_provider, af_provider_pro
 from agentfield_adapters.local.running import LocalProvider
 from agentfield_journal import JournalUnavailable
 from agentfield_rt.plane.errors import Busy
-from agentfield_rt.plane.phone import ANSWERING_MAX, IncomingCall, Phones, SipHeader
 from agentfield_rt.plane.sessions import Sessions, StartRequest
+from agentfield_rt.plane.telephony.phone import ANSWERING_MAX, IncomingCall, Phones, SipHeader
 from agentfield_rt.voice.session import VoiceSession
 from agentfield_rt.webhooks import WebhookSecret
 from tests.controller.planting import always

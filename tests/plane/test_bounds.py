@@ -16,10 +16,12 @@ from agentfield_rt.frames import (
     ProviderEvent,
     ResponseStarted,
 )
-from agentfield_rt.plane import guards, http_conversations, media
+from agentfield_rt.plane.calls import media as media
 from agentfield_rt.plane.executions import admission
+from agentfield_rt.plane.http import guards as guards
 from agentfield_rt.plane.runs import Runs
 from agentfield_rt.plane.server import UNREAD_MAX_S, listen
+from agentfield_rt.plane.sessions import conversation_routes as http_conversations
 from agentfield_rt.voice import conversation, heard
 from agentfield_rt.voice.heard import HeardText
 from agentfield_rt.voice.live import LiveEvent

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agentfield_rt.errors import CloseReason
 from agentfield_rt.plane.catalogue.rows import ExecutionRow, SessionRow, TurnRow
-from agentfield_rt.plane.dag import (
+from agentfield_rt.plane.workflows.dag import (
     DEPTH_DRAWN_MAX,
     Node,
     RunRows,

@@ -21,11 +21,11 @@ from agentfield_journal.erasure import ErasureReason, erase_subject
 from agentfield_journal.evidence.notes import VerifierKey
 from agentfield_journal.evidence.places import read_notes
 from agentfield_rt.config import Settings
-from agentfield_rt.plane.content_expiry import days_kept, expire_content
 from agentfield_rt.plane.control_plane import open_control_plane
 from agentfield_rt.plane.errors import DataDirectoryUnusable
-from agentfield_rt.plane.evidence import EvidenceFiles, keep_evidence
 from agentfield_rt.plane.runs import Runs
+from agentfield_rt.plane.upkeep.content_expiry import days_kept, expire_content
+from agentfield_rt.plane.upkeep.evidence import EvidenceFiles, keep_evidence
 
 
 async def checked(data: Path, *, notes: Path | None = None) -> Report:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agentfield_rt.plane import http_execute
+from agentfield_rt.plane.executions import routes as http_execute
 from tests.plane.serving import Served
 
 

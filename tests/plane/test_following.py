@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agentfield_rt.plane import execution_feed
+from agentfield_rt.plane.executions import feed as execution_feed
 from tests.plane.serving import Served
 
 ALL = "/api/ui/v1/executions/events"

@@ -11,8 +11,8 @@ from pydantic import SecretStr
 from agentfield_rt import Agent, RealtimeSession
 from agentfield_rt.config import Settings
 from agentfield_rt.plane.control_plane import ControlPlane, open_control_plane
-from agentfield_rt.plane.events import session_events
 from agentfield_rt.plane.sessions import StartRequest
+from agentfield_rt.plane.sessions.events import session_events
 from agentfield_rt.voice.session import VoiceSession
 
 

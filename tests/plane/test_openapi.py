@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from agentfield_rt.plane.openapi import ErrorBody
+from agentfield_rt.plane.http.openapi import ErrorBody
 from tests.plane.openapi_judge import judge
 from tests.plane.serving import Served
 

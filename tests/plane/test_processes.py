@@ -80,7 +80,8 @@ def test_a_server_killed_in_mid_call_leaves_a_journal_that_verifies_and_folds(tm
     state = replay(session_id, realtime_records(envelopes, session_id))
     assert state.send_cursor > 0
     with running(tmp_path) as (url, _), httpx.Client(base_url=url, timeout=20) as client:
-        assert client.get(f"/api/v1/session-instances/{session_id}").status_code == 404
+        shown = client.get(f"/api/v1/session-instances/{session_id}").json()
+        assert (shown["status"], shown["close_reason"]) == ("ended", "internal")
         again = client.post("/api/v1/session-targets/desk.phone/start")
         assert again.status_code == 201
     envelopes = asyncio.run(stored(tmp_path, session_id))

@@ -13,8 +13,8 @@ from agentfield_journal.envelope import Retention
 from agentfield_journal.stores.memory import MemoryStore
 from agentfield_rt.core import records
 from agentfield_rt.core.records import RecordedSide
+from agentfield_rt.plane.calls.recording_routes import recording
 from agentfield_rt.plane.errors import Gone
-from agentfield_rt.plane.http_recordings import recording
 from agentfield_rt.plane.notation import new_session_id, run_id_of
 from agentfield_rt.run import Context, Run
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agentfield_rt.plane.execution_logs import ENTRIES_MAX, ENTRY_BYTES_MAX, EXECUTIONS_MAX, ExecutionLogs
+from agentfield_rt.plane.executions.logs import ENTRIES_MAX, ENTRY_BYTES_MAX, EXECUTIONS_MAX, ExecutionLogs
 from tests.plane.serving import Served, served
 
 EVENTS = "/api/v1/workflow/executions/events"

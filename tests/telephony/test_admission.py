@@ -12,7 +12,7 @@ from agentfield_adapters.media.telephony.telnyx import Telnyx
 from agentfield_adapters.media.telephony.twilio import Twilio
 from agentfield_rt.config import Settings
 from agentfield_rt.errors import IllegalCommand, UnsupportedTransport
-from agentfield_rt.plane.telephony import TICKET_VALID_S, TICKETS_MAX, Tickets
+from agentfield_rt.plane.telephony.routes import TICKET_VALID_S, TICKETS_MAX, Tickets
 from agentfield_rt.telephony import TICKET, NotFromVendor, SignedRequest, phone_vendor
 from tests.telephony.exchange import Exchange, exchange
 from tests.telephony.peer import address, ask, called, opened, told

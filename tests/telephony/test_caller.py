@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentfield_rt.frames import FRAME_BYTES, FRAME_MS
-from agentfield_rt.plane import telephony_caller
-from agentfield_rt.plane.telephony_caller import MARK_EVERY_MS, MARKS_MAX, SEND_MAX_S, TelephonyCaller
+from agentfield_rt.plane.telephony import caller as telephony_caller
+from agentfield_rt.plane.telephony.caller import MARK_EVERY_MS, MARKS_MAX, SEND_MAX_S, TelephonyCaller
 from agentfield_rt.voice.player import ConfirmingCaller
 from tests.telephony.test_streams import begun
 from tests.telephony.vendors import TwilioVendor

@@ -8,7 +8,7 @@ import pytest
 from agentfield_journal import JournalUnavailable
 from agentfield_rt.errors import CloseReason
 from agentfield_rt.frames import AudioFrame, SpeechStarted
-from agentfield_rt.plane.telephony_caller import MARK_EVERY_MS, MARKS_MAX
+from agentfield_rt.plane.telephony.caller import MARK_EVERY_MS, MARKS_MAX
 from agentfield_rt.voice.session import VoiceSession
 from tests.telephony.exchange import Exchange, exchange
 from tests.telephony.peer import called

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from agentfield_rt.plane import telephony_digits
-from agentfield_rt.plane.telephony_digits import HELD_S, DigitOrder
+from agentfield_rt.plane.telephony import digits as telephony_digits
+from agentfield_rt.plane.telephony.digits import HELD_S, DigitOrder
 from tests.virtual_time import in_virtual_time, time_passes
 
 KEYS = "0123456789*#"

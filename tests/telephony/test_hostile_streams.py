@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from agentfield_rt.plane import telephony, telephony_calls
+from agentfield_rt.plane.telephony import calls as telephony_calls
+from agentfield_rt.plane.telephony import routes as telephony
 from agentfield_rt.telephony import TICKET
 from agentfield_rt.voice.caller_faults import FAULTS_MAX
 from tests.telephony.exchange import Exchange, exchange

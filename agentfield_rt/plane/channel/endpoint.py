@@ -16,7 +16,7 @@ from agentfield_rt.channel.to_plane import Hello
 from agentfield_rt.channel.wire import WireLost
 from agentfield_rt.plane.channel.fleet import Fleet
 from agentfield_rt.plane.errors import BadRequest, Busy, PlaneError
-from agentfield_rt.plane.guards import is_same_origin
+from agentfield_rt.plane.http.guards import is_same_origin
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from agentfield_rt.plane.errors import NotFound, PlaneError
 from agentfield_rt.plane.executions.dispatch import Outcome
 from agentfield_rt.plane.executions.execution import Execution
 from agentfield_rt.plane.executions.executions import Executions
+from agentfield_rt.plane.executions.reports import Reports
 from agentfield_rt.plane.executions.status import ExecutionStatus
 from agentfield_rt.plane.executions.submission import Extras
-from agentfield_rt.plane.reports import Reports
 from agentfield_rt.voice.link import ExecutionRequest
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends, Query, Response, WebSocket, WebSocketDis
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from agentfield_rt.memory import KEY_CHARS_MAX, PATTERNS_MAX, Interest, MemoryAccessError, Scope, TooSlow
-from agentfield_rt.plane.dependencies import ID_CHARS_MAX, Plane
-from agentfield_rt.plane.guards import is_same_origin
+from agentfield_rt.plane.http.dependencies import ID_CHARS_MAX, Plane
+from agentfield_rt.plane.http.guards import is_same_origin
 from agentfield_rt.plane.memory.feed import REMEMBERED_MAX, Feed, Reader, check_interest
 from agentfield_rt.plane.memory.memory import Memory
 

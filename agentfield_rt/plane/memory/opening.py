@@ -12,7 +12,7 @@ from agentfield_journal import JournalError, JournalUnavailable, QueuedContentSt
 from agentfield_rt.plane.memory.memory import Memory
 from agentfield_rt.plane.memory.place import MemoryPlace, OwnMemory
 from agentfield_rt.plane.memory.sqlite import SqliteMemory
-from agentfield_rt.plane.recurring import recurring
+from agentfield_rt.plane.upkeep.recurring import recurring
 
 log = logging.getLogger(__name__)
 

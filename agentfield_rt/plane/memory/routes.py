@@ -17,8 +17,8 @@ from agentfield_rt.memory import (
     Where,
     as_json,
 )
-from agentfield_rt.plane.dependencies import ID_CHARS_MAX, Plane
 from agentfield_rt.plane.errors import NotFound
+from agentfield_rt.plane.http.dependencies import ID_CHARS_MAX, Plane
 from agentfield_rt.plane.notation import iso
 
 router = APIRouter(prefix="/memory", tags=["memory"])

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from agentfield_rt.plane.dependencies import Plane
 from agentfield_rt.plane.errors import NotFound
+from agentfield_rt.plane.http.dependencies import Plane
 from agentfield_rt.plane.operation.readiness import RETRY_AFTER_S, readiness
 
 router = APIRouter(tags=["operation"])

@@ -26,10 +26,10 @@ from agentfield_rt.plane.executions.dispatch import (
 from agentfield_rt.plane.executions.executions import Executions
 from agentfield_rt.plane.executions.fold import fold_executions
 from agentfield_rt.plane.executions.status import ExecutionStatus
-from agentfield_rt.plane.left_runs import end_left_runs
 from agentfield_rt.plane.nodes import Capability, Lifecycle, Node, Nodes
 from agentfield_rt.plane.nodes.in_process import in_process_node
 from agentfield_rt.plane.runs import Runs
+from agentfield_rt.plane.upkeep.left_runs import end_left_runs
 from agentfield_rt.ports import Clock, system_clock
 from agentfield_rt.voice.link import ExecutionRequest
 

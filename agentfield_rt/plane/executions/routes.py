@@ -13,7 +13,11 @@ from starlette.routing import Route
 from agentfield_rt.errors import Reason
 from agentfield_rt.plane.control_plane import ControlPlane
 from agentfield_rt.plane.errors import BadRequest, NotFound
-from agentfield_rt.plane.execution_views import (
+from agentfield_rt.plane.executions.dispatch import Outcome
+from agentfield_rt.plane.executions.execution import Execution
+from agentfield_rt.plane.executions.status import FINAL_STATUSES, STATUS_WORDS, ExecutionStatus, status_named
+from agentfield_rt.plane.executions.submission import Extras
+from agentfield_rt.plane.executions.views import (
     Accepted,
     NotFoundView,
     StatusView,
@@ -23,15 +27,11 @@ from agentfield_rt.plane.execution_views import (
     status_view,
     sync_view,
 )
-from agentfield_rt.plane.executions.dispatch import Outcome
-from agentfield_rt.plane.executions.execution import Execution
-from agentfield_rt.plane.executions.status import FINAL_STATUSES, STATUS_WORDS, ExecutionStatus, status_named
-from agentfield_rt.plane.executions.submission import Extras
-from agentfield_rt.plane.hot_routes import Answer, Asked, hot_route
-from agentfield_rt.plane.openapi import ErrorBody, Operation
+from agentfield_rt.plane.http.hot_routes import Answer, Asked, hot_route
+from agentfield_rt.plane.http.openapi import ErrorBody, Operation
+from agentfield_rt.plane.http.workflow_headers import HEADERS, workflow_of
 from agentfield_rt.plane.webhooks import check_registration
 from agentfield_rt.plane.webhooks.registration import HEADER_CHARS_MAX, HEADERS_MAX, SECRET_CHARS_MAX
-from agentfield_rt.plane.workflow_headers import HEADERS, workflow_of
 from agentfield_rt.voice.link import ExecutionRequest
 
 SYNC_MAX_S = 90.0

@@ -9,10 +9,10 @@ from fastapi.responses import Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from agentfield_rt.plane.catalogue.rows import ExecutionRow
-from agentfield_rt.plane.dependencies import ID_CHARS_MAX, Plane
 from agentfield_rt.plane.errors import NotFound
-from agentfield_rt.plane.execution_feed import Event
-from agentfield_rt.plane.execution_logs import ENTRIES_MAX
+from agentfield_rt.plane.executions.feed import Event
+from agentfield_rt.plane.executions.logs import ENTRIES_MAX
+from agentfield_rt.plane.http.dependencies import ID_CHARS_MAX, Plane
 
 HEARTBEAT_S = 30
 SEND_MAX_S = 30

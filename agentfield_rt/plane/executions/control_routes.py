@@ -5,9 +5,9 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from agentfield_rt.plane.dependencies import Plane
-from agentfield_rt.plane.execution_views import accepted
 from agentfield_rt.plane.executions.submission import Extras
+from agentfield_rt.plane.executions.views import accepted
+from agentfield_rt.plane.http.dependencies import Plane
 from agentfield_rt.plane.notation import iso
 
 router = APIRouter(tags=["executions"])

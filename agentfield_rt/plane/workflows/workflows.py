@@ -20,8 +20,8 @@ from agentfield_rt.plane.catalogue.rows import (
     SessionRow,
     TurnRow,
 )
-from agentfield_rt.plane.dag import RunRows, Workflow, drawn, drawn_lightly, duration_ms, workflow
 from agentfield_rt.plane.notation import iso_ns
+from agentfield_rt.plane.workflows.dag import RunRows, Workflow, drawn, drawn_lightly, duration_ms, workflow
 
 NODES_MAX = 10_000
 """Executions and turns of a run that are drawn: the first of each."""

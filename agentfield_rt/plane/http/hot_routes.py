@@ -13,7 +13,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from agentfield_rt.plane.errors import BadRequest
-from agentfield_rt.plane.openapi import Operation
+from agentfield_rt.plane.http.openapi import Operation
 
 if TYPE_CHECKING:
     from agentfield_rt.plane.control_plane import ControlPlane

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 
-from agentfield_rt.plane.agentic import Query as AgenticBody
-from agentfield_rt.plane.agentic import QueryRefused
-from agentfield_rt.plane.dependencies import Asking, Plane, ReadableRun, Recorded
 from agentfield_rt.plane.errors import Busy, NotFound
+from agentfield_rt.plane.http.dependencies import Asking, Plane, ReadableRun, Recorded
+from agentfield_rt.plane.workflows.agentic import Query as AgenticBody
+from agentfield_rt.plane.workflows.agentic import QueryRefused
 
 router = APIRouter(tags=["workflows"])
 

@@ -12,10 +12,10 @@ from agentfield_rt.plane.catalogue import listing
 from agentfield_rt.plane.catalogue.catalogue import Catalogue
 from agentfield_rt.plane.catalogue.listing import EXECUTIONS, OFFSET_MAX, RUNS, SESSIONS, Filters
 from agentfield_rt.plane.catalogue.rows import ExecutionRow, RunRow, SessionRow
-from agentfield_rt.plane.dag import duration_ms
 from agentfield_rt.plane.errors import BadRequest, PlaneError
 from agentfield_rt.plane.notation import iso_ns
-from agentfield_rt.plane.workflows import Workflows
+from agentfield_rt.plane.workflows.dag import duration_ms
+from agentfield_rt.plane.workflows.workflows import Workflows
 
 LIMIT_MAX = 100
 _LIMIT = 20

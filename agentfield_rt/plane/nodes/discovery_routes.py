@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from agentfield_rt.plane.dependencies import Plane
+from agentfield_rt.plane.http.dependencies import Plane
 from agentfield_rt.plane.nodes.discovery import Included, Wanted, as_compact, as_json, discover
 from agentfield_rt.plane.nodes.discovery_xml import as_xml
 from agentfield_rt.plane.notation import iso

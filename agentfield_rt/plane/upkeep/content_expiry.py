@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from agentfield_journal import ContentStore, JournalError, Retention
 from agentfield_rt.config import Settings
-from agentfield_rt.plane.recurring import recurring
+from agentfield_rt.plane.upkeep.recurring import recurring
 from agentfield_rt.ports import system_clock
 
 log = logging.getLogger(__name__)

@@ -10,11 +10,11 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agentfield_rt.errors import CloseReason
+from agentfield_rt.plane.calls.ice import for_browser, ice_settings
 from agentfield_rt.plane.catalogue.listing import LIMIT_MAX, OFFSET_MAX, SESSIONS, Filters
 from agentfield_rt.plane.catalogue.rows import SessionRow
-from agentfield_rt.plane.dependencies import ID_CHARS_MAX, Asking, Plane, Recorded, Session
 from agentfield_rt.plane.errors import NotFound
-from agentfield_rt.plane.ice import for_browser, ice_settings
+from agentfield_rt.plane.http.dependencies import ID_CHARS_MAX, Asking, Plane, Recorded, Session
 from agentfield_rt.plane.notation import iso
 from agentfield_rt.plane.sessions import StartRequest
 from agentfield_rt.voice.session import VoiceSession

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentfield_journal import ContentStore, StoreJournal
-from agentfield_rt.plane.agentic import AgenticQuery
 from agentfield_rt.plane.catalogue.catalogue import Catalogue
-from agentfield_rt.plane.execution_feed import ExecutionFeed
-from agentfield_rt.plane.execution_logs import ExecutionLogs
 from agentfield_rt.plane.executions.executions import Executions
+from agentfield_rt.plane.executions.feed import ExecutionFeed
+from agentfield_rt.plane.executions.logs import ExecutionLogs
+from agentfield_rt.plane.executions.reports import Reports
 from agentfield_rt.plane.nodes.node import Node
 from agentfield_rt.plane.notation import iso
-from agentfield_rt.plane.reports import Reports
 from agentfield_rt.plane.runs import Runs
-from agentfield_rt.plane.workflows import Workflows
+from agentfield_rt.plane.workflows.agentic import AgenticQuery
+from agentfield_rt.plane.workflows.workflows import Workflows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

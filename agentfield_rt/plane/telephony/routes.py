@@ -12,12 +12,12 @@ from pydantic import SecretStr
 
 from agentfield_rt.config import Settings
 from agentfield_rt.errors import IllegalCommand, RealtimeError
-from agentfield_rt.plane.bodies import read_body
 from agentfield_rt.plane.control_plane import ControlPlane
-from agentfield_rt.plane.dependencies import Plane
 from agentfield_rt.plane.errors import BadRequest, NotAllowed, NotFound
+from agentfield_rt.plane.http.bodies import read_body
+from agentfield_rt.plane.http.dependencies import Plane
 from agentfield_rt.plane.sessions import StartRequest
-from agentfield_rt.plane.telephony_calls import CallGone, PhoneCall, refuse, started
+from agentfield_rt.plane.telephony.calls import CallGone, PhoneCall, refuse, started
 from agentfield_rt.telephony import (
     TICKET,
     CallStarted,

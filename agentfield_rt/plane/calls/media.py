@@ -16,9 +16,9 @@ from agentfield_rt.errors import IllegalCommand, ProviderError, RealtimeError
 from agentfield_rt.frames import FRAME_BYTES, SAMPLE_RATE_HZ
 from agentfield_rt.plane.access import caller_of
 from agentfield_rt.plane.control_plane import ControlPlane
-from agentfield_rt.plane.dialled import Tones
-from agentfield_rt.plane.guards import is_same_origin
-from agentfield_rt.plane.hanging_up import hang_up
+from agentfield_rt.plane.http.guards import is_same_origin
+from agentfield_rt.plane.telephony.dialled import Tones
+from agentfield_rt.plane.telephony.hanging_up import hang_up
 from agentfield_rt.voice.session import VoiceSession
 
 log = logging.getLogger(__name__)

@@ -10,10 +10,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agentfield_rt.plane.access import ApiKeys
 from agentfield_rt.plane.access.guard import AccessGuard
-from agentfield_rt.plane.execution_views import status_view
 from agentfield_rt.plane.executions.execution import Execution
-from agentfield_rt.plane.guards import API_HEADERS, OwnNames
-from agentfield_rt.plane.http_execute import STATUS
+from agentfield_rt.plane.executions.routes import STATUS
+from agentfield_rt.plane.executions.views import status_view
+from agentfield_rt.plane.http.guards import API_HEADERS, OwnNames
 
 _PREFIX = STATUS.path.partition("{")[0]
 _JSON = (b"content-type", b"application/json")

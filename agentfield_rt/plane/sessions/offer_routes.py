@@ -7,11 +7,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from agentfield_rt.errors import ProviderError, Reason, SessionClosed
-from agentfield_rt.plane.bodies import read_body
-from agentfield_rt.plane.dependencies import the_caller, the_plane, the_session
 from agentfield_rt.plane.errors import BadRequest, Conflict
+from agentfield_rt.plane.http.bodies import read_body
+from agentfield_rt.plane.http.dependencies import the_caller, the_plane, the_session
+from agentfield_rt.plane.http.openapi import ErrorBody, Operation
 from agentfield_rt.plane.nodes import Nodes
-from agentfield_rt.plane.openapi import ErrorBody, Operation
 from agentfield_rt.plane.sessions.specs import checked_pair, require_pair
 from agentfield_rt.sdp import OFFER_BYTES_MAX, read_offer, write_offer
 from agentfield_rt.voice.session import VoiceSession

@@ -12,9 +12,9 @@ from agentfield_journal import JournalError
 from agentfield_rt.errors import CloseReason, ProviderError, RealtimeError, Reason
 from agentfield_rt.idle import Recent
 from agentfield_rt.plane.errors import Busy, NotFound
-from agentfield_rt.plane.hanging_up import hang_up
 from agentfield_rt.plane.providers import Providers
 from agentfield_rt.plane.sessions import Sessions, StartRequest
+from agentfield_rt.plane.telephony.hanging_up import hang_up
 from agentfield_rt.ports import PhoneAdapter
 from agentfield_rt.voice.session import VoiceSession
 

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
 from agentfield_journal import ContentStore, StoreJournal, verify
-from agentfield_rt.plane.dependencies import Plane, Recorded
-from agentfield_rt.plane.record_views import record_view
+from agentfield_rt.plane.http.dependencies import Plane, Recorded
+from agentfield_rt.plane.sessions.record_views import record_view
 from agentfield_rt.timeline import timeline_svg
 
 CURSOR_MAX = 2**63 - 1  # a journal's sequence numbers are 64 bit

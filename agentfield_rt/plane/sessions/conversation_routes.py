@@ -18,11 +18,11 @@ from pydantic import (
 from sse_starlette import EventSourceResponse
 
 from agentfield_rt.frames import ImageDetail, image_type
-from agentfield_rt.plane.dependencies import ID_CHARS_MAX, Asking, Plane, Recorded, Session
+from agentfield_rt.plane.calls.media import carry_media
 from agentfield_rt.plane.errors import BadRequest, Busy, NotFound
-from agentfield_rt.plane.events import past_events, session_events
-from agentfield_rt.plane.execution_views import accepted
-from agentfield_rt.plane.media import carry_media
+from agentfield_rt.plane.executions.views import accepted
+from agentfield_rt.plane.http.dependencies import ID_CHARS_MAX, Asking, Plane, Recorded, Session
+from agentfield_rt.plane.sessions.events import past_events, session_events
 from agentfield_rt.plane.sessions.tool_calls import ToolCall
 
 TEXT_CHARS_MAX = 4_000

@@ -12,7 +12,7 @@ from sse_starlette import ServerSentEvent
 from agentfield_journal.envelope import Envelope
 from agentfield_rt.core.records import SessionEnded
 from agentfield_rt.plane.control_plane import ControlPlane
-from agentfield_rt.plane.record_views import record_view
+from agentfield_rt.plane.sessions.record_views import record_view
 from agentfield_rt.voice.live import LiveEvent
 from agentfield_rt.voice.session import VoiceSession
 

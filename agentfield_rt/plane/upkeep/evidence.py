@@ -16,8 +16,8 @@ from agentfield_journal.evidence.notes import Signer, load_or_make_signer
 from agentfield_journal.evidence.places import CheckpointFile
 from agentfield_rt.config import Settings
 from agentfield_rt.plane.errors import DataDirectoryUnusable
-from agentfield_rt.plane.recurring import recurring
 from agentfield_rt.plane.runs import Runs
+from agentfield_rt.plane.upkeep.recurring import recurring
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import logging
 from agentfield_journal import JournalError
 from agentfield_rt.agent import ExecutionContext
 from agentfield_rt.plane.errors import PlaneError
-from agentfield_rt.plane.reports import Reports
+from agentfield_rt.plane.executions.reports import Reports
 
 log = logging.getLogger(__name__)
 

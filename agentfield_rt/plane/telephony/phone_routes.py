@@ -7,10 +7,10 @@ from fastapi import APIRouter, Request, Response
 from pydantic import SecretStr
 
 from agentfield_rt.config import Settings
-from agentfield_rt.plane.bodies import read_body
-from agentfield_rt.plane.dependencies import Plane
 from agentfield_rt.plane.errors import BadRequest, NotFound, Unauthorised
-from agentfield_rt.plane.phone import incoming_call
+from agentfield_rt.plane.http.bodies import read_body
+from agentfield_rt.plane.http.dependencies import Plane
+from agentfield_rt.plane.telephony.phone import incoming_call
 from agentfield_rt.webhooks import WebhookRefused, WebhookSecret
 
 BODY_BYTES_MAX = 64 * 1024

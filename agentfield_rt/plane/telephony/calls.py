@@ -11,11 +11,11 @@ from agentfield_journal import JournalError
 from agentfield_rt.core.records import CallerFault
 from agentfield_rt.errors import ProviderError, RealtimeError
 from agentfield_rt.frames import FRAME_MS
-from agentfield_rt.plane.dialled import dialled
 from agentfield_rt.plane.errors import PlaneError
-from agentfield_rt.plane.hanging_up import hang_up
-from agentfield_rt.plane.telephony_caller import TelephonyCaller
-from agentfield_rt.plane.telephony_digits import DigitOrder
+from agentfield_rt.plane.telephony.caller import TelephonyCaller
+from agentfield_rt.plane.telephony.dialled import dialled
+from agentfield_rt.plane.telephony.digits import DigitOrder
+from agentfield_rt.plane.telephony.hanging_up import hang_up
 from agentfield_rt.telephony import (
     BadMessage,
     CallAudio,

@@ -7,8 +7,8 @@ from fastapi.responses import StreamingResponse
 
 from agentfield_journal import ContentGone, ContentStore
 from agentfield_rt.inspection import history
-from agentfield_rt.plane.dependencies import Plane, Recorded
 from agentfield_rt.plane.errors import Gone, NotFound
+from agentfield_rt.plane.http.dependencies import Plane, Recorded
 from agentfield_rt.recording import KeptRecording, RecordingStatus, recordings_of
 
 _MEDIA_TYPES = {"ogg_opus": ("audio/ogg", "ogg")}

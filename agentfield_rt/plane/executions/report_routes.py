@@ -11,11 +11,11 @@ from starlette.routing import Route
 
 from agentfield_rt.core.records import ReportedStatus
 from agentfield_rt.plane.errors import BadRequest
+from agentfield_rt.plane.executions.reports import Report
 from agentfield_rt.plane.executions.status import ExecutionStatus, status_named
-from agentfield_rt.plane.hot_routes import Answer, Asked, hot_route
-from agentfield_rt.plane.openapi import ErrorBody, Operation
-from agentfield_rt.plane.reports import Report
-from agentfield_rt.plane.workflow_headers import HEADERS, ID_PATTERN, execution_of, workflow_of
+from agentfield_rt.plane.http.hot_routes import Answer, Asked, hot_route
+from agentfield_rt.plane.http.openapi import ErrorBody, Operation
+from agentfield_rt.plane.http.workflow_headers import HEADERS, ID_PATTERN, execution_of, workflow_of
 
 NOTE_CHARS_MAX = 16_000
 TAGS_MAX = 32

@@ -12,14 +12,14 @@ from agentfield_rt.agent import SessionDefinition
 from agentfield_rt.core.records import NodeApproval
 from agentfield_rt.plane.approvals import check_approver
 from agentfield_rt.plane.control_plane import ControlPlane
-from agentfield_rt.plane.dependencies import ID_CHARS_MAX, Plane
 from agentfield_rt.plane.executions.dispatch import CapabilityKind
-from agentfield_rt.plane.hot_routes import Answer, Asked, hot_route
+from agentfield_rt.plane.http.dependencies import ID_CHARS_MAX, Plane
+from agentfield_rt.plane.http.hot_routes import Answer, Asked, hot_route
+from agentfield_rt.plane.http.openapi import ErrorBody, Operation
 from agentfield_rt.plane.nodes import Capability, Lifecycle, Node
 from agentfield_rt.plane.nodes.health import LEASE_S, health_of, nodes_by_health
 from agentfield_rt.plane.nodes.registration import Registration
 from agentfield_rt.plane.notation import iso
-from agentfield_rt.plane.openapi import ErrorBody, Operation
 
 RENEWED_LEASE_S = 300.0
 """What AgentField grants whoever asks for a lease rather than sending heartbeats."""

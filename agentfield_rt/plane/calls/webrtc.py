@@ -9,10 +9,10 @@ from agentfield_rt.caller_media import CallerEvents, CallerMediaFactory, IceSett
 from agentfield_rt.config import Settings
 from agentfield_rt.errors import RealtimeError
 from agentfield_rt.frames import FRAME_BYTES, FRAME_MS
-from agentfield_rt.plane.dialled import Tones, dialled
+from agentfield_rt.plane.calls.ice import ice_settings
 from agentfield_rt.plane.errors import Conflict
-from agentfield_rt.plane.hanging_up import hang_up
-from agentfield_rt.plane.ice import ice_settings
+from agentfield_rt.plane.telephony.dialled import Tones, dialled
+from agentfield_rt.plane.telephony.hanging_up import hang_up
 from agentfield_rt.sdp import BadOffer, read_offer
 from agentfield_rt.voice.session import VoiceSession
 

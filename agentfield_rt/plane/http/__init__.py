@@ -1,0 +1,1 @@
+"""What all routes share: guards, dependencies, hot routes and how they are documented."""

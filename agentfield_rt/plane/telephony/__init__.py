@@ -1,0 +1,1 @@
+"""Callers on a telephone: over a vendor's media stream, or ringing at the provider."""

@@ -1,0 +1,1 @@
+"""What ran, as AgentField draws and queries it."""
