@@ -9,7 +9,7 @@ from agentfield_journal import JournalConflict, JournalError
 from agentfield_rt.agent import RealtimeSession
 from agentfield_rt.approvals import ApprovalDecision, ApprovalRule
 from agentfield_rt.controller import RealtimeSessionController
-from agentfield_rt.deliveries import CallableSink, Decision, DeliveryStatus, Destination, Output
+from agentfield_rt.deliveries import CallableSink, Decision, Deliveries, DeliveryStatus, Destination, Output
 from agentfield_rt.errors import CloseReason, ExecutionFailed, RealtimeError, SessionClosed
 from agentfield_rt.frames import (
     FRAME_BYTES,
@@ -152,7 +152,9 @@ class CallLine(Line):
             outcome = await session.deliver(output, Destination("crm", "case-1"), sink, deadline_s=5.0)
             if outcome.status is not DeliveryStatus.RECONCILIATION_NEEDED or outcome.op_id is None:
                 continue
-            key = session._link.deliveries.ledger.find(outcome.op_id)  # pyright: ignore[reportPrivateUsage]
+            deliveries = session._link.deliveries  # pyright: ignore[reportPrivateUsage]
+            assert isinstance(deliveries, Deliveries)  # the handler runs in this process
+            key = deliveries.ledger.find(outcome.op_id)
             assert key is not None
             arrived = book.outside.arrived[key.request.dedupe_key]
             await session.reconcile(outcome.op_id, Decision.DONE if arrived else Decision.NOT_DONE)
