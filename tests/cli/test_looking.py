@@ -104,7 +104,13 @@ async def test_watching_goes_on_where_the_connection_broke() -> None:
         request = (await reader.readuntil(b"\r\n\r\n")).decode()
         asked.append(request.split()[1].partition("?")[2])
         seq = len(asked)
-        record: dict[str, Any] = {"seq": seq, "kind": "turn_completed", "at_ms": 1.0, "op_id": "t", "data": {}}
+        record: dict[str, Any] = {
+            "seq": seq,
+            "kind": "turn_completed",
+            "at_ms": 1.0,
+            "op_id": "t",
+            "data": {},
+        }
         body = f"event: record\nid: {seq}\ndata: {msgspec.json.encode(record).decode()}\n\n"
         if seq == 2:
             body += "event: end\ndata: {}\n\n"

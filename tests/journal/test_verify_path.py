@@ -34,7 +34,7 @@ async def test_what_is_no_journal_is_named_as_passed_over(tmp_path: Path) -> Non
     async with open_content(f"sqlite:///{tmp_path}/data/content.db"):
         """A store beside it, as a server has one."""
     other = apsw.Connection(str(tmp_path / "data" / "memory.db"))
-    other.pragma("application_id", int.from_bytes(b"AFM1"))
+    other.pragma("application_id", int.from_bytes(b"AFM1"))  # pyright: ignore[reportUnknownMemberType]
     other.close()
     (tmp_path / "poetry.lock").touch()
     reports, others = await look(tmp_path)
