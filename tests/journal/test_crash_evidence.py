@@ -90,14 +90,14 @@ async def sign_checkpoints(disk: Disk, folder: Path, vfs: str) -> None:
     journal = journal_at(folder, vfs)
     notes: tuple[str, ...] = ()
     checkpointer = await Checkpointer.open(journal, SIGNERS[0])
-    for turn in range(8):
+    for turn in range(6):
         await write(journal, f"run-{turn % 3}", 2)
         note = await checkpointer.checkpoint()
         assert note is not None
         notes = (*notes, note)
         disk.mark(notes)
-        if turn in (2, 5):
-            await checkpointer.rotate(SIGNERS[turn // 2])
+        if turn in (1, 3):
+            await checkpointer.rotate(SIGNERS[(turn + 1) // 2])
     await journal.close()
 
 
@@ -152,7 +152,7 @@ async def is_there(content: QueuedContentStore, ref: str) -> bool:
 
 async def source_journal() -> StoreJournal:
     source = StoreJournal(MemoryStore())
-    for number in range(8):
+    for number in range(5):
         await write(source, f"run-{number}", 5 + number)
     await (await Checkpointer.open(source, SIGNERS[0])).checkpoint()
     return source
