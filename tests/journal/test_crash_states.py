@@ -14,7 +14,7 @@ from agentfield_journal.testing.crash import CrashState, crash_states
 from agentfield_journal.testing.disk import Disk, Image
 from tests.journal.workload import Ledger, Promise, appends, archivings, reopenings
 
-STATES_PER_WORKLOAD = 7_000
+STATES_PER_WORKLOAD = 6_700
 GOES_ON_EVERY = 20
 
 Workload = Callable[[Disk, str, Ledger], None]

@@ -10,7 +10,7 @@ import pytest
 
 from tests.journal.bit_flips import check_flips, fill, gaps, look
 
-GAP_STRIDE_BYTES = 16
+GAP_STRIDE_BYTES = 128
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from agentfield_rt.testing.memory_provider import MemoryProvider, silent
 from agentfield_rt.testing.session_rig import Line
 from agentfield_rt.testing.session_rules import SessionStage
 
-SEARCH = settings(max_examples=300, stateful_step_count=50)
+SEARCH = settings(max_examples=230, stateful_step_count=50)
 """More than 10,000 steps of each machine: an example ends before its fiftieth, now and then."""
 
 TestSession = SessionMachine.TestCase
