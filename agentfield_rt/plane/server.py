@@ -18,13 +18,13 @@ import uvicorn
 from agentfield_rt.agent import Agent
 from agentfield_rt.channel.message import MESSAGE_BYTES_MAX
 from agentfield_rt.config import Settings
+from agentfield_rt.logs import configure_logs
 from agentfield_rt.plane.access import require_protection
 from agentfield_rt.plane.app import create_app
 from agentfield_rt.plane.control_plane import ControlPlane, journal_path
 from agentfield_rt.plane.errors import PlaneError
 from agentfield_rt.plane.http.protocol import OneWriteProtocol
 from agentfield_rt.plane.operation.draining import Tell, Waiting
-from agentfield_rt.plane.operation.logs import configure_logs
 
 log = logging.getLogger(__name__)
 

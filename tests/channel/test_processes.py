@@ -57,3 +57,26 @@ async def test_a_call_outlives_the_process_that_handled_it(
         assert await second.wait() == 0
         assert await call.asks("three") == "You said: three"
         await third.__aexit__(None, None, None)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
+async def test_an_agent_whose_server_is_not_there_says_so_and_stops_when_it_is_told_to(
+    told: signal.Signals,
+) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    environment = {**os.environ, "AGENTFIELD_SERVER": url}
+    phone = await asyncio.create_subprocess_exec(
+        sys.executable, str(EXAMPLES / "phone.py"), stdout=PIPE, stderr=PIPE, env=environment
+    )
+    assert phone.stderr is not None
+    try:
+        async with asyncio.timeout(20):
+            assert b"is not connected, and tries on" in await phone.stderr.readline()
+            phone.send_signal(told)
+            assert await phone.wait() == 0
+            assert await phone.stderr.read() == b""
+    finally:
+        if phone.returncode is None:
+            phone.kill()
+            await phone.wait()

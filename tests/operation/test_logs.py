@@ -12,9 +12,9 @@ from pydantic import SecretStr
 import agentfield_adapters
 import agentfield_journal
 import agentfield_rt
+from agentfield_rt import logs
 from agentfield_rt.config import Settings
-from agentfield_rt.plane.operation import logs
-from agentfield_rt.plane.operation.logs import REQUEST_ID, JsonFormatter, TextFormatter, configure_logs
+from agentfield_rt.logs import REQUEST_ID, JsonFormatter, TextFormatter, configure_logs
 
 SAID = "my order is eight"
 KEYS = [

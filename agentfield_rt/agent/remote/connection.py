@@ -90,6 +90,7 @@ class Connection:
             ServerRefused: the plane does not let this agent in.
         """
         pause_s = PAUSE_MIN_S
+        is_news = True
         while True:
             try:
                 wire = await self._dialer(self._url, headers=self._headers, frame_bytes_max=MESSAGE_BYTES_MAX)
@@ -98,7 +99,10 @@ class Connection:
                 finally:
                     await wire.close("the agent goes")
             except (WireLost, ProtocolBroken) as error:
-                log.info("agent %s is not connected: %s", self._agent.node_id, error)
+                is_news |= self.welcomed.is_set()
+                level = logging.WARNING if is_news else logging.INFO  # once: it may be away for long
+                log.log(level, "agent %s is not connected, and tries on: %s", self._agent.node_id, error)
+                is_news = False
             pause_s = PAUSE_MIN_S if self.welcomed.is_set() else min(PAUSE_MAX_S, 2 * pause_s)
             self.welcomed.clear()
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))

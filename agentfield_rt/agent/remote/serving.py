@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from agentfield_rt.agent.remote.connection import Connection
 from agentfield_rt.agent.remote_memory import reached_memory
 from agentfield_rt.channel.wire import Dialer, installed_dialer
+from agentfield_rt.config import Settings
 from agentfield_rt.errors import RealtimeError
+from agentfield_rt.logs import configure_logs
 
 if TYPE_CHECKING:
     from agentfield_rt.agent.agent import Agent
@@ -64,15 +66,29 @@ def serve_connected(agent: "Agent") -> None:
     Raises:
         RealtimeError: see `connected`.
     """
+    configure_logs(Settings())
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(agent))
 
 
 async def _serve(agent: "Agent") -> None:
-    stopped = asyncio.Event()
+    stopped, reached = asyncio.Event(), asyncio.Event()
+    serving = asyncio.current_task()
+    assert serving is not None
+
+    def stop() -> None:
+        stopped.set()
+        if not reached.is_set():  # nothing is under way, and the server may never be there
+            serving.cancel()
+
     if threading.current_thread() is threading.main_thread():
         for name in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(name, stopped.set)
-    async with connected(agent):
-        print(f"Agent {agent.node_id} is connected to {agent.server} (Ctrl-C ends it)", flush=True)  # noqa: T201
-        await stopped.wait()
+            asyncio.get_running_loop().add_signal_handler(name, stop)
+    try:
+        async with connected(agent):
+            reached.set()
+            print(f"Agent {agent.node_id} is connected to {agent.server} (Ctrl-C ends it)", flush=True)  # noqa: T201
+            await stopped.wait()
+    except asyncio.CancelledError:
+        if not stopped.is_set():
+            raise

@@ -10,8 +10,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agentfield_journal.drawing import drawn_hex
+from agentfield_rt.logs import REQUEST_ID
 from agentfield_rt.plane.operation.instruments import OTHER, REQUESTS
-from agentfield_rt.plane.operation.logs import REQUEST_ID
 
 log = logging.getLogger("agentfield_rt.requests")
 
@@ -97,7 +97,8 @@ class _Request:
 
 def _route(scope: Scope) -> str:
     """The route as it is declared, not as it was asked for: a path has ids, and anybody can make paths up."""
-    path = getattr(scope.get("route"), "path", None)
+    path = getattr(scope.get("route"), "path", None)  # a plain route does not name itself, its endpoint does
+    path = path or getattr(scope.get("endpoint"), "path", None)
     if isinstance(path, str) and path:
         return path
     return "/{file}" if "endpoint" in scope else OTHER
