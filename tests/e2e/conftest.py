@@ -15,10 +15,10 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "voice_support.py"
 RATE_HZ = 48_000
 
 
-@pytest_asyncio.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[AgentProcess]:
-    """A fresh order desk; its journal must verify after it was stopped."""
-    async with agent_process(EXAMPLE, tmp_path / "data") as running:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def desk(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AgentProcess]:
+    """One order desk for all callers, as it takes seconds to start; afterwards its journal must verify."""
+    async with agent_process(EXAMPLE, tmp_path_factory.mktemp("desk") / "data") as running:
         yield running
     async with open_journal(f"sqlite:///{running.data / 'journal.db'}", read_only=True) as journal:
         report = await verify(journal)

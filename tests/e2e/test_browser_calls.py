@@ -11,7 +11,7 @@ from agentfield_rt.testing.agent_process import AgentProcess
 from agentfield_rt.testing.browser_call import BrowserCall, browser_call, browser_page
 from agentfield_rt.testing.forced_choice import heard_sentence
 
-pytestmark = pytest.mark.asyncio
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 Speak = Callable[..., Awaitable[Path]]
 

@@ -17,7 +17,7 @@ from agentfield_rt.testing.browser_call import browser_page
 
 BUNDLE = Path(__file__).parents[2] / ".venv-judges/package/dist/bundle/openai-realtime-agents.umd.js"
 pytestmark = [
-    pytest.mark.asyncio,
+    pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.skipif(not BUNDLE.exists(), reason="make judges fetches the vendor's browser client"),
 ]
 
