@@ -135,6 +135,7 @@ def test_addresses_that_somebody_made_up_are_one_route(seen: Seen) -> None:
         if "http_route" in sample.labels
     }
     assert not [route for route in routes if "made-up" in route or seen.session_id in route]
+    assert "/api/v1/execute/async/{target}" in routes  # a plain route is not taken for the page's files
 
 
 def test_traces_have_a_session_s_turn_its_answer_and_what_it_called(seen: Seen) -> None:

@@ -92,10 +92,15 @@ Handle = Callable[[Asked], Awaitable[Answer]]
 
 
 class _Endpoint:
-    """One route as an ASGI application."""
+    """One route as an ASGI application.
 
-    def __init__(self, handle: Handle) -> None:
+    Attributes:
+        path: As it is declared, for whoever observes requests.
+    """
+
+    def __init__(self, handle: Handle, path: str) -> None:
         self._handle = handle
+        self.path = path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = await self._handle(Asked(scope, receive))
@@ -107,4 +112,4 @@ class _Endpoint:
 
 def hot_route(operation: Operation, handle: Handle) -> Route:
     """The route of `operation`, as it is documented."""
-    return Route(operation.path, _Endpoint(handle), methods=[operation.method])
+    return Route(operation.path, _Endpoint(handle, operation.path), methods=[operation.method])
