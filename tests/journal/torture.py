@@ -10,7 +10,6 @@ import random
 import sys
 import tempfile
 import time
-from asyncio.subprocess import PIPE
 from collections.abc import Generator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -18,9 +17,8 @@ from pathlib import Path
 
 from agentfield_journal import open_journal, verify
 from tests.journal.bit_flips import Tally, check_flips, fill
+from tests.journal.killed_writer import writing_process
 from tests.journal.test_crash_states import WORKLOADS, check_workload
-
-WRITER = Path(__file__).with_name("killed_writer.py")
 
 
 async def kill_rounds(folder: Path, rounds: int, seed: int) -> int:
@@ -38,17 +36,15 @@ async def kill_rounds(folder: Path, rounds: int, seed: int) -> int:
             # Keeps one file from growing for hours.
             url = f"sqlite:///{folder}/journal-{number}.db"
             acknowledged.clear()
-        child = await asyncio.create_subprocess_exec(sys.executable, str(WRITER), url, stdout=PIPE)
-        assert child.stdout is not None
-        if chance.random() < 0.2:
-            await asyncio.sleep(chance.random() * 0.4)  # during start-up, opening or recovery
-        else:
-            for _ in range(chance.randrange(1, 200)):
-                count += note(acknowledged, await child.stdout.readline())
-        child.kill()
-        for line in (await child.stdout.read()).splitlines(keepends=True):
-            count += note(acknowledged, line)
-        await child.wait()
+        with writing_process(url) as (process, lines):
+            if chance.random() < 0.2:
+                await asyncio.sleep(chance.random() * 0.05)  # while it opens or recovers
+            else:
+                for _ in range(chance.randrange(1, 200)):
+                    count += note(acknowledged, lines.readline())
+            process.kill()
+            for line in lines:
+                count += note(acknowledged, line)
         await check(url, acknowledged)
     return count
 
