@@ -188,3 +188,15 @@ def test_logs_are_bounded_in_every_direction() -> None:
         logs.add(f"n{number}", [b"1"])
     assert not logs.of("n0").entries
     assert logs.of(f"n{EXECUTIONS_MAX}").entries
+
+
+def test_a_run_of_which_only_a_beginning_was_told_ends_with_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with served(tmp_path, monkeypatch) as server:
+        server.post(EVENTS, event(new_call(), "run_told", "running")).raise_for_status()
+    with served(tmp_path, monkeypatch) as server:
+        query = {"resource": "runs", "filters": {"run_id": "run_told"}}
+        (run,) = server.post("/api/v1/agentic/query", query).json()["data"]["results"]
+    assert run["outcome"] == "failed"
+    assert not [line for line in caplog.records if line.levelname == "ERROR"]

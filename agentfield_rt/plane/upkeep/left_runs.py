@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from agentfield_journal import JournalConflict, JournalError
 from agentfield_journal.ports import Journal
 from agentfield_rt.core import records
-from agentfield_rt.errors import RealtimeError
+from agentfield_rt.errors import RealtimeError, Reason, RunIncomplete
 from agentfield_rt.inspection import RunInJournal, inspect_run
 from agentfield_rt.plane.notation import is_node_run, is_webhook_run
 from agentfield_rt.recovery import end_run, end_what_died
@@ -57,8 +57,12 @@ async def _seal(journal: Journal, run_id: str) -> None:
     """All that was in it has ended, and only its last record is missing."""
     run = await Run.open(journal, run_id)
     try:
-        if not run.is_sealed:
+        if run.is_sealed:
+            return
+        try:
             await run.seal(records.RunCompleted())
+        except RunIncomplete:  # an agent told that a call had begun, and never how it ended
+            await run.seal(records.RunFailed(reason=Reason.PROCESS_LOST))
     finally:
         await run.release()
 
