@@ -148,7 +148,8 @@ def test_the_journals_of_other_tests_are_clean() -> None:
     calls = ["tests/voice", "tests/rules/test_in_a_call.py", "tests/approvals/test_in_a_call.py"]
     suites = [*calls, "tests/plane/test_executor.py", "tests/plane/test_starting.py"]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.audit.watching", "-p", "no:cacheprovider"]
-    searching = ["-k", "not machine and not planted and not leaks and not rebuilt"]  # these search
+    # These search, and their rigs audit each journal themselves.
+    searching = ["-k", "not machine and not planted and not leaks and not rebuilt and not await_points"]
     ran = subprocess.run(
         [*command, *searching, *suites], cwd=ROOT, capture_output=True, text=True, timeout=280, check=False
     )
