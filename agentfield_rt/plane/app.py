@@ -1,6 +1,6 @@
 """The HTTP face of a control plane: a FastAPI application over it, page included."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
@@ -10,34 +10,25 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from agentfield_journal import ContentGone, JournalConflict, JournalError, JournalFull, JournalUnavailable
+from agentfield_journal import JournalError
 from agentfield_rt import __version__
 from agentfield_rt.agent import Agent
 from agentfield_rt.config import Settings
-from agentfield_rt.errors import (
-    GateOverflow,
-    IllegalCommand,
-    ProviderError,
-    RealtimeError,
-    RecordingUnavailable,
-    SessionClosed,
-    UnsupportedTransport,
-)
-from agentfield_rt.memory import MemoryAccessError, MemoryFull, MemoryRefused
+from agentfield_rt.errors import RealtimeError
 from agentfield_rt.plane import approvals
 from agentfield_rt.plane.access import ApiKeys
 from agentfield_rt.plane.access.guard import AccessGuard
 from agentfield_rt.plane.calls import recording_routes as http_recordings
 from agentfield_rt.plane.channel import endpoint as channel
 from agentfield_rt.plane.control_plane import open_control_plane
-from agentfield_rt.plane.errors import Busy, PlaneError
 from agentfield_rt.plane.executions import control_routes as http_executions
 from agentfield_rt.plane.executions import report_routes as http_reports
 from agentfield_rt.plane.executions import routes as http_execute
 from agentfield_rt.plane.executions import told_routes as http_told
-from agentfield_rt.plane.executions.polls import WaitingPolls
 from agentfield_rt.plane.http.guards import BodyLimit, OwnNames, SameOrigin, SecurityHeaders
 from agentfield_rt.plane.http.openapi import describe
+from agentfield_rt.plane.http.refusals import refusal_of
+from agentfield_rt.plane.http.short_way import ShortWay
 from agentfield_rt.plane.memory import event_routes, routes
 from agentfield_rt.plane.nodes import discovery_routes as http_discovery
 from agentfield_rt.plane.nodes import routes as http_nodes
@@ -51,25 +42,6 @@ from agentfield_rt.plane.sessions import routes as http_sessions
 from agentfield_rt.plane.telephony import phone_routes as http_phone
 from agentfield_rt.plane.telephony.routes import telephony_router
 from agentfield_rt.plane.workflows import routes as http_workflows
-from agentfield_rt.sdp import BadOffer
-
-_STATUS: tuple[tuple[type[Exception], int], ...] = (
-    (BadOffer, 400),
-    (UnsupportedTransport, 400),
-    (SessionClosed, 410),
-    (ContentGone, 410),
-    (IllegalCommand, 409),
-    (GateOverflow, 503),
-    (RecordingUnavailable, 503),
-    (MemoryRefused, 400),
-    (MemoryFull, 507),
-    (MemoryAccessError, 503),
-    (ProviderError, 502),
-    (JournalConflict, 409),
-    (JournalFull, 507),
-    (JournalUnavailable, 503),
-)
-
 
 _TELEMETRY: TelemetryConfig = {"auto_configure": False, "tracing": False, "metrics": False, "logs": False}
 """`operation` observes; FastAPI would export addresses with their queries, and the texts of exceptions."""
@@ -85,6 +57,7 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
             app.state.plane = plane
             yield
 
+    hot = (*http_execute.HOT, *http_reports.HOT, *http_nodes.HOT)
     app = FastAPI(title="AgentField RT", version=__version__, lifespan=lifespan, telemetry=_TELEMETRY)
     app.add_middleware(AccessGuard, keys=ApiKeys(settings.api_keys), approver_key=settings.approver_key)
     app.add_middleware(OwnNames, names=settings.names, public_name=settings.public_name)
@@ -99,9 +72,12 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
             max_age=600,
         )
     app.add_middleware(SecurityHeaders)
-    own_names = OwnNames(app, names=settings.names, public_name=settings.public_name)
-    keys = ApiKeys(settings.api_keys)
-    app.add_middleware(WaitingPolls, own_names=own_names, keys=keys, approver_key=settings.approver_key)
+    app.add_middleware(
+        ShortWay,
+        routes=hot,
+        own_names=OwnNames(app, names=settings.names, public_name=settings.public_name),
+        guard=AccessGuard(app, keys=ApiKeys(settings.api_keys), approver_key=settings.approver_key),
+    )
     app.add_middleware(Requests)
     app.add_exception_handler(RealtimeError, _refuse)
     app.add_exception_handler(JournalError, _refuse)
@@ -125,32 +101,16 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
     app.include_router(http_told.router)
 
     # Before all others: they are asked for most.
-    app.router.routes[:0] = (
-        http_execute.execution_routes()
-        + http_reports.report_routes()
-        + http_nodes.node_routes()
-        + http_offers.offer_routes()
-    )
-    plain = (http_execute, http_reports, http_nodes, http_offers)
-    describe(app, [operation for routes in plain for operation in routes.OPERATIONS])
+    app.router.routes[:0] = [*(each.route() for each in hot), *http_offers.offer_routes()]
+    describe(app, [*(each.operation for each in hot), *http_offers.OPERATIONS])
 
     app.router.routes.append(Page())
     return app
 
 
 async def _refuse(request: Request, error: Exception) -> JSONResponse:
-    status, headers = 500, None
-    if isinstance(error, PlaneError):
-        status = error.status
-        if isinstance(error, Busy) and error.retry_after_s is not None:
-            headers = {"Retry-After": str(error.retry_after_s)}
-    else:
-        for kind, its_status in _STATUS:
-            if isinstance(error, kind):
-                status = its_status
-                break
-    details: Mapping[str, str] = error.details if isinstance(error, PlaneError) else {}
-    return JSONResponse({"error": str(error), **details}, status, headers)
+    refusal = refusal_of(error)
+    return JSONResponse(refusal.body, refusal.status, refusal.headers)
 
 
 async def _refuse_body(request: Request, error: Exception) -> JSONResponse:

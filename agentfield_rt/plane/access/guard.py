@@ -43,18 +43,18 @@ class AccessGuard:
         self._approver_key = approver_key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in ("http", "websocket"):
-            caller = self._caller(scope) if self._keys else EVERYBODY
-            if caller is None:
-                refusal = JSONResponse(_UNAUTHORISED, 401, headers={"WWW-Authenticate": "Bearer"})
-                await refusal(scope, receive, send)
-                return
-            set_caller(scope, caller)
+        if scope["type"] in ("http", "websocket") and not self.lets_in(scope):
+            refusal = JSONResponse(_UNAUTHORISED, 401, headers={"WWW-Authenticate": "Bearer"})
+            await refusal(scope, receive, send)
+            return
         await self._app(scope, receive, send)
 
     def lets_in(self, scope: Scope) -> bool:
-        """Whether a request shows what its route asks for."""
-        return not self._keys or self._caller(scope) is not None
+        """Whether a request shows what its route asks for; if so, whatever is behind is told who asks."""
+        caller = self._caller(scope) if self._keys else EVERYBODY
+        if caller is not None:
+            set_caller(scope, caller)
+        return caller is not None
 
     def _caller(self, scope: Scope) -> Caller | None:
         shown = _shown(scope)

@@ -7,13 +7,12 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
-from starlette.routing import Route
 
 from agentfield_rt.core.records import ReportedStatus
 from agentfield_rt.plane.errors import BadRequest
 from agentfield_rt.plane.executions.reports import Report
 from agentfield_rt.plane.executions.status import ExecutionStatus, status_named
-from agentfield_rt.plane.http.hot_routes import Answer, Asked, hot_route
+from agentfield_rt.plane.http.hot_routes import Answer, Asked, HotRoute
 from agentfield_rt.plane.http.openapi import ErrorBody, Operation
 from agentfield_rt.plane.http.workflow_headers import HEADERS, ID_PATTERN, execution_of, workflow_of
 
@@ -225,14 +224,11 @@ LOGS = Operation(
     body=LogsBody,
     answers={200: Logged, **_REFUSALS},
 )
-OPERATIONS = (EVENT, LOGS, NOTE, REGISTRATION)
 
-
-def report_routes() -> list[Route]:
-    """The routes, the most used first."""
-    return [
-        hot_route(LOGS, logs),
-        hot_route(EVENT, event),
-        hot_route(NOTE, note),
-        hot_route(REGISTRATION, registration),
-    ]
+HOT = (
+    HotRoute(LOGS, logs),
+    HotRoute(EVENT, event),
+    HotRoute(NOTE, note),
+    HotRoute(REGISTRATION, registration),
+)
+"""The most used first."""

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import Raw
-from starlette.routing import Route
 
 from agentfield_rt.errors import Reason
 from agentfield_rt.plane.control_plane import ControlPlane
@@ -27,7 +26,7 @@ from agentfield_rt.plane.executions.views import (
     status_view,
     sync_view,
 )
-from agentfield_rt.plane.http.hot_routes import Answer, Asked, hot_route
+from agentfield_rt.plane.http.hot_routes import Answer, Asked, HotRoute
 from agentfield_rt.plane.http.openapi import ErrorBody, Operation
 from agentfield_rt.plane.http.workflow_headers import HEADERS, workflow_of
 from agentfield_rt.plane.webhooks import check_registration
@@ -254,15 +253,12 @@ BATCH_STATUS = Operation(
     body=BatchBody,
     answers={200: dict[str, StatusView | NotFoundView], 400: ErrorBody, 413: ErrorBody, 503: ErrorBody},
 )
-OPERATIONS = (STATUS, EXECUTE_ASYNC, REPORT, BATCH_STATUS, EXECUTE)
 
-
-def execution_routes() -> list[Route]:
-    """The routes, the most used first."""
-    return [
-        hot_route(STATUS, status),
-        hot_route(EXECUTE_ASYNC, execute_async),
-        hot_route(REPORT, report),
-        hot_route(BATCH_STATUS, batch_status),
-        hot_route(EXECUTE, execute),
-    ]
+HOT = (
+    HotRoute(STATUS, status),
+    HotRoute(EXECUTE_ASYNC, execute_async),
+    HotRoute(REPORT, report),
+    HotRoute(BATCH_STATUS, batch_status),
+    HotRoute(EXECUTE, execute),
+)
+"""The most used first."""

@@ -16,7 +16,7 @@ REPORT_BYTES_MAX = 4 * 1024 * 1024
 
 BODY_MAX_S = 30.0
 """How long a body may take to come."""
-_TOO_SLOW = f"the body did not come within {BODY_MAX_S:.0f} s"
+TOO_SLOW = f"the body did not come within {BODY_MAX_S:.0f} s"
 _REPORTS = re.compile(r"/api/v1/(executions/[^/]+/status|workflow/executions/events)")
 
 PUBLIC_PATHS = ("/api/v1/telephony/", "/api/v1/webhooks/")
@@ -140,10 +140,10 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        bytes_max = _bytes_max(scope)
-        too_large = f"the body is larger than {bytes_max} bytes"
+        at_most = bytes_max(scope)
+        too_large = f"the body is larger than {at_most} bytes"
         declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if not declared.isdigit() or int(declared) > bytes_max:
+        if not declared.isdigit() or int(declared) > at_most:
             answer = JSONResponse({"error": too_large}, 413)
             await answer(scope, receive, send)
             return
@@ -158,10 +158,10 @@ class BodyLimit:
                 async with asyncio.timeout_at(ends_at):
                     message = await receive()
             except TimeoutError:
-                raise HTTPException(408, _TOO_SLOW) from None
+                raise HTTPException(408, TOO_SLOW) from None
             is_whole = not message.get("more_body", False)
             read_bytes += len(message.get("body", b""))
-            if read_bytes <= bytes_max:
+            if read_bytes <= at_most:
                 return message
             if has_begun:  # too late for another answer
                 return {"type": "http.disconnect"}
@@ -175,7 +175,8 @@ class BodyLimit:
         await self._app(scope, receive_bounded, send_noted)
 
 
-def _bytes_max(scope: Scope) -> int:
+def bytes_max(scope: Scope) -> int:
+    """How large the body of a request may be."""
     path: str = scope["path"]
     is_report = _REPORTS.fullmatch(path.removeprefix(scope.get("root_path", ""))) is not None
     return REPORT_BYTES_MAX if is_report else BODY_BYTES_MAX

@@ -3,7 +3,7 @@
 They are in the same application: the same guards stand before them, and errors are answered alike.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -91,25 +91,32 @@ class Answer:
 Handle = Callable[[Asked], Awaitable[Answer]]
 
 
+@dataclass(frozen=True, slots=True)
+class HotRoute:
+    """A plain route: how it is documented, and what it does."""
+
+    operation: Operation
+    handle: Handle
+
+    def route(self) -> Route:
+        """The route as the framework takes it."""
+        return Route(self.operation.path, _Endpoint(self), methods=[self.operation.method])
+
+
 class _Endpoint:
-    """One route as an ASGI application.
+    """One route as an ASGI application."""
 
-    Attributes:
-        path: As it is declared, for whoever observes requests.
-    """
-
-    def __init__(self, handle: Handle, path: str) -> None:
-        self._handle = handle
-        self.path = path
+    def __init__(self, route: HotRoute) -> None:
+        self._route = route
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = await self._handle(Asked(scope, receive))
-        body = _ENCODE(answer.body)
-        headers = [_JSON, (b"content-length", b"%d" % len(body)), *answer.headers]
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        scope["route"] = self._route.operation  # whoever observes requests asks for its path
+        await send_answer(await self._route.handle(Asked(scope, receive)), send)
 
 
-def hot_route(operation: Operation, handle: Handle) -> Route:
-    """The route of `operation`, as it is documented."""
-    return Route(operation.path, _Endpoint(handle, operation.path), methods=[operation.method])
+async def send_answer(answer: Answer, send: Send, more: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    """Send an answer; `more` are headers that do not depend on it."""
+    body = _ENCODE(answer.body)
+    headers = [_JSON, (b"content-length", b"%d" % len(body)), *answer.headers, *more]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
