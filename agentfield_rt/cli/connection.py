@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import typer
 
+from agentfield_rt.cli.failures import Failure
 from agentfield_rt.cli.printing import Form
 
 if TYPE_CHECKING:
@@ -48,5 +49,11 @@ class Connection:
 
 
 def segment(text: str) -> str:
-    """`text` as one segment of a path."""
+    """`text` as one segment of a path.
+
+    Raises:
+        Failure: it is empty.
+    """
+    if not text:
+        raise Failure("an id or a target is missing: it is empty")
     return quote(text, safe="")

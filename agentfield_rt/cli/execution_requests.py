@@ -8,6 +8,7 @@ from agentfield_rt.cli.connection import Connection, segment
 from agentfield_rt.cli.failures import ExitCode, Failure
 from agentfield_rt.cli.http import Broken, PlaneClient
 from agentfield_rt.cli.printing import stderr, write_result
+from agentfield_rt.errors import Reason
 
 _OPEN = frozenset({"queued", "running", "pending", "waiting"})
 
@@ -31,14 +32,22 @@ def execute_and_print(connection: Connection, submission: Submission, *, wait: b
     if not wait:
         write_result(accepted)
         return
-    execution_id = accepted["execution_id"]
+    execution_id = accepted.get("execution_id")
+    if not isinstance(execution_id, str):
+        raise Failure(
+            "execute failed: an answer without 'execution_id'; is a control plane there?", ExitCode.SERVER
+        )
     with stderr().status(f"{submission.target} runs as {execution_id} …"):
         status = connection.ask(lambda plane: _ended(plane, execution_id))
     if as_json:
         write_result(status)
     if status["status"] != "succeeded":
+        is_input = status.get("status_reason") == Reason.INVALID_REQUEST
         why = status.get("error") or status.get("status_reason") or "no reason given"
-        raise Failure(f"{submission.target} {status['status']}: {why} ({execution_id})", ExitCode.SERVER)
+        raise Failure(
+            f"{submission.target} {status['status']}: {why} ({execution_id})",
+            ExitCode.USER if is_input else ExitCode.SERVER,
+        )
     if not as_json:
         write_result(status.get("result"))
 
@@ -52,7 +61,7 @@ async def _submit(plane: PlaneClient, submission: Submission) -> Any:
 async def _ended(plane: PlaneClient, execution_id: str) -> Any:
     """Its status once it has ended: its events say when, its status what."""
     path = f"/api/v1/executions/{segment(execution_id)}"
-    while (status := await plane.get_json("execute", path))["status"] in _OPEN:
+    while (status := await plane.get_json("execute", path, holding="status"))["status"] in _OPEN:
         try:
             async for _ in plane.events("execute", f"{path}/events"):
                 pass  # the stream ends with the execution

@@ -14,6 +14,7 @@ from agentfield_rt.cli.connection import SERVER_DEFAULT
 from agentfield_rt.cli.failures import ExitCode, Failure, exit_code_of_status
 
 TIMEOUT_S = 30.0
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
 _JSON = {"Content-Type": "application/json", "Accept": "application/json"}
 SDP = {"Content-Type": "application/sdp", "Accept": "application/sdp"}
 """Headers of an SDP offer and of what it asks for."""
@@ -90,18 +91,21 @@ class PlaneClient:
             await self.post(what, path, body=msgspec.json.encode(body), headers={**_JSON, **(headers or {})}),
         )
 
-    async def get_json(self, what: str, path: str) -> Any:
-        """GET JSON.
+    async def get_json(self, what: str, path: str, *, holding: str | None = None) -> Any:
+        """GET a JSON object, one with a member `holding`.
 
         Raises:
-            Failure: no connection, a status that is no success, or no JSON.
+            Failure: no connection, a status that is no success, or another answer than a control plane's.
         """
         try:
             answer = await self._client.get(path)
         except httpx.HTTPError as error:
             raise self._unreachable(what, error) from error
         _check(what, answer.status_code, answer.text)
-        return decoded(what, answer.content)
+        found = decoded(what, answer.content)
+        if holding is not None and holding not in found:
+            raise _no_plane(what, f"without {holding!r}")
+        return found
 
     async def download(
         self, what: str, path: str, opened: Callable[[], AbstractContextManager[BinaryIO]]
@@ -177,13 +181,20 @@ async def _check_stream(what: str, answer: httpx.Response) -> None:
         _check(what, answer.status_code, (await answer.aread()).decode(errors="replace"))
 
 
-def decoded(what: str, body: bytes) -> Any:
-    """The JSON in a body.
+def decoded(what: str, body: bytes) -> dict[str, Any]:
+    """The JSON object in a body.
 
     Raises:
         Failure: there is none.
     """
     try:
-        return msgspec.json.decode(body)
+        return _OBJECT.decode(body)
+    except msgspec.ValidationError:
+        raise _no_plane(what, "which is no JSON object") from None
     except msgspec.MsgspecError as error:
         raise Failure(f"{what} failed: the server's answer is no JSON ({error})", ExitCode.SERVER) from error
+
+
+def _no_plane(what: str, why: str) -> Failure:
+    message = f"{what} failed: an answer {why}; is a control plane at this address?"
+    return Failure(message, ExitCode.SERVER)

@@ -29,7 +29,7 @@ def list_(
 
     query = f"?{urlencode({'health_status': health})}" if health else ""
     found = Connection(server, api_key).ask(
-        lambda plane: plane.get_json("node list", f"/api/v1/nodes{query}")
+        lambda plane: plane.get_json("node list", f"/api/v1/nodes{query}", holding="nodes")
     )
     if as_json:
         write_result(found)

@@ -10,7 +10,7 @@ from rich.status import Status
 from rich.table import Table
 
 from agentfield_rt.cli.connection import Connection, segment
-from agentfield_rt.cli.failures import Failure
+from agentfield_rt.cli.failures import ExitCode, Failure
 from agentfield_rt.cli.http import Broken, PlaneClient, ServerEvent, decoded
 from agentfield_rt.cli.printing import at_second, literal, stderr, stdout, write_result
 from agentfield_rt.cli.session_story import RecordView, Story
@@ -25,7 +25,9 @@ _ROOT = "/api/v1/session-instances"
 def list_sessions(connection: Connection, filters: Mapping[str, str | int], *, as_json: bool) -> None:
     """A table of sessions, the newest first."""
     query = urlencode({name: value for name, value in filters.items() if value != ""})
-    found = connection.ask(lambda plane: plane.get_json("session list", f"{_ROOT}?{query}"))
+    found = connection.ask(
+        lambda plane: plane.get_json("session list", f"{_ROOT}?{query}", holding="sessions")
+    )
     if as_json:
         write_result(found)
         return
@@ -45,7 +47,7 @@ def list_sessions(connection: Connection, filters: Mapping[str, str | int], *, a
 def show_session(connection: Connection, session_id: str, *, as_json: bool) -> None:
     """Everything that is known of a session."""
     path = f"{_ROOT}/{segment(session_id)}"
-    found = connection.ask(lambda plane: plane.get_json("session show", path))
+    found = connection.ask(lambda plane: plane.get_json("session show", path, holding="session_id"))
     if as_json:
         write_result(found)
         return
@@ -155,6 +157,8 @@ async def _replay(
     began_at, first_at_ms = loop.time(), None
     async for line in plane.lines("session replay", f"{_ROOT}/{segment(session_id)}/replay"):
         record = decoded("session replay", line.encode())
+        if "at_ms" not in record:
+            raise Failure(f"session replay failed: a line of {session_id} is no record", ExitCode.SERVER)
         if first_at_ms is None:
             first_at_ms = record["at_ms"]
         if speed > 0:

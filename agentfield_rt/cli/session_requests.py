@@ -126,7 +126,7 @@ def read_input(given: str | None) -> dict[str, Any]:
         decode = msgspec.yaml.decode if is_yaml else msgspec.json.decode
         return decode(text if text.strip() else b"{}", type=dict[str, Any])
     except msgspec.MsgspecError as error:
-        raise Failure(f"the tool's input must be a JSON object ({error})") from None
+        raise Failure(f"the input must be a JSON object ({error})") from None
 
 
 def write_raw(body: bytes) -> None:

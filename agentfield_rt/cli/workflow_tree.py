@@ -50,9 +50,11 @@ def print_workflow(connection: Connection, run_id: str, *, as_json: bool) -> Non
 
 async def _workflow(plane: PlaneClient, run_id: str) -> Any:
     if run_id.startswith(_SESSION):
-        session = await plane.get_json("run show", f"/api/v1/session-instances/{segment(run_id)}")
+        session = await plane.get_json(
+            "run show", f"/api/v1/session-instances/{segment(run_id)}", holding="run_id"
+        )
         run_id = session["run_id"]
-    return await plane.get_json("run show", f"/api/ui/v1/workflows/{segment(run_id)}/dag")
+    return await plane.get_json("run show", f"/api/ui/v1/workflows/{segment(run_id)}/dag", holding="dag")
 
 
 def _hang(tree: Tree, node: dict[str, Any]) -> None:

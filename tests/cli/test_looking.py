@@ -155,8 +155,32 @@ def test_an_execution_that_fails_says_why(served: Any) -> None:
     assert refused.code == 2
     assert "target 'nothing' not found on agent 'voice-support'" in refused.complaint
     failed = served("execute", "voice-support.lookup_order", "--in", "{}")
-    assert failed.code == 3
+    assert failed.code == 2
     assert "number: missing" in failed.complaint
+
+
+@pytest.mark.asyncio
+async def test_a_server_that_is_no_control_plane_is_named_as_such() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n" + answers.pop()
+        )
+        await writer.drain()
+        writer.close()
+
+    answers = [b"[]", b"{}"]
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        for _ in range(2):
+            ran = await asyncio.to_thread(af, "session", "list", AGENTFIELD_SERVER=url)
+            assert (ran.code, "is a control plane at this address?" in ran.complaint) == (3, True)
+
+
+def test_an_id_that_is_empty_is_not_asked_for() -> None:
+    ran = af("session", "show", "")
+    assert (ran.code, ran.complaint) == (2, "af: an id or a target is missing: it is empty")
 
 
 def test_a_workflow_is_a_tree(served: Any, ended: str) -> None:
