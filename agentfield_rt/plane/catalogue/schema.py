@@ -5,7 +5,7 @@ A changed schema is a new version, and a file of another version is made anew; t
 
 VERSION = 1
 
-APPLICATION_ID = 0x41464331  # "AFC1"
+APPLICATION_ID = 0x41465831  # "AFX1"; a file with another is made anew
 
 # Ids are the agents' and callers' choice, so no row trusts that one is unique beyond its run: whatever is in
 # one run never touches the rows of another, and runs may be read in any order. `seq` is the record in which
