@@ -8,20 +8,25 @@ from typing import Any
 
 from agentfield_rt import Agent, RealtimeSession
 from agentfield_rt.agent.remote.connection import Connection
-from agentfield_rt.channel.to_plane import Note
-from agentfield_rt.plane.channel.fleet import Fleet
+from agentfield_rt.channel.to_plane import Hello, Note
+from agentfield_rt.plane.channel.fleet import ChannelNode, Fleet
 from agentfield_rt.plane.channel.leases import Leases
-from agentfield_rt.plane.channel.registering import channel_node
+from agentfield_rt.plane.channel.registering import channel_node, registration_of
 from agentfield_rt.plane.errors import NotFound
 from agentfield_rt.plane.executions.dispatch import Outcome
 from agentfield_rt.plane.executions.execution import Execution
-from agentfield_rt.plane.nodes import Nodes
+from agentfield_rt.plane.nodes import Node, Nodes
 from agentfield_rt.voice.link import ExecutionRequest, SessionLink
 from tests.channel.wires import MemoryDialer
 
 Function = Callable[[RealtimeSession], Awaitable[None]]
 
 LEASE_S = 0.2
+
+
+async def register(hello: Hello, reached_by: ChannelNode) -> Node:
+    """Whoever connects is let in, and not remembered."""
+    return channel_node(registration_of(hello), reached_by)
 
 
 class NoExecutions:
@@ -77,7 +82,7 @@ class Elsewhere:
 
     def __post_init__(self) -> None:
         leases = Leases(lease_s=self.lease_s, keep_alive_s=self.lease_s / 3)
-        self.fleet = Fleet(self.nodes, self.engine, register=channel_node, leases=leases)
+        self.fleet = Fleet(self.nodes, self.engine, register=register, leases=leases)
 
     async def start(self, function: Function, **reasoners: Callable[..., Any]) -> Process:
         """One more process of the node, whose session `voice` is handled by `function`."""

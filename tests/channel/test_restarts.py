@@ -13,6 +13,7 @@ import pytest
 from agentfield_rt import Agent
 from agentfield_rt.config import Settings
 from agentfield_rt.plane.server import serve_async
+from tests.nodes.agents import registration
 
 
 def free_port() -> int:
@@ -82,22 +83,77 @@ async def test_what_an_agent_was_doing_is_recorded_by_the_next_plane_and_runs_on
 @pytest.mark.asyncio
 async def test_work_waits_for_an_agent_that_is_away(tmp_path: Path) -> None:
     port = free_port()
-
-    def agent() -> Agent:
-        app = Agent("far", server=f"http://127.0.0.1:{port}")
-
-        @app.reasoner
-        async def hello() -> str:
-            return "hello"
-
-        return app
-
     async with plane(tmp_path, port) as client:
-        async with agent().connected():
+        async with far(port).connected():
             pass
         accepted = await client.post("/execute/async/far.hello", json={"input": {}})
         assert accepted.status_code == 202
         execution_id = accepted.json()["execution_id"]
         assert (await client.get(f"/executions/{execution_id}")).json()["status"] == "queued"
-        async with agent().connected():
+        async with far(port).connected():
             assert (await ended(client, execution_id))["result"] == "hello"
+
+
+def far(port: int) -> Agent:
+    app = Agent("far", server=f"http://127.0.0.1:{port}")
+
+    @app.reasoner
+    async def hello() -> str:
+        return "hello"
+
+    return app
+
+
+@pytest.mark.asyncio
+async def test_a_plane_that_starts_remembers_an_agent_that_is_away(tmp_path: Path) -> None:
+    port = free_port()
+    async with plane(tmp_path, port), far(port).connected():
+        pass
+    async with plane(tmp_path, port) as client:
+        assert (await client.get("/nodes/far")).json()["lifecycle_status"] == "offline"
+        accepted = await client.post("/execute/async/far.hello", json={"input": {}})
+        assert accepted.status_code == 202
+        async with far(port).connected():
+            assert (await ended(client, accepted.json()["execution_id"]))["result"] == "hello"
+            assert (await client.delete("/nodes/far")).status_code == 409
+
+
+@pytest.mark.asyncio
+async def test_an_agent_that_is_forgotten_while_it_is_away_is_let_in_again(tmp_path: Path) -> None:
+    port = free_port()
+    async with plane(tmp_path, port) as client:
+        async with far(port).connected():
+            pass
+        assert (await client.delete("/nodes/far")).status_code == 200
+        assert (await client.post("/execute/async/far.hello", json={"input": {}})).status_code == 404
+    async with plane(tmp_path, port) as client:
+        assert (await client.get("/nodes/far")).status_code == 404
+        async with far(port).connected():
+            accepted = await client.post("/execute/async/far.hello", json={"input": {}})
+            assert (await ended(client, accepted.json()["execution_id"]))["result"] == "hello"
+
+
+@pytest.mark.asyncio
+async def test_a_node_that_comes_over_http_takes_the_place_of_one_that_was_connected(tmp_path: Path) -> None:
+    port = free_port()
+    body = registration("http://127.0.0.1:9", id="far")
+    async with plane(tmp_path, port) as client:
+        async with far(port).connected():
+            assert (await client.post("/nodes/register", json=body)).status_code == 409
+        assert (await client.post("/nodes/register", json=body)).status_code == 200
+    async with plane(tmp_path, port) as client:
+        assert (await client.get("/nodes/far")).json()["base_url"] == "http://127.0.0.1:9"
+
+
+@pytest.mark.asyncio
+async def test_an_agent_that_connects_takes_the_place_of_one_that_left_over_http(tmp_path: Path) -> None:
+    port = free_port()
+    async with plane(tmp_path, port) as client:
+        await client.post("/nodes/register", json=registration("http://127.0.0.1:9", id="far"))
+        await client.post("/nodes/far/shutdown", json={})
+        async with far(port).connected():
+            assert (await client.get("/nodes/far")).json()["base_url"] is None
+            assert (await client.post("/nodes/far/heartbeat", json={})).status_code == 404
+    async with plane(tmp_path, port) as client:
+        found = (await client.get("/nodes/far")).json()
+        assert (found["base_url"], found["lifecycle_status"]) == (None, "offline")

@@ -10,7 +10,7 @@ import pytest
 from agentfield_journal import ContentGone, QueuedContentStore, StoreJournal
 from agentfield_journal.content.store import MemoryContent
 from agentfield_journal.stores.memory import MemoryStore
-from agentfield_rt.core.records import NodeApproval
+from agentfield_rt.core.records import NodeApproval, NodeReach
 from agentfield_rt.plane.catalogue.catalogue import open_catalogue
 from agentfield_rt.plane.nodes.registration import Registration
 from agentfield_rt.plane.nodes.registrations import Registrations, Standing
@@ -61,7 +61,8 @@ async def test_what_stands_is_read_by_the_next_process_with_what_was_decided(tmp
             standing = await add(first, version="3.0.0")
             await first.decide(standing, NodeApproval.APPROVED, decider="ada")
         async with it.process() as second:
-            (found,) = await second.restore()
+            await second.restore()
+            (found,) = second.reached(NodeReach.HTTP)
             assert (found.registration.version, found.approval) == ("3.0.0", NodeApproval.APPROVED)
             assert found.registered_at == pytest.approx(standing.registered_at, abs=5)
         assert await it.kinds(standing.run_id) == ["node_registered", "node_decided"]
@@ -72,9 +73,11 @@ async def test_of_two_that_a_crash_left_the_newer_one_stands(tmp_path: Path) -> 
     async with archive(tmp_path) as it:
         async with it.process() as first:
             old = await add(first, version="1.0.0")
-            new = await add(first, version="2.0.0")
+        async with it.process() as crashed:  # it knows nothing of the older one, and so does not end it
+            new = await add(crashed, version="2.0.0")
         async with it.process() as second:
-            (found,) = await second.restore()
+            await second.restore()
+            (found,) = second.reached(NodeReach.HTTP)
             assert found.run_id == new.run_id
             assert (await it.kinds(old.run_id))[-1] == "run_cancelled"
 
@@ -86,12 +89,13 @@ async def test_what_an_agent_said_of_itself_is_erased_when_its_registration_is_o
             standing = await add(first)
             (ref,) = await it.refs(standing.run_id)
             assert b"worker" in await it.content.get(ref)
-            await first.end(standing.run_id)
-            await first.end(standing.run_id)
+            await first.end(standing)
+            await first.end(standing)
             with pytest.raises(ContentGone):
                 await it.content.get(ref)
         async with it.process() as second:
-            assert await second.restore() == []
+            await second.restore()
+            assert second.reached(NodeReach.HTTP) == []
 
 
 @pytest.mark.asyncio
@@ -101,5 +105,6 @@ async def test_one_that_cannot_be_read_any_more_is_ended(tmp_path: Path) -> None
             standing = await add(first)
         await it.content.erase(standing.run_id)
         async with it.process() as second:
-            assert await second.restore() == []
+            await second.restore()
+            assert second.reached(NodeReach.HTTP) == []
             assert (await it.kinds(standing.run_id))[-1] == "run_cancelled"

@@ -63,7 +63,7 @@ from agentfield_rt.core.records.execution import (
     ExecutionSucceeded,
 )
 from agentfield_rt.core.records.handler import HandlerStateKept
-from agentfield_rt.core.records.node import NodeApproval, NodeDecided, NodeRegistered
+from agentfield_rt.core.records.node import NodeApproval, NodeDecided, NodeReach, NodeRegistered
 from agentfield_rt.core.records.realtime import (
     BackpressureApplied,
     BackpressureReleased,
@@ -223,6 +223,7 @@ __all__ = [
     "Limits",
     "NodeApproval",
     "NodeDecided",
+    "NodeReach",
     "NodeRegistered",
     "OutputDispatchCompleted",
     "OutputDispatchDeduped",

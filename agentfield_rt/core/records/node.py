@@ -15,14 +15,26 @@ class NodeApproval(StrEnum):
     DENIED = "denied"
 
 
+class NodeReach(StrEnum):
+    """How the plane reaches a node."""
+
+    HTTP = "http"
+    CHANNEL = "channel"
+
+
 class NodeRegistered(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """Begins the run. `registration_ref`: what the node said of itself; `approval`: what holds of it now."""
+    """Begins the run.
+
+    `registration_ref`: what the node said of itself; `approval`: what holds of it now; `reach`: how its work
+    gets there.
+    """
 
     kind: ClassVar[str] = "node_registered"
     node_id: str
     instance_id: str
     registration_ref: str
     approval: NodeApproval = NodeApproval.NOT_ASKED
+    reach: NodeReach = NodeReach.HTTP
 
 
 class NodeDecided(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):

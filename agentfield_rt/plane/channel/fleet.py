@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from agentfield_rt.channel.delivery import UNRECEIVED_MAX
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 INSTANCES_MAX = 1_000
 
-Register = Callable[[Hello, "ChannelNode"], Node]
+Register = Callable[[Hello, "ChannelNode"], Awaitable[Node]]
 """Makes a node of what an agent says of itself."""
 
 
@@ -41,11 +41,16 @@ class Fleet:
         self._leases = leases
         self._by_channel: dict[str, Instance] = {}
         self._channel_nodes: dict[str, ChannelNode] = {}
+        self._letting_in = asyncio.Lock()
         self._is_closed = False
 
     def __len__(self) -> int:
         """Instances that are connected, or may come back."""
         return len(self._by_channel)
+
+    def expect(self, node_id: str) -> "ChannelNode":
+        """How a node will be reached of which no instance is connected yet."""
+        return self._channel_nodes.setdefault(node_id, ChannelNode(node_id, self._leases))
 
     async def connect(self, hello: Hello, wire: Wire) -> None:
         """Welcome an agent and talk to it until the wire breaks.
@@ -54,10 +59,13 @@ class Fleet:
             PlaneError: it is not let in; nothing was said to it.
             WireLost, ProtocolBroken: how the wire ended.
         """
-        instance = self._by_channel.get(hello.channel_id or "")
-        resumed = instance is not None and instance.instance_id == hello.instance_id
-        if instance is None or not resumed:
-            instance = self._new(hello)
+        async with self._letting_in:  # two instances of a new node are two of one `ChannelNode`
+            instance = self._by_channel.get(hello.channel_id or "")
+            resumed = instance is not None and instance.instance_id == hello.instance_id
+            if instance is None or not resumed:
+                instance = await self._new(hello)
+            elif not self._is_reached(instance.node_id):  # it was forgotten, or replaced, while it was away
+                await self._let_in(hello)
         welcome = Welcome(
             channel_id=instance.channel_id,
             resumed=resumed,
@@ -69,20 +77,12 @@ class Fleet:
         await wire.send(encode_frame(encode_message(welcome)))
         await instance.attach(wire, received=hello.received if resumed else 0)
 
-    def _new(self, hello: Hello) -> Instance:
+    async def _new(self, hello: Hello) -> Instance:
         if self._is_closed or len(self._by_channel) >= INSTANCES_MAX:
             raise Conflict(f"{INSTANCES_MAX} agents are connected, which is the limit, or the server stops")
-        node_id = str(hello.registration.get("id", ""))
-        known = self._nodes.find(node_id)
-        if known is not None and not isinstance(known.dispatcher, ChannelNode):
-            raise Conflict(
-                f"node '{node_id}' is known here and is not reached over a channel; remove it first"
-            )
-        channel_node = self._channel_nodes.get(node_id) or ChannelNode(node_id, self._leases)
-        node = self._register(hello, channel_node)
-        self._channel_nodes[node_id] = channel_node
+        channel_node = await self._let_in(hello)
         instance = Instance(
-            node_id,
+            channel_node.node_id,
             hello,
             leases=self._leases,
             engine=self._engine,
@@ -90,8 +90,19 @@ class Fleet:
         )
         self._by_channel[instance.channel_id] = instance
         channel_node.instances.append(instance)
-        self._nodes.replace(replace(node, lifecycle=Lifecycle.STARTING))
         return instance
+
+    async def _let_in(self, hello: Hello) -> "ChannelNode":
+        node_id = str(hello.registration.get("id", ""))
+        channel_node = self._channel_nodes.get(node_id) or ChannelNode(node_id, self._leases)
+        node = await self._register(hello, channel_node)
+        self._channel_nodes[node_id] = channel_node
+        self._nodes.replace(replace(node, lifecycle=Lifecycle.STARTING))
+        return channel_node
+
+    def _is_reached(self, node_id: str) -> bool:
+        node = self._nodes.find(node_id)
+        return node is not None and node.dispatcher is self._channel_nodes.get(node_id)
 
     def _changed(self, channel_node: "ChannelNode", instance: Instance) -> None:
         if instance.is_gone and instance in channel_node.instances:
@@ -108,7 +119,8 @@ class Fleet:
     async def close(self) -> None:
         """The plane stops. Agents come back to the next one."""
         self._is_closed = True
-        instances = tuple(self._by_channel.values())
+        async with self._letting_in:  # whoever is being let in is told, too
+            instances = tuple(self._by_channel.values())
         await asyncio.gather(*(instance.close() for instance in instances))
 
 

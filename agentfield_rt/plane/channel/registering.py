@@ -1,7 +1,6 @@
 """A node as an agent at the end of a channel says that it is."""
 
 import time
-from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,11 +14,11 @@ from agentfield_rt.plane.nodes import Node
 from agentfield_rt.plane.nodes.registration import Registration
 
 
-def channel_node(hello: Hello, reached_by: ChannelNode) -> Node:
-    """The node of a `hello`, whose work and sessions go over the channel.
+def registration_of(hello: Hello) -> Registration:
+    """What an agent says of itself.
 
     Raises:
-        BadRequest: names the member of the registration that is wrong.
+        BadRequest: names the member that is wrong.
     """
     try:
         registration = Registration.model_validate(hello.registration)
@@ -27,14 +26,23 @@ def channel_node(hello: Hello, reached_by: ChannelNode) -> Node:
         problem = error.errors(include_input=False, include_url=False)[0]
         member = ".".join(str(part) for part in problem["loc"])
         raise BadRequest(f"registration.{member}: {problem['msg']}") from None
+    return registration.model_copy(update={"instance_id": hello.instance_id})
+
+
+def channel_node(registration: Registration, reached_by: ChannelNode) -> Node:
+    """The node of a registration, whose work and sessions go over the channel.
+
+    Raises:
+        BadRequest: names the member of the registration that is wrong.
+    """
     return Node(
         node_id=registration.id,
         version=registration.version,
-        instance_id=hello.instance_id,
+        instance_id=registration.instance_id,
         base_url=None,
         capabilities=registration.capabilities(),
         sessions={
-            name: _with_ours(definition, hello.registration)
+            name: _with_ours(definition, registration.metadata)
             for name, definition in registration.sessions().items()
         },
         dispatcher=reached_by,
@@ -46,8 +54,8 @@ def channel_node(hello: Hello, reached_by: ChannelNode) -> Node:
     )
 
 
-def _with_ours(definition: SessionDefinition, registration: Mapping[str, Any]) -> SessionDefinition:
-    for session in registration["metadata"]["custom"]["sessions"]:
+def _with_ours(definition: SessionDefinition, metadata: dict[str, Any]) -> SessionDefinition:
+    for session in metadata["custom"]["sessions"]:
         if session["name"] == definition.name and OURS in session:
             try:
                 return with_declared(definition, session[OURS])

@@ -1,14 +1,12 @@
 """Nodes in other processes that register over HTTP: let in, kept up to date, approved, replaced, removed."""
 
-import asyncio
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from agentfield_rt.core.records import NodeApproval
+from agentfield_rt.core.records import NodeApproval, NodeReach
 from agentfield_rt.plane.egress import HttpClient
-from agentfield_rt.plane.errors import Busy, Conflict, NotFound, PlaneError
+from agentfield_rt.plane.errors import Conflict, NotFound
 from agentfield_rt.plane.nodes.admission import Admission
 from agentfield_rt.plane.nodes.health import Health
 from agentfield_rt.plane.nodes.http_dispatch import HttpDispatcher
@@ -17,11 +15,6 @@ from agentfield_rt.plane.nodes.node import Lifecycle, Node
 from agentfield_rt.plane.nodes.nodes import Nodes
 from agentfield_rt.plane.nodes.registration import Registration
 from agentfield_rt.plane.nodes.registrations import Registrations, Standing
-
-log = logging.getLogger(__name__)
-
-NODES_MAX = 1_000
-"""Registrations that stand at once."""
 
 _ORPHANED = (
     "agent_restart_orphaned: the agent was restarted while it ran this; its new process knows nothing of it"
@@ -58,26 +51,19 @@ class RemoteNodes:
         self._client = client
         self._admission = admission
         self._restarted = restarted
-        self._standing: dict[str, Standing] = {}
-        self._registering = asyncio.Lock()
 
     async def restore(self) -> None:
         """Bring back what stood when the last process ended; each node is asked whether it is there."""
-        for standing in await self._registrations.restore():
-            node_id = standing.registration.id
-            try:
-                self._require_place(standing.registration, None)
-                node = self._node(standing, Lifecycle.OFFLINE)
-            except (
-                PlaneError
-            ) as error:  # taken by another version, or an agent of this process has its id now
-                log.warning("the registration of %s is no longer taken: %s", node_id, error)
-                await self._registrations.end(standing.run_id)
-                continue
-            self._standing[node_id] = standing
+        for standing, node in await self._registrations.nodes_of(NodeReach.HTTP, self._restored):
             if standing.approval is not NodeApproval.DENIED:
                 self._nodes.add(node)
-                self.health.expect(node_id)
+                self.health.expect(node.node_id)
+
+    def _restored(self, standing: Standing) -> Node:
+        node_id = standing.registration.id
+        if self._nodes.find(node_id) is not None:
+            raise Conflict(f"node '{node_id}' is known here and is not reached over HTTP")
+        return self._node(standing, Lifecycle.OFFLINE)
 
     async def register(self, registration: Registration) -> tuple[Node, bool]:
         """Let a node in; its registration is durable when this returns. Says whether the node is new.
@@ -85,17 +71,17 @@ class RemoteNodes:
         Raises:
             BadRequest: something in it cannot be meant; the text names the member.
             NotAllowed: this server may not call its address, or an operator denied it.
-            Conflict: the id is that of a node that is reached in another way.
+            Conflict: the id is that of an agent of this process, or of one that is connected by channel.
             Busy: as many nodes are registered as may be.
         """
         await self._admission.require_address(registration)
-        async with self._registering:
-            before = self._standing.get(registration.id)
-            self._require_place(registration, before)
+        async with self._registrations.lock:
+            before = self._registrations.find(registration.id)
+            self._require_place(registration.id, before)
             standing = await self._stand(registration, before)
             lifecycle = _SAID.get(registration.lifecycle_status, Lifecycle.STARTING)
             node = self._node(standing, Lifecycle.STARTING if lifecycle is Lifecycle.OFFLINE else lifecycle)
-            if before is not None and _is_another_process(before.registration, registration):
+            if before is not None and _is_another_process(before, registration):
                 self._restarted(node.node_id, _ORPHANED)
             self._nodes.replace(node)
             self.health.heard(node.node_id, node.lifecycle)
@@ -133,17 +119,26 @@ class RemoteNodes:
         self.health.left(node_id)
 
     async def remove(self, node_id: str) -> None:
-        """Forget a node; it may register again.
+        """Forget a node, also one that was connected by channel; it may register again.
 
         Raises:
-            NotFound: it is not registered over HTTP.
+            NotFound: it is not registered.
+            Conflict: it is connected by channel now.
         """
-        async with self._registering:
-            standing = self._require_standing(node_id)
-            del self._standing[node_id]
+        async with self._registrations.lock:
+            standing = self._registrations.find(node_id)
+            if standing is None:
+                raise NotFound(f"node '{node_id}' is not registered")
+            if self._is_connected(node_id, standing):
+                raise Conflict(f"node '{node_id}' is connected by channel; stop its agents first")
             self.health.forget(node_id)
             self._nodes.remove(node_id)
-            await self._registrations.end(standing.run_id)
+            await self._registrations.end(standing)
+
+    def give_way(self, node_id: str) -> None:
+        """The node is reached by channel from now on: it is not asked any more whether it is there."""
+        self.health.forget(node_id)
+        self._restarted(node_id, _ORPHANED)
 
     async def decide(self, node_id: str, approval: NodeApproval, *, decider: str | None) -> None:
         """An operator approves or denies a node.
@@ -151,11 +146,10 @@ class RemoteNodes:
         Raises:
             NotFound: it is not registered over HTTP.
         """
-        async with self._registering:
+        async with self._registrations.lock:
             standing = self._require_standing(node_id)
             if standing.approval is not approval:
                 standing = await self._registrations.decide(standing, approval, decider=decider)
-            self._standing[node_id] = standing
             if approval is NodeApproval.DENIED:
                 self.health.forget(node_id)
                 self._nodes.remove(node_id)
@@ -167,32 +161,31 @@ class RemoteNodes:
 
     def denied(self) -> list[Standing]:
         """Those that an operator denied: they are no nodes, and may be approved still."""
-        return [one for one in self._standing.values() if one.approval is NodeApproval.DENIED]
+        standing = self._registrations.reached(NodeReach.HTTP)
+        return [one for one in standing if one.approval is NodeApproval.DENIED]
 
     async def close(self) -> None:
         """Ask no node any more; what is registered stays so."""
         await self.health.close()
         await self._registrations.close()
 
-    def _require_place(self, registration: Registration, before: Standing | None) -> None:
-        node = self._nodes.find(registration.id)
-        if before is not None:
-            return
-        if node is not None:
-            raise Conflict(f"node '{registration.id}' is known here and is not reached over HTTP")
-        if len(self._standing) >= NODES_MAX:
-            raise Busy(f"{NODES_MAX} nodes are registered, which is the limit; remove one")
+    def _require_place(self, node_id: str, before: Standing | None) -> None:
+        is_here = before is None and self._nodes.find(node_id) is not None
+        if is_here or (before is not None and self._is_connected(node_id, before)):
+            raise Conflict(f"node '{node_id}' is known here and is not reached over HTTP")
+
+    def _is_connected(self, node_id: str, standing: Standing) -> bool:
+        """An agent is at the end of a channel now: the node is not merely remembered."""
+        node = self._nodes.find(node_id)
+        is_there = node is not None and node.lifecycle is not Lifecycle.OFFLINE
+        return standing.reach is NodeReach.CHANNEL and is_there
 
     async def _stand(self, registration: Registration, before: Standing | None) -> Standing:
         """What stands from now on; the same again is not written again."""
         approval = self._admission.approval(registration, before)
-        if before is not None and before.approval is approval and _is_same(before.registration, registration):
+        if before is not None and before.approval is approval and _is_same(before, registration):
             return before
-        standing = await self._registrations.add(registration, approval=approval)
-        self._standing[registration.id] = standing
-        if before is not None:
-            await self._registrations.end(before.run_id)
-        return standing
+        return await self._registrations.add(registration, approval=approval)
 
     def _node(self, standing: Standing, lifecycle: Lifecycle) -> Node:
         """The node of a registration.
@@ -225,22 +218,26 @@ class RemoteNodes:
         )
 
     def _require(self, node_id: str) -> Standing:
-        standing = self._standing.get(node_id)
-        if standing is None or self._nodes.find(node_id) is None:
+        standing = self._registrations.find(node_id)
+        is_ours = standing is not None and standing.reach is NodeReach.HTTP
+        if standing is None or not is_ours or self._nodes.find(node_id) is None:
             raise NotFound(f"node '{node_id}' not found; register it first")
         return standing
 
     def _require_standing(self, node_id: str) -> Standing:
-        standing = self._standing.get(node_id)
-        if standing is None:
+        standing = self._registrations.find(node_id)
+        if standing is None or standing.reach is not NodeReach.HTTP:
             raise NotFound(f"node '{node_id}' is not registered over HTTP")
         return standing
 
 
-def _is_another_process(before: Registration, now: Registration) -> bool:
-    return bool(before.instance_id and now.instance_id) and before.instance_id != now.instance_id
+def _is_another_process(before: Standing, now: Registration) -> bool:
+    then_id = before.registration.instance_id
+    is_other = bool(then_id and now.instance_id) and then_id != now.instance_id
+    return is_other or before.reach is not NodeReach.HTTP
 
 
-def _is_same(before: Registration, now: Registration) -> bool:
+def _is_same(before: Standing, now: Registration) -> bool:
     """Nothing but where its start stands is different."""
-    return before.model_copy(update={"lifecycle_status": now.lifecycle_status}) == now
+    then = before.registration.model_copy(update={"lifecycle_status": now.lifecycle_status})
+    return before.reach is NodeReach.HTTP and then == now
