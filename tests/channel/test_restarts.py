@@ -94,11 +94,13 @@ async def test_work_waits_for_an_agent_that_is_away(tmp_path: Path) -> None:
             assert (await ended(client, execution_id))["result"] == "hello"
 
 
-def far(port: int) -> Agent:
+def far(port: int, runs: list[str] | None = None) -> Agent:
     app = Agent("far", server=f"http://127.0.0.1:{port}")
 
     @app.reasoner
     async def hello() -> str:
+        if runs is not None:
+            runs.append("hello")
         return "hello"
 
     return app
@@ -106,15 +108,16 @@ def far(port: int) -> Agent:
 
 @pytest.mark.asyncio
 async def test_a_plane_that_starts_remembers_an_agent_that_is_away(tmp_path: Path) -> None:
-    port = free_port()
+    port, runs = free_port(), list[str]()
     async with plane(tmp_path, port), far(port).connected():
         pass
     async with plane(tmp_path, port) as client:
         assert (await client.get("/nodes/far")).json()["lifecycle_status"] == "offline"
         accepted = await client.post("/execute/async/far.hello", json={"input": {}})
         assert accepted.status_code == 202
-        async with far(port).connected():
+        async with far(port, runs).connected():
             assert (await ended(client, accepted.json()["execution_id"]))["result"] == "hello"
+            assert runs == ["hello"]
             assert (await client.delete("/nodes/far")).status_code == 409
 
 
