@@ -21,7 +21,6 @@ from agentfield_rt.plane.catalogue.catalogue import Catalogue, open_catalogue
 from agentfield_rt.plane.channel.executions import ExecutionsEngine
 from agentfield_rt.plane.channel.fleet import Fleet
 from agentfield_rt.plane.channel.opening import open_fleet
-from agentfield_rt.plane.channel.remembering import ChannelNodes
 from agentfield_rt.plane.egress import EgressPolicy, HttpClient
 from agentfield_rt.plane.errors import DataDirectoryInUse, DataDirectoryUnusable
 from agentfield_rt.plane.executions.agent_notes import AgentNotes
@@ -195,7 +194,6 @@ async def open_control_plane(
         executions = Executions(runs, nodes, content, rows=catalogue)
         stack.push_async_callback(executions.close)
         registrations = Registrations(runs, content, catalogue)
-        await registrations.restore()
         orphaned = executions.fail_orphans
         remote = open_remote_nodes(nodes, registrations, client=egress, settings=settings, restarted=orphaned)
         remote_nodes = await stack.enter_async_context(remote)
@@ -215,8 +213,7 @@ async def open_control_plane(
         notes = AgentNotes(chronicle.reports)
         stack.push_async_callback(notes.close)
         engine = ExecutionsEngine(executions, chronicle.reports)
-        channel_nodes = ChannelNodes(nodes, registrations, remote_nodes, asks=settings.approve_nodes)
-        fleet = await stack.enter_async_context(open_fleet(channel_nodes, engine, settings=settings))
+        fleet = await stack.enter_async_context(open_fleet(nodes, remote_nodes, engine, settings=settings))
         sessions = Sessions(runs, nodes, executions=executions, content=content, providers=providers)
         phones, webrtc_calls = _open_lines(sessions, providers, stack=stack)
         stack.push_async_callback(sessions.close)

@@ -26,7 +26,7 @@ class ChannelNodes:
     def __init__(
         self, nodes: Nodes, registrations: Registrations, remote: RemoteNodes, *, asks: bool
     ) -> None:
-        self.nodes = nodes
+        self._nodes = nodes
         self._registrations = registrations
         self._remote = remote
         self._asks = asks
@@ -37,13 +37,13 @@ class ChannelNodes:
         def node_of(standing: Standing) -> Node:
             self._require_no_approval()
             registration = standing.registration
-            if self.nodes.find(registration.id) is not None:
+            if self._nodes.find(registration.id) is not None:
                 raise Conflict(f"node '{registration.id}' is known here and is not reached over a channel")
             return channel_node(registration, reached_by(registration.id))
 
         for standing, node in await self._registrations.nodes_of(NodeReach.CHANNEL, node_of):
             offline = replace(node, lifecycle=Lifecycle.OFFLINE, registered_at=standing.registered_at)
-            self.nodes.add(offline)
+            self._nodes.add(offline)
 
     async def register(self, hello: Hello, reached_by: ChannelNode) -> Node:
         """The node of a `hello`. What it says is durable before it is welcomed, if it is new.
@@ -77,7 +77,7 @@ class ChannelNodes:
     def _require_place(self, node_id: str, before: Standing | None) -> None:
         if before is not None and before.approval is NodeApproval.DENIED:
             raise NotAllowed(f"an operator denied node '{node_id}'")
-        known = self.nodes.find(node_id)
+        known = self._nodes.find(node_id)
         if known is None or isinstance(known.dispatcher, ChannelNode):
             return
         if before is None or known.lifecycle is not Lifecycle.OFFLINE:

@@ -34,6 +34,7 @@ async def open_remote_nodes(
         restarted=restarted,
     )
     try:
+        await registrations.restore()
         await remote.restore()
         yield remote
     finally:

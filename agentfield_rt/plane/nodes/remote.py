@@ -47,14 +47,14 @@ class RemoteNodes:
     ) -> None:
         self.health = Health(nodes, partial(is_running, client))
         self._nodes = nodes
-        self._registrations = registrations
+        self.registrations = registrations
         self._client = client
         self._admission = admission
         self._restarted = restarted
 
     async def restore(self) -> None:
         """Bring back what stood when the last process ended; each node is asked whether it is there."""
-        for standing, node in await self._registrations.nodes_of(NodeReach.HTTP, self._restored):
+        for standing, node in await self.registrations.nodes_of(NodeReach.HTTP, self._restored):
             if standing.approval is not NodeApproval.DENIED:
                 self._nodes.add(node)
                 self.health.expect(node.node_id)
@@ -75,8 +75,8 @@ class RemoteNodes:
             Busy: as many nodes are registered as may be.
         """
         await self._admission.require_address(registration)
-        async with self._registrations.lock:
-            before = self._registrations.find(registration.id)
+        async with self.registrations.lock:
+            before = self.registrations.find(registration.id)
             self._require_place(registration.id, before)
             standing = await self._stand(registration, before)
             lifecycle = _SAID.get(registration.lifecycle_status, Lifecycle.STARTING)
@@ -125,15 +125,15 @@ class RemoteNodes:
             NotFound: it is not registered.
             Conflict: it is connected by channel now.
         """
-        async with self._registrations.lock:
-            standing = self._registrations.find(node_id)
+        async with self.registrations.lock:
+            standing = self.registrations.find(node_id)
             if standing is None:
                 raise NotFound(f"node '{node_id}' is not registered")
             if self._is_connected(node_id, standing):
                 raise Conflict(f"node '{node_id}' is connected by channel; stop its agents first")
             self.health.forget(node_id)
             self._nodes.remove(node_id)
-            await self._registrations.end(standing)
+            await self.registrations.end(standing)
 
     def give_way(self, node_id: str) -> None:
         """The node is reached by channel from now on: it is not asked any more whether it is there."""
@@ -146,10 +146,10 @@ class RemoteNodes:
         Raises:
             NotFound: it is not registered over HTTP.
         """
-        async with self._registrations.lock:
+        async with self.registrations.lock:
             standing = self._require_standing(node_id)
             if standing.approval is not approval:
-                standing = await self._registrations.decide(standing, approval, decider=decider)
+                standing = await self.registrations.decide(standing, approval, decider=decider)
             if approval is NodeApproval.DENIED:
                 self.health.forget(node_id)
                 self._nodes.remove(node_id)
@@ -161,13 +161,13 @@ class RemoteNodes:
 
     def denied(self) -> list[Standing]:
         """Those that an operator denied: they are no nodes, and may be approved still."""
-        standing = self._registrations.reached(NodeReach.HTTP)
+        standing = self.registrations.reached(NodeReach.HTTP)
         return [one for one in standing if one.approval is NodeApproval.DENIED]
 
     async def close(self) -> None:
         """Ask no node any more; what is registered stays so."""
         await self.health.close()
-        await self._registrations.close()
+        await self.registrations.close()
 
     def _require_place(self, node_id: str, before: Standing | None) -> None:
         is_here = before is None and self._nodes.find(node_id) is not None
@@ -185,7 +185,7 @@ class RemoteNodes:
         approval = self._admission.approval(registration, before)
         if before is not None and before.approval is approval and _is_same(before, registration):
             return before
-        return await self._registrations.add(registration, approval=approval)
+        return await self.registrations.add(registration, approval=approval)
 
     def _node(self, standing: Standing, lifecycle: Lifecycle) -> Node:
         """The node of a registration.
@@ -218,14 +218,14 @@ class RemoteNodes:
         )
 
     def _require(self, node_id: str) -> Standing:
-        standing = self._registrations.find(node_id)
+        standing = self.registrations.find(node_id)
         is_ours = standing is not None and standing.reach is NodeReach.HTTP
         if standing is None or not is_ours or self._nodes.find(node_id) is None:
             raise NotFound(f"node '{node_id}' not found; register it first")
         return standing
 
     def _require_standing(self, node_id: str) -> Standing:
-        standing = self._registrations.find(node_id)
+        standing = self.registrations.find(node_id)
         if standing is None or standing.reach is not NodeReach.HTTP:
             raise NotFound(f"node '{node_id}' is not registered over HTTP")
         return standing
