@@ -176,8 +176,8 @@ class Agent(SessionDeclarations):
         `data` are for a control plane of its own.
 
         Raises:
-            RealtimeError: the server refuses this agent; or no control plane is installed, the port is
-                taken, or `data` is in use.
+            SystemExit: 3, the server refuses this agent; why is said on stderr.
+            RealtimeError: no control plane is installed, the port is taken, or `data` is in use.
         """
         if self.server is None:
             host_agents([self], host=host, port=port, data=data)

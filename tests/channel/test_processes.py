@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from agentfield_adapters.local.running import LocalProvider
 from agentfield_rt.config import Settings
@@ -80,3 +81,17 @@ async def test_an_agent_whose_server_is_not_there_says_so_and_stops_when_it_is_t
         if phone.returncode is None:
             phone.kill()
             await phone.wait()
+
+
+@pytest.mark.asyncio
+async def test_an_agent_whose_key_is_wrong_says_so_in_a_line_and_ends(tmp_path: Path) -> None:
+    settings = Settings(port=free_port(), data=tmp_path, api_keys={"ops": SecretStr("k" * 32)})
+    async with server(settings) as url:
+        environment = {**os.environ, "AGENTFIELD_SERVER": url, "AGENTFIELD_API_KEY": "wrong"}
+        phone = await asyncio.create_subprocess_exec(
+            sys.executable, str(EXAMPLES / "phone.py"), stdout=PIPE, stderr=PIPE, env=environment
+        )
+        said, why = await asyncio.wait_for(phone.communicate(), 20)
+    assert (phone.returncode, said) == (3, b"")
+    (line,) = why.decode().splitlines()
+    assert line.endswith("answers 401; is it a control plane, and the key right?")

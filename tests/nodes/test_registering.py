@@ -142,6 +142,9 @@ async def test_a_node_that_needs_an_approval_gets_no_work_until_it_has_it(
         decision = {"decision": "approved", "decided_by": "ada"}
         assert (await it.post("/nodes/worker/decision", decision)).status_code == 403
         key = {"X-API-Key": "sesame"}
+        unsure = await it.post("/nodes/worker/decision", {"decision": "maybe"}, headers=key)
+        assert unsure.status_code == 400
+        assert unsure.json()["error"].endswith("decision: Input should be 'approved' or 'denied'")
         assert (await it.post("/nodes/worker/decision", decision, headers=key)).status_code == 200
         assert (await it.node())["lifecycle_status"] == "starting"
         assert (await it.finished(await it.submit("worker.add")))["status"] == "succeeded"

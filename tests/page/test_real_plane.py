@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser
+from playwright.async_api import Browser, expect
 
 from agentfield_rt import Agent, RealtimeSession
 from agentfield_rt.frames import AudioFrame
@@ -98,7 +98,7 @@ async def test_a_browser_whose_addresses_nobody_can_look_up_is_connected_all_the
     assert "a=recvonly" in offer
 
 
-async def test_a_page_that_was_given_a_key_calls_a_server_that_needs_one(
+async def test_a_page_asks_for_the_key_that_a_server_needs_and_calls_with_it(
     browser: Browser, tmp_path: Path
 ) -> None:
     app, key = Agent("keys"), "a key of sixteen letters or more"
@@ -112,6 +112,15 @@ async def test_a_page_that_was_given_a_key_calls_a_server_that_needs_one(
         served(tmp_path, patch, agents=[app], api_keys={"web": key}) as plane,
     ):
         async with Pages(browser, plane.url) as pages:
-            page = await pages.open(f"?target=keys.greeter#api_key={quote(key)}")
+            page = await pages.open("?target=keys.greeter")
+            alert, call = page.get_by_role("alert"), page.get_by_role("button", name="Call", exact=True)
+            await expect(alert).to_contain_text("This server needs a key.")
+            await expect(alert).to_contain_text("#api_key=…")
+            await expect(page.get_by_role("status")).to_have_text("No call")
+            await expect(call).to_be_disabled()
+            await page.evaluate("location.hash = 'api_key=another'")
+            await expect(alert).to_contain_text("The server does not know this key.")
+            await expect(call).to_be_disabled()
+            await page.evaluate("(key) => { location.hash = 'api_key=' + key }", quote(key))
             await press_call(page)
             await until(page, "state.call === 'in_call'")

@@ -34,10 +34,10 @@ async def dial(url: str, *, headers: dict[str, str], frame_bytes_max: int) -> "W
         if status in REFUSALS:
             raise ServerRefused(
                 f"{url} answers {status}; is it a control plane, and the key right?"
-            ) from error
+            ) from None  # the handshake's own error says no more
         raise WireLost(f"{url} answers {status}") from error
-    except InvalidURI as error:
-        raise ServerRefused(f"{url} is no address") from error
+    except InvalidURI:
+        raise ServerRefused(f"{url} is no address") from None
     except (OSError, TimeoutError, InvalidHandshake) as error:
         raise WireLost(f"nobody answers at {url}") from error
     return WebsocketWire(connection)

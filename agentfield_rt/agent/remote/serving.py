@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
 from agentfield_rt.agent.remote.connection import Connection
 from agentfield_rt.agent.remote_memory import reached_memory
-from agentfield_rt.channel.wire import Dialer, installed_dialer
+from agentfield_rt.channel.wire import Dialer, ServerRefused, installed_dialer
 from agentfield_rt.config import Settings
 from agentfield_rt.errors import RealtimeError
 from agentfield_rt.logs import configure_logs
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 LEAVE_WITHIN_S = 10.0
 """What is under way when an agent is told to stop may end by itself within this time."""
+
+REFUSED_EXIT_CODE = 3
+"""What `af` ends with, too, when a server does not let it in."""
 
 
 @contextlib.asynccontextmanager
@@ -64,11 +68,17 @@ def serve_connected(agent: "Agent") -> None:
     """Serve until Ctrl-C or SIGTERM; what is under way may end first.
 
     Raises:
-        RealtimeError: see `connected`.
+        SystemExit: the server refuses the agent. It was said on stderr: whoever started this program is at
+            fault, to whom a traceback says nothing.
+        RealtimeError: it has no server, or nothing here can connect.
     """
     configure_logs(Settings())
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(agent))
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(_serve(agent))
+    except ServerRefused as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        raise SystemExit(REFUSED_EXIT_CODE) from None
 
 
 async def _serve(agent: "Agent") -> None:

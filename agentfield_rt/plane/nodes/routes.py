@@ -56,7 +56,7 @@ class NodeDecisionBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    decision: Literal[NodeApproval.APPROVED, NodeApproval.DENIED]
+    decision: Literal["approved", "denied"]  # words: a refusal would name members of an enum by their repr
     decided_by: str | None = Field(default=None, min_length=1, max_length=ID_CHARS_MAX)
 
 
@@ -138,7 +138,7 @@ async def remove_node(node_id: str, plane: Plane) -> dict[str, Any]:
 @router.post("/nodes/{node_id}/decision", dependencies=[Approver])
 async def decide_node(node_id: str, body: NodeDecisionBody, plane: Plane) -> dict[str, str]:
     """Approve a node that waits for it, or deny one: it is given no work, and cannot register any more."""
-    await plane.remote_nodes.decide(node_id, body.decision, decider=body.decided_by)
+    await plane.remote_nodes.decide(node_id, NodeApproval(body.decision), decider=body.decided_by)
     return {"node_id": node_id, "status": body.decision}
 
 

@@ -40,7 +40,7 @@ class StartBody(BaseModel):
 class CloseBody(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
-    reason: Literal[CloseReason.NORMAL, CloseReason.CALLER_GONE, CloseReason.CANCEL] = CloseReason.NORMAL
+    reason: Literal["normal", "caller_gone", "cancel"] = "normal"
 
 
 @router.get("/session-targets")
@@ -191,6 +191,6 @@ def _row_view(row: SessionRow) -> dict[str, Any]:
 @router.post("/sessions/{session_id}/close", include_in_schema=False)
 async def close(session: Session, body: CloseBody | None = None) -> dict[str, str]:
     """Hang up. Closing again answers the same."""
-    await session.close(body.reason if body else CloseReason.NORMAL)
+    await session.close(CloseReason(body.reason) if body else CloseReason.NORMAL)
     await session.ended()
     return {"session_id": session.session_id, "status": "closed"}

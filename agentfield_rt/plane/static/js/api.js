@@ -11,7 +11,7 @@ const KEY = new URLSearchParams(location.hash.slice(1)).get("api_key");
  * The server refused or could not be reached.
  *
  * `code` is one of `server_gone` (nobody is there), `server_slow` (no answer in time), `busy` (it has no room
- * now), `refused` (it said no).
+ * now), `key_missing` and `key_unknown` (it lets nobody in without a key of its own), `refused` (it said no).
  */
 export class ServerError extends Error {
   constructor(code, message, status = 0) {
@@ -42,8 +42,12 @@ async function request(url, options = {}, boundMs = ANSWER_MS) {
     throw new ServerError(bound.aborted ? "server_slow" : "server_gone", "");
   }
   if (response.ok) return response;
-  const busy = response.status === 429 || response.status === 503;
-  throw new ServerError(busy ? "busy" : "refused", await reasonOf(response), response.status);
+  throw new ServerError(codeOf(response.status), await reasonOf(response), response.status);
+}
+
+function codeOf(status) {
+  if (status === 401) return KEY ? "key_unknown" : "key_missing";
+  return status === 429 || status === 503 ? "busy" : "refused";
 }
 
 function json(body, signal) {

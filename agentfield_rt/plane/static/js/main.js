@@ -2,6 +2,7 @@
 
 import { sessionTargets } from "./api.js";
 import { Call } from "./call/call.js";
+import { FAILURES } from "./call/failures.js";
 import { Recorder } from "./call/recorder.js";
 import "./components/call-panel.js";
 import "./components/call-summary.js";
@@ -32,7 +33,10 @@ function nameThePage() {
   document.querySelector("#run").textContent = state.run_id ?? "";
 }
 
-/** Shows what can be called before anybody calls; a failure here shows itself when somebody does. */
+/**
+ * Shows what can be called before anybody calls. A failure that a call might not meet shows itself when somebody
+ * does.
+ */
 async function showTarget() {
   try {
     const { target: name, path } = options;
@@ -40,6 +44,8 @@ async function showTarget() {
     if (!model.target) model.setTarget(chosen);
   } catch (error) {
     console.info("nothing to call yet:", error.message);
+    const { code, message: detail } = error;
+    if (FAILURES[code]?.isFinal && !call.active) model.update({ call: "failed", failure: { code, detail } });
   }
 }
 
@@ -47,6 +53,7 @@ for (const name of COMPONENTS) document.querySelector(name).attach({ model, call
 model.addEventListener("target", nameThePage);
 model.addEventListener("state", nameThePage);
 window.addEventListener("pagehide", () => call.leave());
+window.addEventListener("hashchange", () => call.active || location.reload()); // a key was put there
 exposeHooks(model, recorder);
 await showTarget();
 if (options.autostart) await call.start();

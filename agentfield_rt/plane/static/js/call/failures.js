@@ -12,7 +12,10 @@ export class CallFailure extends Error {
 const TYPING = { action: "without_microphone", label: "Call without a microphone" };
 const WEBSOCKET = { action: "websocket", label: "Use the websocket path" };
 
-/** By code: `title`, `advice`, and `offers`, buttons beside the call button. */
+/**
+ * By code: `title`, `advice`, and `offers`, buttons beside the call button. `isFinal`: calling again would do no
+ * better.
+ */
 export const FAILURES = {
   microphone_denied: {
     title: "The microphone is blocked.",
@@ -73,6 +76,18 @@ export const FAILURES = {
     title: "The server has no room for another call.",
     advice: "Wait a moment, then call again.",
     offers: [],
+  },
+  key_missing: {
+    title: "This server needs a key.",
+    advice: "Put it at the end of this page’s address: #api_key=…",
+    offers: [],
+    isFinal: true,
+  },
+  key_unknown: {
+    title: "The server does not know this key.",
+    advice: "Put another one at the end of this page’s address: #api_key=…",
+    offers: [],
+    isFinal: true,
   },
   refused: {
     title: "The server refused.",

@@ -65,7 +65,9 @@ class CallPanel extends HTMLElement {
     const active = this.call.active;
     this.dataset.call = state.call;
     this.button.classList.toggle("hang-up", active);
-    this.buttonText.textContent = active ? "Hang up" : BUTTON[state.call];
+    const isFinal = Boolean(FAILURES[state.failure?.code]?.isFinal);
+    this.button.disabled = isFinal;
+    this.buttonText.textContent = active ? "Hang up" : BUTTON[isFinal ? "idle" : state.call];
     this.#showStatus(state);
     this.#showMute(state, active);
     this.stop.hidden = !(state.call === "in_call" && state.agent === "speaking");
