@@ -26,7 +26,7 @@ from agentfield_rt.ports import ConnectRequest, ProviderSettings, SessionConfig
 from agentfield_rt.registry import adapter_factory
 from tests.canary.echoing_provider import MODES, echoing_provider
 from tests.canary.talkative_server import PAIRS
-from tests.cli.conftest import af
+from tests.cli.conftest import af_process
 from tests.plane.serving import OFFER
 
 ROOT = Path(__file__).parents[2]
@@ -132,7 +132,7 @@ def commands(url: str, data: Path) -> Generator[str]:
         ["journal", "audit", str(data)],
         ["journal", "stats", "--data", str(data)],
     ):
-        ran = af(*arguments, **env)
+        ran = af_process(*arguments, **env)
         yield ran.out + ran.err
 
 

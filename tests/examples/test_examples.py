@@ -14,8 +14,8 @@ from agentfield_rt.voice.link import ExecutionRequest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TESTED = {"controller.py", "http_client.py", "voice_support.py"}
-IMPORTED = {"acme_adapter.py"}
-"""By tests/adapters/test_own_adapter.py."""
+ELSEWHERE = {"acme_adapter.py", "runtime.py"}
+"""By tests/adapters/test_own_adapter.py and tests/plane/test_runtime.py."""
 
 
 def run(name: str, *arguments: str, **variables: str) -> list[str]:
@@ -26,8 +26,8 @@ def run(name: str, *arguments: str, **variables: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_every_example_is_run_here() -> None:
-    assert {path.name for path in EXAMPLES.glob("*.py")} == TESTED | IMPORTED
+def test_every_example_is_run() -> None:
+    assert {path.name for path in EXAMPLES.glob("*.py")} == TESTED | ELSEWHERE
 
 
 def test_the_controller_alone_journals_each_call_and_its_outcome() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr, ValidationError
 from websockets.exceptions import InvalidStatus
 
 from agentfield_adapters.media.telephony.telnyx import Telnyx
@@ -133,14 +134,11 @@ def test_what_is_not_set_is_named(missing: str, tmp_path: Path, monkeypatch: pyt
         assert f"{variable[missing]} is not set" in answer.json()["error"]
 
 
-def test_a_key_that_is_none_is_named_when_it_is_needed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with exchange(tmp_path, monkeypatch, telnyx_public_key="not-a-key") as line:
-        answer = ask(line.server, TelnyxVendor())
-        assert answer.status_code == 404
-        assert "TELNYX_PUBLIC_KEY is 32 bytes in base64" in answer.json()["error"]
-        assert "not-a-key" not in answer.text
+def test_a_key_that_is_none_is_refused_at_the_start_and_not_shown() -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings(telnyx_public_key=SecretStr("not-a-key"))
+    assert "32 bytes in base64" in str(refused.value)
+    assert "not-a-key" not in str(refused.value)
 
 
 async def closed_with(line: Exchange, vendor: Vendor, ticket: str | None, target: str = "desk.phone") -> int:

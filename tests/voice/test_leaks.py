@@ -38,5 +38,6 @@ def test_a_thousand_sessions_leave_no_task_descriptor_thread_or_object_behind() 
     for number in range(1_000):
         play(number)
     after = count()
-    assert after[:2] == before[:2]
+    # Fewer is no leak: threads of tests before this one may end meanwhile.
+    assert all(now <= then for now, then in zip(after[:2], before[:2], strict=True)), (before[:2], after[:2])
     assert after[2] - before[2] == Counter()

@@ -45,6 +45,10 @@ DIGITS_PER_S_MAX, DIGITS_AHEAD_MAX = 20, 64
 REASON_BYTES_MAX = 123
 """Of a close frame (RFC 6455 5.5)."""
 
+MESSAGE_CHARS_MAX = 64 * 1024
+"""A vendor's message carries 20 ms of sound in base64, less than a hundredth of it."""
+
+TOO_LARGE = 1009  # RFC 6455 7.4.1
 CALLERS_FAULT = 4400
 SERVERS_FAULT = 4500
 
@@ -175,7 +179,7 @@ async def _message(socket: WebSocket) -> str:
     """The next message; one of bytes is none that can be read.
 
     Raises:
-        CallGone: there is none any more, or nothing came for long.
+        CallGone: there is none any more, nothing came for long, or it was too large for any.
     """
     try:
         async with asyncio.timeout(SILENT_MAX_S):
@@ -184,4 +188,8 @@ async def _message(socket: WebSocket) -> str:
         raise CallGone from None
     if message["type"] == "websocket.disconnect":
         raise CallGone
-    return message.get("text") or ""
+    text = message.get("text") or ""
+    if len(text) > MESSAGE_CHARS_MAX:
+        await socket.close(TOO_LARGE, "a message is larger than any of the protocol")
+        raise CallGone
+    return text
