@@ -17,7 +17,7 @@ from agentfield_rt.cli.failures import ExitCode, Failure
 from agentfield_rt.cli.journal_options import EVERY_RUN
 from agentfield_rt.cli.journal_reading import file_at, find_run, is_url, journal_url, reading, shown
 from agentfield_rt.cli.printing import counting, stdout, write_result
-from agentfield_rt.plane.control_plane import journal_path
+from agentfield_rt.plane.data_directory import journal_path
 
 
 class Shape(Enum):

@@ -16,7 +16,7 @@ from agentfield_journal import (
 from agentfield_journal.envelope import Envelope
 from agentfield_rt.cli.failures import ExitCode, Failure
 from agentfield_rt.core.records import ImageReceived, RecordingSegmentStored
-from agentfield_rt.plane.control_plane import journal_path
+from agentfield_rt.plane.data_directory import journal_path
 from agentfield_rt.plane.notation import run_id_of
 
 _NO_TEXT = frozenset({ImageReceived.kind, RecordingSegmentStored.kind})

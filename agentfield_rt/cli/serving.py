@@ -10,7 +10,7 @@ from agentfield_rt import Agent
 from agentfield_rt.cli.printing import stderr, stdout, write_result
 from agentfield_rt.config import Settings
 from agentfield_rt.logs import configure_logs
-from agentfield_rt.plane.control_plane import journal_path
+from agentfield_rt.plane.data_directory import journal_path
 from agentfield_rt.plane.operation.draining import Waiting
 from agentfield_rt.plane.server import serve_async
 

@@ -1,28 +1,22 @@
-"""The control plane without HTTP: journal, content, agents, executions and sessions, opened as one."""
+"""The control plane without HTTP: its parts, opened in the order in which they need each other.
 
-import asyncio
+What is kept, the work that is done, the conversations that are had; closed the other way round.
+"""
+
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-from agentfield_journal import (
-    ContentStore,
-    JournalConflict,
-    QueuedContentStore,
-    StoreJournal,
-    open_content,
-    open_journal,
-)
+from agentfield_journal import ContentStore, QueuedContentStore, StoreJournal
 from agentfield_rt.agent import Agent
 from agentfield_rt.config import Settings
 from agentfield_rt.plane.calls.webrtc import WebRtcCalls
-from agentfield_rt.plane.catalogue.catalogue import Catalogue, open_catalogue
+from agentfield_rt.plane.catalogue.catalogue import Catalogue
 from agentfield_rt.plane.channel.executions import ExecutionsEngine
 from agentfield_rt.plane.channel.fleet import Fleet
 from agentfield_rt.plane.channel.opening import open_fleet
+from agentfield_rt.plane.data_directory import Kept, open_kept
 from agentfield_rt.plane.egress import EgressPolicy, HttpClient
-from agentfield_rt.plane.errors import DataDirectoryInUse, DataDirectoryUnusable
 from agentfield_rt.plane.executions.agent_notes import AgentNotes
 from agentfield_rt.plane.executions.executions import Executions
 from agentfield_rt.plane.memory.memory import Memory
@@ -36,13 +30,8 @@ from agentfield_rt.plane.operation.draining import Draining
 from agentfield_rt.plane.operation.readiness import Check, checks_of
 from agentfield_rt.plane.operation.telemetry import Telemetry
 from agentfield_rt.plane.providers import Providers
-from agentfield_rt.plane.runs import Runs
 from agentfield_rt.plane.sessions import Sessions
 from agentfield_rt.plane.telephony.phone import Phones
-from agentfield_rt.plane.upkeep.content_expiry import expire_content
-from agentfield_rt.plane.upkeep.evidence import keep_evidence
-from agentfield_rt.plane.upkeep.left_erasures import finish_left_erasures
-from agentfield_rt.plane.upkeep.left_runs import end_left_runs
 from agentfield_rt.plane.webhooks import Webhooks
 from agentfield_rt.plane.webhooks.opening import open_webhooks
 from agentfield_rt.plane.workflows.chronicle import Chronicle, Sources, make_chronicle
@@ -77,68 +66,6 @@ class ControlPlane:
     checks: Mapping[str, Check]
 
 
-def journal_path(data: Path) -> Path:
-    """Where the journal of a data directory is."""
-    return data / "journal.db"
-
-
-async def _open_data(data: Path, stack: AsyncExitStack) -> tuple[StoreJournal, QueuedContentStore]:
-    """The journal first: whoever has its lock has the whole directory."""
-    try:
-        await asyncio.to_thread(data.mkdir, parents=True, exist_ok=True)
-        try:
-            journal = await stack.enter_async_context(open_journal(f"sqlite:///{journal_path(data)}"))
-        except JournalConflict as error:
-            raise DataDirectoryInUse(
-                f"{data} is in use by another server ({error}); stop it or choose another --data"
-            ) from error
-        content = await stack.enter_async_context(open_content(f"sqlite:///{data / 'content.db'}"))
-    except OSError as error:
-        raise DataDirectoryUnusable(
-            f"{data} cannot be used as a data directory ({error.strerror}); choose another with --data"
-        ) from error
-    except JournalConflict as error:
-        raise DataDirectoryUnusable(f"{data} cannot be used as a data directory: {error}") from error
-    return journal, content
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Kept:
-    """What outlives the process, opened.
-
-    Attributes:
-        going_on: Runs of an earlier process that this one goes on with.
-    """
-
-    journal: StoreJournal
-    content: QueuedContentStore
-    catalogue: Catalogue
-    runs: Runs
-    telemetry: Telemetry
-    going_on: list[str]
-
-
-async def _open_kept(settings: Settings, stack: AsyncExitStack) -> _Kept:
-    """Open it, end what an earlier process left, and see to it that it is proved and expires."""
-    journal, content = await _open_data(settings.data, stack)
-    catalogue = await stack.enter_async_context(open_catalogue(settings.data / "catalogue.db", journal))
-    going_on = await end_left_runs(journal, [run.run_id for run in await catalogue.open_runs()])
-    await finish_left_erasures(journal, content)
-    telemetry = Telemetry(settings)
-    stack.callback(telemetry.close)
-    runs = Runs(journal, observe=telemetry.observe)
-    await stack.enter_async_context(keep_evidence(journal, runs, settings))
-    await stack.enter_async_context(expire_content(content, settings))
-    return _Kept(
-        journal=journal,
-        content=content,
-        catalogue=catalogue,
-        runs=runs,
-        telemetry=telemetry,
-        going_on=going_on,
-    )
-
-
 async def _open_memory(
     agents: Sequence[Agent], stack: AsyncExitStack, content: QueuedContentStore, *, settings: Settings
 ) -> Memory:
@@ -171,6 +98,62 @@ async def _host(
         await providers.start_local()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """Who does work, and what becomes of it."""
+
+    nodes: Nodes
+    remote_nodes: RemoteNodes
+    egress: HttpClient
+    executions: Executions
+    webhooks: Webhooks
+    chronicle: Chronicle
+    notes: AgentNotes
+    fleet: Fleet
+
+
+async def _open_work(
+    agents: Sequence[Agent], kept: Kept, stack: AsyncExitStack, *, settings: Settings
+) -> _Work:
+    """Executions, the nodes in this process and elsewhere that run them, and whoever is told of them."""
+    nodes = Nodes(map(in_process_node, agents))
+    egress = HttpClient(EgressPolicy(settings.agent_hosts))
+    stack.callback(egress.close)
+    executions = Executions(kept.runs, nodes, kept.content, rows=kept.catalogue)
+    stack.push_async_callback(executions.close)
+    registrations = Registrations(kept.runs, kept.content, kept.catalogue)
+    orphaned = executions.fail_orphans
+    remote = open_remote_nodes(nodes, registrations, client=egress, settings=settings, restarted=orphaned)
+    remote_nodes = await stack.enter_async_context(remote)
+    webhooks = await stack.enter_async_context(
+        open_webhooks(kept.runs, executions, content=kept.content, client=egress, catalogue=kept.catalogue)
+    )
+    chronicle = make_chronicle(
+        Sources(
+            journal=kept.journal,
+            content=kept.content,
+            catalogue=kept.catalogue,
+            runs=kept.runs,
+            executions=executions,
+            nodes=nodes,
+        )
+    )
+    notes = AgentNotes(chronicle.reports)
+    stack.push_async_callback(notes.close)
+    engine = ExecutionsEngine(executions, chronicle.reports)
+    fleet = await stack.enter_async_context(open_fleet(nodes, remote_nodes, engine, settings=settings))
+    return _Work(
+        nodes=nodes,
+        remote_nodes=remote_nodes,
+        egress=egress,
+        executions=executions,
+        webhooks=webhooks,
+        chronicle=chronicle,
+        notes=notes,
+        fleet=fleet,
+    )
+
+
 @asynccontextmanager
 async def open_control_plane(
     agents: Sequence[Agent] = (), *, settings: Settings | None = None
@@ -183,62 +166,38 @@ async def open_control_plane(
     """
     settings = settings or Settings()
     async with AsyncExitStack() as stack:
-        kept = await _open_kept(settings, stack)
-        journal, content, catalogue, runs = kept.journal, kept.content, kept.catalogue, kept.runs
-        nodes = Nodes(map(in_process_node, agents))
-        memory = await _open_memory(agents, stack, content, settings=settings)
-        egress = HttpClient(EgressPolicy(settings.agent_hosts))
-        stack.callback(egress.close)
+        kept = await open_kept(settings, stack)
+        memory = await _open_memory(agents, stack, kept.content, settings=settings)
         providers = Providers(settings)
         stack.push_async_callback(providers.close)
-        executions = Executions(runs, nodes, content, rows=catalogue)
-        stack.push_async_callback(executions.close)
-        registrations = Registrations(runs, content, catalogue)
-        orphaned = executions.fail_orphans
-        remote = open_remote_nodes(nodes, registrations, client=egress, settings=settings, restarted=orphaned)
-        remote_nodes = await stack.enter_async_context(remote)
-        webhooks = await stack.enter_async_context(
-            open_webhooks(runs, executions, content=content, client=egress, catalogue=catalogue)
+        work = await _open_work(agents, kept, stack, settings=settings)
+        sessions = Sessions(
+            kept.runs, work.nodes, executions=work.executions, content=kept.content, providers=providers
         )
-        chronicle = make_chronicle(
-            Sources(
-                journal=journal,
-                content=content,
-                catalogue=catalogue,
-                runs=runs,
-                executions=executions,
-                nodes=nodes,
-            )
-        )
-        notes = AgentNotes(chronicle.reports)
-        stack.push_async_callback(notes.close)
-        engine = ExecutionsEngine(executions, chronicle.reports)
-        fleet = await stack.enter_async_context(open_fleet(nodes, remote_nodes, engine, settings=settings))
-        sessions = Sessions(runs, nodes, executions=executions, content=content, providers=providers)
         phones, webrtc_calls = _open_lines(sessions, providers, stack=stack)
         stack.push_async_callback(sessions.close)
-        await _host(agents, executions, notes, providers=providers)
-        await executions.recover(kept.going_on)
-        draining = Draining(sessions, executions)
-        kept.telemetry.watch(executions, draining)
+        await _host(agents, work.executions, work.notes, providers=providers)
+        await work.executions.recover(kept.going_on)
+        draining = Draining(sessions, work.executions)
+        kept.telemetry.watch(work.executions, draining)
         yield ControlPlane(
             settings=settings,
-            journal=journal,
-            content=content,
-            catalogue=catalogue,
-            chronicle=chronicle,
+            journal=kept.journal,
+            content=kept.content,
+            catalogue=kept.catalogue,
+            telemetry=kept.telemetry,
             memory=memory,
-            nodes=nodes,
-            remote_nodes=remote_nodes,
-            fleet=fleet,
-            egress=egress,
-            executions=executions,
-            webhooks=webhooks,
-            sessions=sessions,
+            nodes=work.nodes,
+            remote_nodes=work.remote_nodes,
+            fleet=work.fleet,
+            egress=work.egress,
+            executions=work.executions,
+            webhooks=work.webhooks,
+            chronicle=work.chronicle,
             providers=providers,
+            sessions=sessions,
             phones=phones,
             webrtc_calls=webrtc_calls,
-            telemetry=kept.telemetry,
             draining=draining,
-            checks=checks_of(journal, content, providers=providers, draining=draining),
+            checks=checks_of(kept.journal, kept.content, providers=providers, draining=draining),
         )

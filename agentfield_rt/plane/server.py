@@ -21,7 +21,8 @@ from agentfield_rt.config import Settings
 from agentfield_rt.logs import configure_logs
 from agentfield_rt.plane.access import require_protection
 from agentfield_rt.plane.app import create_app
-from agentfield_rt.plane.control_plane import ControlPlane, journal_path
+from agentfield_rt.plane.control_plane import ControlPlane
+from agentfield_rt.plane.data_directory import journal_path
 from agentfield_rt.plane.errors import PlaneError
 from agentfield_rt.plane.http.protocol import OneWriteProtocol
 from agentfield_rt.plane.operation.draining import Tell, Waiting

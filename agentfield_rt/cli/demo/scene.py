@@ -15,7 +15,7 @@ from agentfield_rt.cli.http import PlaneClient
 from agentfield_rt.cli.printing import stderr, stdout, write_result
 from agentfield_rt.cli.serving import farewell
 from agentfield_rt.config import Settings
-from agentfield_rt.plane.control_plane import journal_path
+from agentfield_rt.plane.data_directory import journal_path
 from agentfield_rt.plane.server import serve_async
 
 
