@@ -10,6 +10,9 @@ _SESSION, _RUN, _EXECUTION, _NODE = "sess_", "run_", "exec_", "node_"
 WEBHOOK = "webhook_"
 """What the run of a webhook is called, before its execution's id."""
 
+_FURTHER = "~"
+"""Stands in no id of a caller's: before it the workflow's, after it an execution's."""
+
 
 def new_session_id() -> str:
     """128 random bits: whoever knows the id of a session may take part in it."""
@@ -47,6 +50,16 @@ def webhook_execution_id(run_id: str) -> str:
 def is_webhook_run(run_id: str) -> bool:
     """Whether a run is a webhook's; it goes on in the next process."""
     return run_id.startswith(WEBHOOK)
+
+
+def further_run_id(run_id: str, execution_id: str) -> str:
+    """Of the run in which a workflow goes on with an execution, after the run it began in has ended."""
+    return f"{workflow_id_of(run_id)}{_FURTHER}{execution_id}"
+
+
+def workflow_id_of(run_id: str) -> str:
+    """The workflow that a run belongs to: the id its callers know it by, mostly the run's own."""
+    return run_id.partition(_FURTHER)[0]
 
 
 def new_tool_call_id() -> str:

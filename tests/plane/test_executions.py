@@ -75,13 +75,34 @@ def test_headers_place_an_execution_in_a_run(server: Served) -> None:
     assert [child["execution_id"] for child in dag["dag"]["children"]] == [below["execution_id"]]
 
 
-def test_a_run_that_has_ended_takes_nothing_more(server: Served) -> None:
+def test_a_run_id_that_is_used_again_after_its_run_s_end_is_the_same_workflow(server: Served) -> None:
     done = server.execute("desk.double", number=1)
-    answer = server.post(
-        "/api/v1/execute/async/desk.double", {"input": {"number": 1}}, headers={"X-Run-ID": done["run_id"]}
-    )
-    assert answer.status_code == 409
-    assert "has ended" in answer.json()["error"]
+    headers = {"X-Run-ID": done["run_id"], "X-Parent-Execution-ID": done["execution_id"]}
+    again = server.post("/api/v1/execute/desk.resolve", {"input": {"text": "abc"}}, headers=headers)
+    assert (again.status_code, again.json()["run_id"]) == (200, done["run_id"])
+    assert again.headers["X-Run-ID"] == done["run_id"]
+    dag = server.get(f"/api/ui/v1/workflows/{done['run_id']}/dag").json()
+    assert dag["dag"]["execution_id"] == done["execution_id"]
+    (resolved,) = dag["dag"]["children"]
+    assert resolved["execution_id"] == again.json()["execution_id"]
+    assert [node["reasoner_id"] for node in resolved["children"]] == ["double"]
+    assert {node["workflow_id"] for node in dag["timeline"]} == {done["run_id"]}
+    found = server.post(
+        "/api/v1/agentic/query", {"resource": "executions", "filters": {"run_id": done["run_id"]}}
+    ).json()["data"]["results"]
+    assert [each["run_id"] for each in found] == 3 * [done["run_id"]]
+
+
+def test_a_key_finds_what_it_began_after_the_end_of_its_run(server: Served) -> None:
+    done = server.execute("desk.double", number=1)
+    headers = {"X-Run-ID": done["run_id"], "Idempotency-Key": "again"}
+    answers = [
+        server.post("/api/v1/execute/desk.double", {"input": {"number": number}}, headers=headers)
+        for number in (2, 2, 3)
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200, 409]
+    assert answers[0].json() == answers[1].json()
+    assert server.get(f"/api/ui/v1/workflows/{done['run_id']}/dag").json()["total_nodes"] == 2
 
 
 @pytest.mark.parametrize("run_id", ["x" * 5_000, "../../etc/passwd", "a b", "r\xe9"])

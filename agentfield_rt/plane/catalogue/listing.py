@@ -83,6 +83,9 @@ class Listing(Generic[RowT]):
         return Page(tuple(rows), db.number(counted, values))
 
 
+OF_WORKFLOW = "(run_id = :run_id OR (run_id > :run_id || '~' AND run_id < :run_id || char(127)))"
+"""What is in a run, and in those in which its workflow went on after its end (`further_run_id`)."""
+
 _NOT_OF_ANOTHER = """
 coalesce(session_id, '') NOT IN (SELECT session_id FROM sessions WHERE owner IS NOT NULL AND owner <> :owner)
 """
@@ -93,7 +96,7 @@ EXECUTIONS = Listing(
     table="executions",
     order="queued_at_ns DESC, execution_id",
     conditions={
-        "run_id": "run_id = :run_id",
+        "run_id": OF_WORKFLOW,
         "execution_id": "execution_id = :execution_id",
         "parent_execution_id": "parent_execution_id = :parent_execution_id",
         "session_id": "session_id = :session_id",

@@ -3,7 +3,7 @@
 import asyncio
 from weakref import WeakValueDictionary
 
-from agentfield_journal import JournalError
+from agentfield_journal import JournalConflict, JournalError
 from agentfield_rt.core import records
 from agentfield_rt.plane.errors import BadRequest, Busy, Conflict
 from agentfield_rt.plane.executions.execution import Execution
@@ -12,8 +12,9 @@ from agentfield_rt.plane.executions.ledger import Ledger, encode_arguments
 from agentfield_rt.plane.executions.past import Past
 from agentfield_rt.plane.executions.submission import Extras
 from agentfield_rt.plane.nodes import Nodes
-from agentfield_rt.plane.notation import new_execution_id, new_run_id
+from agentfield_rt.plane.notation import further_run_id, new_execution_id, new_run_id
 from agentfield_rt.plane.runs import Runs
+from agentfield_rt.run import Run
 from agentfield_rt.voice.link import ExecutionRequest
 
 OPEN_MAX = 10_000
@@ -50,7 +51,7 @@ class Admission:
         Raises:
             BadRequest, NotFound: the target is none of ours, or the arguments are no JSON.
             Busy: as many are open as may be, or the server is going down.
-            Conflict: the run has ended, or the key was used for something else.
+            Conflict: the key was used for something else.
             JournalError: it could not be made durable: it does not run.
         """
         execution, encoded = self._draft(request, extras)
@@ -71,7 +72,7 @@ class Admission:
         known = self._known.find(execution.execution_id)
         if known is not None:
             return known
-        found = (await self._past.of_run(execution.run_id)).get(execution.execution_id)
+        found = await self._past.in_workflow(execution.run_id, execution.execution_id)
         if found is not None:
             await self._ledger.read_words(found)
         return found
@@ -135,8 +136,7 @@ class Admission:
         self._accepting += 1
         try:
             execution.input_ref = self._ledger.keep(execution, encoded)
-            hold = self._runs.begin if is_new_run else self._runs.hold
-            execution.run = run = await hold(execution.run_id)
+            execution.run = run = await self._hold(execution, is_new_run=is_new_run)
             accepted = False
             try:
                 cursor, ref = self._ledger.open(run, execution, extras)
@@ -150,6 +150,18 @@ class Admission:
             self._known.add(execution)
         finally:
             self._accepting -= 1
+
+    async def _hold(self, execution: Execution, *, is_new_run: bool) -> Run:
+        """The run it is written to. A run takes nothing after its last record: then the workflow goes on in
+        another one, whose name follows from the execution, so that its key finds it again.
+        """
+        if is_new_run:
+            return await self._runs.begin(execution.run_id)
+        try:
+            return await self._runs.hold(execution.run_id)
+        except (Conflict, JournalConflict):  # it has ended, was archived or has expired
+            execution.run_id = further_run_id(execution.run_id, execution.execution_id)
+            return await self._runs.hold(execution.run_id)
 
     def _withdraw(self, execution: Execution) -> None:
         """Whoever submitted it never learned that it was accepted; it does not run."""

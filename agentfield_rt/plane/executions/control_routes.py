@@ -10,7 +10,7 @@ from agentfield_rt.plane.executions.views import accepted
 from agentfield_rt.plane.http.dependencies import Plane
 from agentfield_rt.plane.notation import iso
 
-router = APIRouter(tags=["executions"])
+router = APIRouter(prefix="/api/v1", tags=["executions"])
 
 
 class CancelBody(BaseModel):
@@ -41,7 +41,7 @@ async def cancel(execution_id: str, plane: Plane, body: CancelBody | None = None
     execution = await plane.executions.cancel(execution_id)
     return {
         "execution_id": execution.execution_id,
-        "run_id": execution.run_id,
+        "run_id": execution.workflow_id,
         "status": execution.status,
         "previous_status": before,
         "reason": None if body is None else body.reason,

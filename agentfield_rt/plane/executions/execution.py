@@ -11,6 +11,7 @@ from agentfield_journal import JournalUnavailable
 from agentfield_rt.errors import Reason
 from agentfield_rt.plane.executions.dispatch import CapabilityKind, Dispatch
 from agentfield_rt.plane.executions.status import FINAL_STATUSES, ExecutionStatus
+from agentfield_rt.plane.notation import workflow_id_of
 from agentfield_rt.run import Context, Run
 
 
@@ -63,6 +64,11 @@ class Execution:
     _finished: asyncio.Event | None = None
 
     @property
+    def workflow_id(self) -> str:
+        """The run as its callers know it: one that has ended goes on in others (`further_run_id`)."""
+        return workflow_id_of(self.run_id)
+
+    @property
     def node_id(self) -> str:
         return self.target.partition(".")[0]
 
@@ -112,7 +118,7 @@ class Execution:
         """What its node is given."""
         return Dispatch(
             execution_id=self.execution_id,
-            run_id=self.run_id,
+            run_id=self.workflow_id,
             name=self.name,
             kind=self.kind,
             arguments=self.arguments or {},

@@ -19,7 +19,7 @@ from agentfield_rt.core.records import Record
 from agentfield_rt.errors import Reason
 from agentfield_rt.plane.catalogue.rows import ExecutionRow
 from agentfield_rt.plane.errors import Busy
-from agentfield_rt.plane.notation import iso_ns
+from agentfield_rt.plane.notation import iso_ns, workflow_id_of
 from agentfield_rt.run import decode
 
 READERS_MAX = 64
@@ -121,11 +121,12 @@ def event_of(envelope: Envelope, *, number: int = 0) -> Event | None:
         return None
     record: Record = decode(envelope)
     name, execution_id, status, reason = says(record)
+    workflow_id = workflow_id_of(envelope.run_id)
     body: dict[str, Any] = {
         "type": name,
         "execution_id": execution_id,
-        "workflow_id": envelope.run_id,
-        "run_id": envelope.run_id,
+        "workflow_id": workflow_id,
+        "run_id": workflow_id,
         "agent_node_id": envelope.agent_id,
         "status": status,
         "timestamp": iso_ns(envelope.at_ns),

@@ -3,12 +3,14 @@
 from typing import Protocol
 
 from agentfield_journal.ports import Journal
+from agentfield_rt.core.completion import SEALS
 from agentfield_rt.errors import Reason
 from agentfield_rt.plane.catalogue.rows import ExecutionRow
 from agentfield_rt.plane.executions.dispatch import CapabilityKind
 from agentfield_rt.plane.executions.execution import Execution, already_durable
 from agentfield_rt.plane.executions.fold import fold_executions
 from agentfield_rt.plane.executions.status import ExecutionStatus, status_named
+from agentfield_rt.plane.notation import further_run_id
 
 
 class ExecutionRows(Protocol):
@@ -44,6 +46,19 @@ class Past:
             JournalError, ReplayMismatch: it cannot be read.
         """
         return fold_executions(await self._journal.read(run_id))
+
+    async def in_workflow(self, run_id: str, execution_id: str) -> Execution | None:
+        """An execution that was accepted for a run: in that run, or in the one it made after its end.
+
+        Raises:
+            JournalError, ReplayMismatch: it cannot be read.
+        """
+        envelopes = await self._journal.read(run_id)
+        found = fold_executions(envelopes).get(execution_id)
+        is_open = bool(envelopes) and not any(envelope.kind in SEALS for envelope in envelopes)
+        if found is not None or is_open:
+            return found
+        return (await self.of_run(further_run_id(run_id, execution_id))).get(execution_id)
 
 
 def _from_row(row: ExecutionRow) -> Execution:

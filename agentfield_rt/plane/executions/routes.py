@@ -121,7 +121,7 @@ async def _submit(asked: Asked) -> Execution:
 def _ids(execution: Execution) -> tuple[tuple[bytes, bytes], ...]:
     return (
         (b"x-execution-id", execution.execution_id.encode()),
-        (b"x-run-id", execution.run_id.encode()),
+        (b"x-run-id", execution.workflow_id.encode()),
     )
 
 

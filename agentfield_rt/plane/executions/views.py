@@ -74,8 +74,8 @@ def accepted_view(execution: Execution) -> Accepted:
     created_at = iso(execution.created_at)
     return Accepted(
         execution_id=execution.execution_id,
-        run_id=execution.run_id,
-        workflow_id=execution.run_id,
+        run_id=execution.workflow_id,
+        workflow_id=execution.workflow_id,
         status=execution.status.value if execution.is_final else "queued",
         target=execution.target,
         type=execution.kind.value,
@@ -94,7 +94,7 @@ def accepted(execution: Execution) -> dict[str, Any]:
 def status_view(execution: Execution) -> StatusView:
     view = StatusView(
         execution_id=execution.execution_id,
-        run_id=execution.run_id,
+        run_id=execution.workflow_id,
         status=execution.status.value,
         started_at=iso(execution.started_at or execution.created_at),
         webhook_registered=execution.webhook_ref is not None,
@@ -112,7 +112,7 @@ def status_view(execution: Execution) -> StatusView:
 def sync_view(execution: Execution) -> SyncView:
     view = SyncView(
         execution_id=execution.execution_id,
-        run_id=execution.run_id,
+        run_id=execution.workflow_id,
         status=execution.status.value,
         webhook_registered=execution.webhook_ref is not None,
         result=_result(execution),

@@ -9,6 +9,7 @@ from agentfield_rt.plane.access import Caller, caller_of
 from agentfield_rt.plane.catalogue.rows import SessionRow
 from agentfield_rt.plane.control_plane import ControlPlane
 from agentfield_rt.plane.errors import Gone, NotFound
+from agentfield_rt.plane.notation import workflow_id_of
 from agentfield_rt.voice.session import VoiceSession
 
 
@@ -54,7 +55,7 @@ async def the_run_id(
     Raises:
         NotFound: it is of somebody else's session.
     """
-    run = await plane.catalogue.run(run_id)
+    run = await plane.catalogue.run(workflow_id_of(run_id))
     if run is not None and run.session_id is not None:
         row = await plane.catalogue.session(run.session_id)
         if row is not None and not caller.may_use(row.session_id, row.owner):

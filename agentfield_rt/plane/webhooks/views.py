@@ -37,7 +37,7 @@ def webhook_body(execution: Execution) -> bytes:
     body: dict[str, Any] = {
         "event": event_type(execution),
         "execution_id": execution.execution_id,
-        "run_id": execution.run_id,
+        "run_id": execution.workflow_id,
         "status": execution.status.value,
         "target": execution.target,
         "target_type": execution.kind.value,

@@ -13,7 +13,7 @@ from agentfield_rt.plane.catalogue.catalogue import Catalogue
 from agentfield_rt.plane.catalogue.listing import EXECUTIONS, OFFSET_MAX, RUNS, SESSIONS, Filters
 from agentfield_rt.plane.catalogue.rows import ExecutionRow, RunRow, SessionRow
 from agentfield_rt.plane.errors import BadRequest, PlaneError
-from agentfield_rt.plane.notation import iso_ns
+from agentfield_rt.plane.notation import iso_ns, workflow_id_of
 from agentfield_rt.plane.workflows.dag import duration_ms
 from agentfield_rt.plane.workflows.workflows import Workflows
 
@@ -176,7 +176,7 @@ def execution_view(row: ExecutionRow) -> dict[str, Any]:
     """An execution as AgentField's record of one, with references where that has what was said."""
     return {
         "execution_id": row.execution_id,
-        "run_id": row.run_id,
+        "run_id": workflow_id_of(row.run_id),
         "parent_execution_id": row.parent_execution_id,
         "agent_node_id": row.node_id,
         "node_id": row.node_id,
@@ -235,7 +235,8 @@ def _run(run: RunRow, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _events_of(row: ExecutionRow) -> list[tuple[int, dict[str, Any]]]:
-    about = {"execution_id": row.execution_id, "workflow_id": row.run_id, "run_id": row.run_id}
+    workflow_id = workflow_id_of(row.run_id)
+    about = {"execution_id": row.execution_id, "workflow_id": workflow_id, "run_id": workflow_id}
     times = [("execution_created", "queued", row.queued_at_ns)]
     if row.started_at_ns is not None:
         times.append(("execution_started", "running", row.started_at_ns))

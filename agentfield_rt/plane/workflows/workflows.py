@@ -11,6 +11,7 @@ import msgspec
 
 from agentfield_journal import ContentGone, ContentStore
 from agentfield_rt.plane.catalogue.catalogue import Catalogue
+from agentfield_rt.plane.catalogue.listing import OF_WORKFLOW
 from agentfield_rt.plane.catalogue.projection import Projection
 from agentfield_rt.plane.catalogue.rows import (
     ExecutionRow,
@@ -20,7 +21,7 @@ from agentfield_rt.plane.catalogue.rows import (
     SessionRow,
     TurnRow,
 )
-from agentfield_rt.plane.notation import iso_ns
+from agentfield_rt.plane.notation import iso_ns, workflow_id_of
 from agentfield_rt.plane.workflows.dag import RunRows, Workflow, drawn, drawn_lightly, duration_ms, workflow
 
 NODES_MAX = 10_000
@@ -45,10 +46,12 @@ class Workflows:
     async def dag(self, run_id: str, *, light: bool) -> bytes | None:
         """The workflow of a run as JSON in AgentField's shape; None when nothing ran in it.
 
+        What was submitted to it after its end is in it, too.
+
         Args:
             light: Without the tree and the notes, in AgentField's words `mode=lightweight`.
         """
-        found = await self._catalogue.read(lambda db: _workflow(db, run_id, NODES_MAX))
+        found = await self._catalogue.read(lambda db: _workflow(db, run_id, NODES_MAX, within=OF_WORKFLOW))
         if found is None:
             return None
         if light:
@@ -83,8 +86,8 @@ class Workflows:
         return await self._catalogue.read(lambda db: [_row(db, run) for run in wanted])
 
     async def _notes(self, run_id: str) -> dict[str, list[dict[str, Any]]]:
-        clause = f"notes WHERE run_id = ? ORDER BY seq DESC LIMIT {NOTES_MAX}"
-        rows = await self._catalogue.read(lambda db: db.select(NoteRow, clause, (run_id,)))
+        clause = f"notes WHERE {OF_WORKFLOW} ORDER BY at_ns DESC, seq DESC LIMIT {NOTES_MAX}"
+        rows = await self._catalogue.read(lambda db: db.select(NoteRow, clause, {"run_id": run_id}))
         found: dict[str, list[dict[str, Any]]] = {}
         for row in reversed(rows):
             found.setdefault(row.execution_id, []).append(await self.note(row))
@@ -99,15 +102,17 @@ class Workflows:
         return {**note, "timestamp": iso_ns(row.at_ns)}
 
 
-def _workflow(db: Projection, run_id: str, nodes_max: int) -> Workflow | None:
-    among = f"WHERE run_id = ? ORDER BY seq LIMIT {nodes_max}"
-    run = db.select(RunRow, "runs WHERE run_id = ?", (run_id,))
+def _workflow(
+    db: Projection, run_id: str, nodes_max: int, *, within: str = "run_id = :run_id"
+) -> Workflow | None:
+    among, run = f"WHERE {within} ORDER BY run_id, seq LIMIT {nodes_max}", {"run_id": run_id}
+    runs = db.select(RunRow, f"runs WHERE {within} LIMIT {nodes_max}", run)
     rows = RunRows(
         run_id=run_id,
-        has_ended=bool(run) and run[0].ended_at_ns is not None,
-        sessions=db.select(SessionRow, f"sessions {among}", (run_id,)),
-        turns=db.select(TurnRow, f"turns {among}", (run_id,)),
-        executions=db.select(ExecutionRow, f"executions {among}", (run_id,)),
+        has_ended=bool(runs) and all(each.ended_at_ns is not None for each in runs),
+        sessions=db.select(SessionRow, f"sessions {among}", run),
+        turns=db.select(TurnRow, f"turns {among}", run),
+        executions=db.select(ExecutionRow, f"executions {among}", run),
     )
     return workflow(rows)
 
@@ -116,14 +121,15 @@ def _row(db: Projection, run: RunRow) -> dict[str, Any]:
     found = _workflow(db, run.run_id, NODES_OF_ROW_MAX)
     counted = db.select(RunTotals, "run_totals WHERE run_id = ?", (run.run_id,))
     totals = counted[0] if counted else None
+    workflow_id = workflow_id_of(run.run_id)
     return {
         "workflow_id": run.run_id,
         "workflow_name": found.root.name if found else None,
         "workflow_tags": [],
         "session_id": run.session_id or (found.root.session_id if found else None),
         "actor_id": totals.actor_id if totals else None,
-        "parent_workflow_id": None,
-        "root_workflow_id": run.run_id,
+        "parent_workflow_id": None if workflow_id == run.run_id else workflow_id,
+        "root_workflow_id": workflow_id,
         "workflow_depth": 0,
         "depth": found.depth_max if found else 0,
         "total_executions": totals.executions_total if totals else 0,
