@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import msgspec
+import pytest
 
 from agentfield_rt.agent import RealtimeSession
 from agentfield_rt.approvals import ApprovalDecision, ApprovalRule, Question
@@ -19,6 +20,8 @@ from agentfield_rt.deliveries import (
 from agentfield_rt.frames import ToolCalled, ToolResultFrame
 from tests.virtual_time import in_virtual_time, time_passes
 from tests.voice.call import Desk, VoiceCall, voice_call
+
+pytestmark = pytest.mark.usefixtures("clean_journals")
 
 TOOLS = {"refund": "node.refund"}
 

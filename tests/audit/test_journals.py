@@ -1,9 +1,6 @@
 """Whatever the runtime writes is clean, and whatever is not a runtime's journal is read to its end."""
 
 import asyncio
-import re
-import subprocess
-import sys
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -21,10 +18,10 @@ from agentfield_rt.core.records import Record
 from agentfield_rt.errors import Reason
 from agentfield_rt.run import Context, Run, realtime_records
 from tests.audit.story import CALL, RUN_ID, SESSION_ID, stored
+from tests.audit.watching import audited_journals
 from tests.core.test_fold import wander
 
-ROOT = Path(__file__).parents[2]
-GOLDEN = ROOT / "journal" / "golden"
+GOLDEN = Path(__file__).parents[2] / "journal" / "golden"
 seeds = st.integers(0, 2**32)
 
 
@@ -143,17 +140,13 @@ def test_a_golden_journal_of_no_runtime_is_chained_and_read_to_its_end(golden: P
     assert count == len((golden / "records.jsonl").read_text().splitlines())
 
 
-def test_the_journals_of_other_tests_are_clean() -> None:
-    """Runs them again under a plugin that audits every journal as it is closed."""
-    calls = ["tests/voice", "tests/rules/test_in_a_call.py", "tests/approvals/test_in_a_call.py"]
-    suites = [*calls, "tests/plane/test_executor.py", "tests/plane/test_starting.py"]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.audit.watching", "-p", "no:cacheprovider"]
-    # These search, and their rigs audit each journal themselves.
-    searching = ["-k", "not machine and not planted and not leaks and not rebuilt and not await_points"]
-    ran = subprocess.run(
-        [*command, *searching, *suites], cwd=ROOT, capture_output=True, text=True, timeout=280, check=False
-    )
-    told = re.search(r"audited (\d+) journals, \d+ records: (\d+) findings", ran.stdout)
-    assert told is not None, ran.stdout[-3_000:]
-    assert int(told[1]) > 50
-    assert told[2] == "0", ran.stdout[told.start() :]
+@pytest.mark.asyncio
+async def test_a_journal_that_a_test_closes_is_audited() -> None:
+    with audited_journals() as findings:
+        async with open_journal("memory:") as journal:
+            for run_id in ("run_a", "run_b"):
+                run = await Run.open(journal, run_id)
+                run.append(CALL, Context(session_id="s1"))
+                await run.seal(records.RunCompleted())
+                await run.release()
+    assert [finding.code for finding in findings] == [Code.SESSION_ID_REPEATED]

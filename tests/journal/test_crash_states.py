@@ -1,9 +1,8 @@
 """Whatever a power cut may leave: nothing acknowledged is missing, nothing half-written is shown."""
 
 import itertools
-import shutil
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -12,21 +11,13 @@ import pytest
 from agentfield_journal.stores.sqlite import SqliteStore
 from agentfield_journal.testing.crash import CrashState, crash_states
 from agentfield_journal.testing.disk import Disk, Image
+from tests.journal.folders import memory_folder
 from tests.journal.workload import Ledger, Promise, appends, archivings, reopenings
 
 STATES_PER_WORKLOAD = 6_700
 GOES_ON_EVERY = 20
 
 Workload = Callable[[Disk, str, Ledger], None]
-
-
-@pytest.fixture
-def fast_folder() -> Generator[Path]:
-    """In memory where there is such a file system: thousands of files are written here."""
-    parent = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    folder = Path(tempfile.mkdtemp(prefix="journal-crash-", dir=parent))
-    yield folder
-    shutil.rmtree(folder)
 
 
 def run_appends(disk: Disk, vfs: str, ledger: Ledger) -> None:
@@ -54,8 +45,9 @@ WORKLOADS: tuple[Workload, ...] = (run_appends, run_reopenings, run_archiving)
 
 
 @pytest.mark.parametrize("workload", WORKLOADS)
-def test_no_crash_state_loses_or_invents_a_record(workload: Workload, fast_folder: Path) -> None:
-    checked = check_workload(workload, fast_folder, states_max=STATES_PER_WORKLOAD)
+def test_no_crash_state_loses_or_invents_a_record(workload: Workload) -> None:
+    with memory_folder() as folder:
+        checked = check_workload(workload, folder, states_max=STATES_PER_WORKLOAD)
     assert checked == STATES_PER_WORKLOAD, f"the workload has only {checked} crash states"
 
 

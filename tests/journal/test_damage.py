@@ -1,25 +1,23 @@
 """Any flipped bit and any cut of a journal file is found, or has changed nothing that can be read."""
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
 from tests.journal.bit_flips import check_flips, fill, gaps, look
+from tests.journal.folders import memory_folder
 
 GAP_STRIDE_BYTES = 128
 
 
 @pytest.fixture(scope="module")
 def journal_file() -> Generator[Path]:
-    folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
-    path = folder / "journal.db"
-    asyncio.run(fill(path))
-    yield path
-    shutil.rmtree(folder)
+    with memory_folder() as folder:
+        path = folder / "journal.db"
+        asyncio.run(fill(path))
+        yield path
 
 
 @pytest.mark.timeout(400)

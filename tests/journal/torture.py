@@ -17,8 +17,12 @@ from pathlib import Path
 
 from agentfield_journal import open_journal, verify
 from tests.journal.bit_flips import Tally, check_flips, fill
+from tests.journal.folders import memory_folder
 from tests.journal.killed_writer import writing_process
 from tests.journal.test_crash_states import WORKLOADS, check_workload
+
+LINES_MAX = 200
+"""What a writer tells before it is killed, at most: as often up to 14 lines as from there to 200."""
 
 
 async def kill_rounds(folder: Path, rounds: int, seed: int) -> int:
@@ -40,7 +44,7 @@ async def kill_rounds(folder: Path, rounds: int, seed: int) -> int:
             if chance.random() < 0.2:
                 await asyncio.sleep(chance.random() * 0.05)  # while it opens or recovers
             else:
-                for _ in range(chance.randrange(1, 200)):
+                for _ in range(int(LINES_MAX ** chance.random())):
                     count += note(acknowledged, lines.readline())
             process.kill()
             for line in lines:
@@ -117,9 +121,8 @@ def main() -> None:
 @contextmanager
 def measured(*, in_memory: bool = True) -> Generator[Path]:
     """A folder, in memory where there is such a file system; at the end it says how long it took."""
-    parent = "/dev/shm" if in_memory and Path("/dev/shm").is_dir() else None
     start = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="journal-torture-", dir=parent) as folder:
+    with memory_folder() if in_memory else tempfile.TemporaryDirectory(prefix="journal-") as folder:
         yield Path(folder)
     say(f"  in {time.monotonic() - start:.0f} s")
 

@@ -30,6 +30,8 @@ from agentfield_rt.plane.runs import Runs
 from agentfield_rt.run import Run
 from agentfield_rt.voice.link import ExecutionRequest
 
+pytestmark = pytest.mark.usefixtures("clean_journals")
+
 RUN = "run_1"
 
 

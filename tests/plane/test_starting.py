@@ -27,6 +27,8 @@ from agentfield_rt.run import Run
 from agentfield_rt.voice.session import VoiceSession
 from tests.plane.serving import NOBODY
 
+pytestmark = pytest.mark.usefixtures("clean_journals")
+
 
 @dataclass
 class Reception:

@@ -40,6 +40,8 @@ from tests.rules.call import ARGUMENTS, CARD, EVERYWHERE, HEARD, RESULT, SECRET,
 from tests.virtual_time import in_virtual_time
 from tests.voice.call import Desk
 
+pytestmark = pytest.mark.usefixtures("clean_journals")
+
 
 @in_virtual_time
 async def test_what_is_masked_nobody_sees_and_nothing_keeps() -> None:
