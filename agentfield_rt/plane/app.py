@@ -29,7 +29,8 @@ from agentfield_rt.plane.http.guards import BodyLimit, OwnNames, SameOrigin, Sec
 from agentfield_rt.plane.http.openapi import describe
 from agentfield_rt.plane.http.refusals import refusal_of
 from agentfield_rt.plane.http.short_way import ShortWay
-from agentfield_rt.plane.memory import event_routes, routes
+from agentfield_rt.plane.memory import event_routes as http_memory_events
+from agentfield_rt.plane.memory import routes as http_memory
 from agentfield_rt.plane.nodes import discovery_routes as http_discovery
 from agentfield_rt.plane.nodes import routes as http_nodes
 from agentfield_rt.plane.operation import http_operation
@@ -45,6 +46,36 @@ from agentfield_rt.plane.workflows import routes as http_workflows
 
 _TELEMETRY: TelemetryConfig = {"auto_configure": False, "tracing": False, "metrics": False, "logs": False}
 """`operation` observes; FastAPI would export addresses with their queries, and the texts of exceptions."""
+
+_PAGE_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "Last-Event-ID",
+    "X-API-Key",
+    "traceparent",
+    "tracestate",
+)
+"""What a page of another origin may send, besides what every page may."""
+
+_ROUTERS = (
+    http_operation.router,
+    http_sessions.router,
+    http_conversations.router,
+    http_session_records.router,
+    http_nodes.router,
+    http_discovery.router,
+    channel.router,
+    http_phone.router,
+    http_executions.router,
+    http_recordings.router,
+    approvals.router,
+    http_memory.router,
+    http_memory_events.router,
+    http_workflows.router,
+    http_told.router,
+)
+"""Each names its paths whole: what observes a request asks its route for the path."""
 
 
 def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None) -> FastAPI:
@@ -68,7 +99,7 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
             CORSMiddleware,  # asks for no key: a browser's question whether it may has none
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-API-Key"],
+            allow_headers=_PAGE_HEADERS,
             max_age=600,
         )
     app.add_middleware(SecurityHeaders)
@@ -83,22 +114,8 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
     app.add_exception_handler(JournalError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_body)
     app.add_exception_handler(HTTPException, _refuse_plainly)
-    app.include_router(http_operation.router)
-    app.include_router(http_sessions.router, prefix="/api/v1")
-    app.include_router(http_conversations.router, prefix="/api/v1")
-    app.include_router(http_session_records.router, prefix="/api/v1")
-    app.include_router(http_nodes.router, prefix="/api/v1")
-    app.include_router(http_discovery.router, prefix="/api/v1")
-    app.include_router(channel.router, prefix="/api/v1")
-    app.include_router(http_phone.router, prefix="/api/v1")
-    app.include_router(telephony_router(settings), prefix="/api/v1")
-    app.include_router(http_executions.router, prefix="/api/v1")
-    app.include_router(http_recordings.router, prefix="/api/v1")
-    app.include_router(approvals.router, prefix="/api/v1")
-    app.include_router(routes.router, prefix="/api/v1")
-    app.include_router(event_routes.router, prefix="/api/v1")
-    app.include_router(http_workflows.router)
-    app.include_router(http_told.router)
+    for router in (*_ROUTERS, telephony_router(settings)):
+        app.include_router(router)
 
     # Before all others: they are asked for most.
     app.router.routes[:0] = [*(each.route() for each in hot), *http_offers.offer_routes()]

@@ -28,7 +28,7 @@ def check_approver(plane: Plane, x_api_key: Annotated[str | None, Header()] = No
         raise NotAllowed("approvals need the approvers' key of this server, as X-API-Key")
 
 
-router = APIRouter(tags=["approvals"], dependencies=[Depends(check_approver)])
+router = APIRouter(prefix="/api/v1", tags=["approvals"], dependencies=[Depends(check_approver)])
 
 
 class DecisionBody(BaseModel):

@@ -12,6 +12,7 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
+from agentfield_rt.plane.app import create_app
 from agentfield_rt.plane.operation.instruments import INSTRUMENTS, Kind
 from agentfield_rt.plane.operation.otlp import trace_id_of
 from tests.operation.watching import Collector, collecting, watched
@@ -91,7 +92,7 @@ def test_a_line_for_each_request_has_its_id_and_its_route_as_declared(seen: Seen
     requests = [line for line in seen.lines if line["logger"] == "agentfield_rt.requests"]
     typed = next(line for line in requests if line.get("request_id") == "mine.1")
     assert typed["method"] == "POST"
-    assert typed["route"].endswith("/session-instances/{session_id}/input")
+    assert typed["route"] == "/api/v1/session-instances/{session_id}/input"
     assert typed["status"] == 202
     assert typed["duration_ms"] > 0
     assert not [line for line in requests if seen.session_id in str(line["route"])]
@@ -136,6 +137,11 @@ def test_addresses_that_somebody_made_up_are_one_route(seen: Seen) -> None:
     }
     assert not [route for route in routes if "made-up" in route or seen.session_id in route]
     assert "/api/v1/execute/async/{target}" in routes  # a plain route is not taken for the page's files
+    assert routes <= {
+        *create_app().openapi()["paths"],
+        "/{file}",
+        "other",
+    }  # whole, as the API's document has them
 
 
 def test_traces_have_a_session_s_turn_its_answer_and_what_it_called(seen: Seen) -> None:

@@ -102,6 +102,7 @@ class Span:
     parent_id: str
     attributes: dict[str, Any]
     events: list[str]
+    links: list[tuple[str, str]]
     took_s: float
 
 
@@ -124,6 +125,7 @@ class Collector:
                 parent_id=span.parent_span_id.hex(),
                 attributes={each.key: _plain(each.value) for each in span.attributes},
                 events=[event.name for event in span.events],
+                links=[(link.trace_id.hex(), link.span_id.hex()) for link in span.links],
                 took_s=(span.end_time_unix_nano - span.start_time_unix_nano) / 1e9,
             )
             for request in self.traces

@@ -13,7 +13,7 @@ from agentfield_rt.recording import KeptRecording, RecordingStatus, recordings_o
 
 _MEDIA_TYPES = {"ogg_opus": ("audio/ogg", "ogg")}
 
-router = APIRouter(tags=["sessions"])
+router = APIRouter(prefix="/api/v1", tags=["sessions"])
 
 
 @router.get("/session-instances/{session_id}/recording", response_class=StreamingResponse)

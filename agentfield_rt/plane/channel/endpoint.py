@@ -20,7 +20,7 @@ from agentfield_rt.plane.http.guards import is_same_origin
 
 log = logging.getLogger(__name__)
 
-router = APIRouter(tags=["channel"])
+router = APIRouter(prefix="/api/v1", tags=["channel"])
 
 HELLO_MAX_S = 10.0
 

@@ -14,7 +14,7 @@ from agentfield_rt.plane.http.guards import is_same_origin
 from agentfield_rt.plane.memory.feed import REMEMBERED_MAX, Feed, Reader, check_interest
 from agentfield_rt.plane.memory.memory import Memory
 
-router = APIRouter(prefix="/memory/events", tags=["memory"])
+router = APIRouter(prefix="/api/v1/memory/events", tags=["memory"])
 
 SEND_MAX_S = 10.0
 """A reader that takes nothing for so long has gone."""

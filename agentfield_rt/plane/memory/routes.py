@@ -21,7 +21,7 @@ from agentfield_rt.plane.errors import NotFound
 from agentfield_rt.plane.http.dependencies import ID_CHARS_MAX, Plane
 from agentfield_rt.plane.notation import iso
 
-router = APIRouter(prefix="/memory", tags=["memory"])
+router = APIRouter(prefix="/api/v1/memory", tags=["memory"])
 
 TOP_K = 10
 

@@ -13,7 +13,7 @@ from agentfield_rt.plane.notation import iso
 
 WORDS_CHARS_MAX = 4_096
 
-router = APIRouter(tags=["discovery"])
+router = APIRouter(prefix="/api/v1", tags=["discovery"])
 Word = Annotated[str, Field(max_length=256)]
 Words = Annotated[str, Field(max_length=WORDS_CHARS_MAX)]
 """Several, with commas between them."""

@@ -23,7 +23,7 @@ from agentfield_rt.plane.notation import iso
 RENEWED_LEASE_S = 300.0
 """What AgentField grants whoever asks for a lease rather than sending heartbeats."""
 
-router = APIRouter(tags=["nodes"])
+router = APIRouter(prefix="/api/v1", tags=["nodes"])
 Approver = Depends(check_approver)
 
 

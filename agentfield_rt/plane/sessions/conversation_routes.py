@@ -32,7 +32,7 @@ CURSOR_MAX = 2**63 - 1  # a journal's sequence numbers are 64 bit
 
 IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,128}$")]
 
-router = APIRouter(tags=["sessions"])
+router = APIRouter(prefix="/api/v1", tags=["sessions"])
 
 
 class ImageBody(BaseModel):

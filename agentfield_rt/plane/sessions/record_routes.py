@@ -15,7 +15,7 @@ from agentfield_rt.timeline import timeline_svg
 CURSOR_MAX = 2**63 - 1  # a journal's sequence numbers are 64 bit
 _PAGE_RECORDS = 200
 
-router = APIRouter(tags=["sessions"])
+router = APIRouter(prefix="/api/v1", tags=["sessions"])
 
 
 @router.get("/session-instances/{session_id}/timeline.svg", response_class=Response)

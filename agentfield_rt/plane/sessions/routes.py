@@ -22,7 +22,7 @@ from agentfield_rt.voice.session import VoiceSession
 Word = Annotated[str, Field(max_length=ID_CHARS_MAX)]
 """A name of something; it is journaled, so it is bounded."""
 
-router = APIRouter(tags=["sessions"])
+router = APIRouter(prefix="/api/v1", tags=["sessions"])
 
 
 class StartBody(BaseModel):

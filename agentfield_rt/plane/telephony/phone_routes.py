@@ -15,7 +15,7 @@ from agentfield_rt.webhooks import WebhookRefused, WebhookSecret
 
 BODY_BYTES_MAX = 64 * 1024
 
-router = APIRouter(tags=["phone calls"])
+router = APIRouter(prefix="/api/v1", tags=["phone calls"])
 
 
 @router.post("/webhooks/{provider}", status_code=202)

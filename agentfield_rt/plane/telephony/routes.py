@@ -188,7 +188,7 @@ def _metadata(line: Line, call: CallStarted) -> dict[str, Any]:
 
 def telephony_router(settings: Settings) -> APIRouter:
     """The routes that phone vendors use."""
-    router = APIRouter(tags=["phone calls"])
+    router = APIRouter(prefix="/api/v1", tags=["phone calls"])
     switchboard = Switchboard(settings)
 
     @router.post("/telephony/{vendor}/{target}", response_class=Response)
