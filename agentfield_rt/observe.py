@@ -1,11 +1,12 @@
 """The port of whoever watches what runs write: metrics, traces, logs. Nothing here decides anything."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from agentfield_rt.core.records import Record
 
-__all__ = ["Observation", "Observer"]
+__all__ = ["Observation", "Observer", "Within"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,3 +23,6 @@ class Observation:
 
 Observer = Callable[[Observation], None]
 """Told of every record, in its run's order, on the event loop. It must not raise, nor append."""
+
+Within = Callable[[str], AbstractContextManager[object]]
+"""Goes round the work of an execution, named by its id, so that what the work does is seen as part of it."""

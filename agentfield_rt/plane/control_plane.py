@@ -119,7 +119,7 @@ async def _open_work(
     nodes = Nodes(map(in_process_node, agents))
     egress = HttpClient(EgressPolicy(settings.agent_hosts))
     stack.callback(egress.close)
-    executions = Executions(kept.runs, nodes, kept.content, rows=kept.catalogue)
+    executions = Executions(kept.runs, nodes, kept.content, rows=kept.catalogue, within=kept.telemetry.within)
     stack.push_async_callback(executions.close)
     registrations = Registrations(kept.runs, kept.content, kept.catalogue)
     orphaned = executions.fail_orphans

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from agentfield_journal import ContentGone, JournalError
 from agentfield_rt.core import records
 from agentfield_rt.errors import Reason
+from agentfield_rt.observe import Within
 from agentfield_rt.plane.executions.dispatch import Dispatcher, DispatchInDoubt, NodeUnreachable, Outcome
 from agentfield_rt.plane.executions.execution import Execution
 from agentfield_rt.plane.executions.lanes import IN_FLIGHT_MAX, RUNNING_MAX, Lane
@@ -36,13 +37,17 @@ class Carriers:
 
     Args:
         finish: Told of each outcome that is known when a node has been asked.
+        within: Goes round each attempt.
     """
 
-    def __init__(self, nodes: Nodes, ledger: Ledger, finish: Finish, *, now: Callable[[], float]) -> None:
+    def __init__(
+        self, nodes: Nodes, ledger: Ledger, finish: Finish, *, now: Callable[[], float], within: Within
+    ) -> None:
         self._nodes = nodes
         self._ledger = ledger
         self._finish = finish
         self._now = now
+        self._within = within
         self._lanes: dict[str, Lane] = {}
         self._doubts: dict[str, asyncio.TimerHandle] = {}
         self._cancelling: set[asyncio.Task[None]] = set()
@@ -167,7 +172,8 @@ class Carriers:
 
     async def _dispatch(self, execution: Execution, dispatcher: Dispatcher) -> bool:
         try:
-            outcome = await dispatcher.dispatch(execution.attempt())
+            with self._within(execution.execution_id):
+                outcome = await dispatcher.dispatch(execution.attempt())
         except NodeUnreachable:
             self._not_dispatched(execution)
             return False

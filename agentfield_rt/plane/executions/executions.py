@@ -6,10 +6,12 @@ Work of a node in another process outlives this one: what is open when a plane e
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from agentfield_journal import JournalError, QueuedContentStore
 from agentfield_rt.errors import ExecutionFailed, RealtimeError, Reason
+from agentfield_rt.observe import Within
 from agentfield_rt.plane.errors import BadRequest, Busy, Conflict, NotFound, PlaneError
 from agentfield_rt.plane.executions.admission import Admission
 from agentfield_rt.plane.executions.carrying import Carriers
@@ -47,17 +49,24 @@ class Executions:
 
     Args:
         rows: Where executions are looked up that are no longer in memory.
+        within: Goes round the work of each.
     """
 
     def __init__(
-        self, runs: Runs, nodes: Nodes, content: QueuedContentStore, *, rows: ExecutionRows | None = None
+        self,
+        runs: Runs,
+        nodes: Nodes,
+        content: QueuedContentStore,
+        *,
+        rows: ExecutionRows | None = None,
+        within: Within = nullcontext,
     ) -> None:
         self._runs = runs
         self._ledger = Ledger(content)
         self._known = Known()
         self._past = Past(runs.journal, rows)
         self._admission = Admission(runs, nodes, self._ledger, known=self._known, past=self._past)
-        self._carriers = Carriers(nodes, self._ledger, self._finish, now=runs.now)
+        self._carriers = Carriers(nodes, self._ledger, self._finish, now=runs.now, within=within)
         self._listeners: list[Callable[[Execution], None]] = []
         self._endings: set[asyncio.Task[None]] = set()
         self._clock: asyncio.TimerHandle | None = None
@@ -104,7 +113,7 @@ class Executions:
         Raises:
             BadRequest, NotFound: the target is none of ours, or the arguments are no JSON.
             Busy: as many are open as may be, or the server is going down.
-            Conflict: the run has ended, or the key was used for something else.
+            Conflict: the key was used for something else.
             JournalError: it could not be made durable: it does not run.
         """
         execution, is_new = await self._admission.admit(request, extras)
@@ -124,13 +133,7 @@ class Executions:
         except asyncio.CancelledError:
             self._cancel_soon(execution)
             raise
-        if execution.status is not ExecutionStatus.SUCCEEDED:
-            raise ExecutionFailed(
-                f"{request.target} did not succeed: {execution.reason}",
-                execution_id=execution.execution_id,
-                reason=execution.reason or Reason.INTERNAL,
-            )
-        return execution.result
+        return execution.require_result()
 
     def _cancel_soon(self, execution: Execution) -> None:
         """Whoever waited for it is gone: nobody wants its result."""

@@ -22,6 +22,7 @@ from agentfield_rt.plane.executions.dispatch import (
     Outcome,
 )
 from agentfield_rt.plane.executions.status import ExecutionStatus
+from agentfield_rt.plane.operation.propagation import trace_headers
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +137,7 @@ class HttpDispatcher:
         return self._own_headers() | {name: value for name, value in places.items() if value}
 
     def _own_headers(self) -> dict[str, str]:
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json", **trace_headers()}
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token}"
         return headers
@@ -152,7 +153,7 @@ def _outcome(answer: Answer) -> Outcome | None:
         return _succeeded(answer)
     if answer.status < 400:
         return _failed(Reason.PROTOCOL, f"the agent answered {answer.status}, a redirect; none is followed")
-    return _failed(_REASONS.get(answer.status, Reason.HANDLER_ERROR), _said(answer))
+    return _refused(answer)
 
 
 def _succeeded(answer: Answer) -> Outcome:
@@ -160,21 +161,26 @@ def _succeeded(answer: Answer) -> Outcome:
         result: Any = msgspec.json.decode(answer.body) if answer.body else None
     except msgspec.DecodeError:
         return _failed(Reason.PROTOCOL, f"the agent answered {answer.status} with what is no JSON")
-    if isinstance(result, dict):
-        cast(dict[str, Any], result).pop(_USAGE_KEY, None)  # it travels with the result, but is none of it
-    return Outcome(status=ExecutionStatus.SUCCEEDED, result=result)
+    usage: Any = None
+    if isinstance(result, dict):  # it travels with the result, but is none of it
+        usage = cast(dict[str, Any], result).pop(_USAGE_KEY, None)
+    return Outcome(status=ExecutionStatus.SUCCEEDED, result=result, usage=usage)
 
 
-def _said(answer: Answer) -> str:
+def _refused(answer: Answer) -> Outcome:
     """What the agent says of a failure, in FastAPI's form or in any."""
     try:
         body = msgspec.json.decode(answer.body, type=dict[str, Any])
     except msgspec.DecodeError:
         body = {}
+    if isinstance(detail := body.get("detail"), dict):  # so the SDK tells of a call of its own that failed
+        body = cast(dict[str, Any], detail)
     said = next((body[name] for name in ("detail", "error", "message") if body.get(name)), None)
     text = said if isinstance(said, str) else answer.body.decode(errors="replace")
-    return (text or f"the agent answered {answer.status}")[:ERROR_CHARS_MAX]
+    error = (text or f"the agent answered {answer.status}")[:ERROR_CHARS_MAX]
+    reason = _REASONS.get(answer.status, Reason.HANDLER_ERROR)
+    return _failed(reason, error, details=body.get("error_details"))
 
 
-def _failed(reason: Reason, error: str) -> Outcome:
-    return Outcome(status=ExecutionStatus.FAILED, reason=reason, error=error)
+def _failed(reason: Reason, error: str, *, details: Any = None) -> Outcome:
+    return Outcome(status=ExecutionStatus.FAILED, reason=reason, error=error, error_details=details)

@@ -19,14 +19,15 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
 from agentfield_rt import __version__
-from agentfield_rt.plane.operation.record_spans import RUN_OF_NEW_TRACE
+from agentfield_rt.plane.operation.open_spans import RUN_OF_NEW_TRACE
 
 FLUSH_MAX_MS = 3_000
 """How long the last measurements may take to be sent when the process ends."""
 
 
 def trace_id_of(run_id: str) -> int:
-    """A run is one trace, also when another process goes on with it; so its id follows from the run's."""
+    """What nobody traced before is one trace for each run, also when another process goes on with it; so the
+    trace's id follows from the run's."""
     return int.from_bytes(hashlib.sha256(run_id.encode()).digest()[:16]) or 1
 
 

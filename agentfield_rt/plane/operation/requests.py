@@ -1,9 +1,9 @@
-"""What every request gets: an id, a line in the log, a measurement, an answer when it meets a bug."""
+"""What every request gets: an id, a line in the log, a measurement, a span, an answer when it meets a bug."""
 
 import logging
 import re
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
@@ -12,6 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from agentfield_journal.drawing import drawn_hex
 from agentfield_rt.logs import REQUEST_ID
 from agentfield_rt.plane.operation.instruments import OTHER, REQUESTS
+
+if TYPE_CHECKING:
+    from agentfield_rt.plane.operation.telemetry import Telemetry
 
 log = logging.getLogger("agentfield_rt.requests")
 
@@ -58,6 +61,13 @@ class _Request:
         self._send = send
         self._began_s = time.perf_counter()
         self._status: int | None = None
+        method = scope.get("method", "WEBSOCKET")
+        self._method = method if method in _METHODS or method == "WEBSOCKET" else OTHER
+        self._telemetry = _telemetry(scope)
+        spans = None if self._telemetry is None else self._telemetry.request_spans
+        self._span = (
+            None if spans is None else spans.begin(scope, method=self._method, request_id=self.request_id)
+        )
 
     async def send(self, message: Message) -> None:
         """Pass on a part of the answer, the first with the request's id."""
@@ -81,18 +91,25 @@ class _Request:
         told = self._told()
         if log.isEnabledFor(logging.INFO):
             log.info("request", extra=told | {"duration_ms": round(took_s * 1000, 1)})
-        plane = getattr(self._scope["app"].state, "plane", None) if "app" in self._scope else None
-        if plane is not None and self._scope["type"] == "http":
-            status = told["status"]
-            plane.telemetry.meters.record(REQUESTS, took_s, told["method"], told["route"], str(status))
+        if self._telemetry is not None and self._scope["type"] == "http":
+            labels = told["method"], told["route"], str(told["status"])
+            self._telemetry.meters.record(REQUESTS, took_s, *labels)
+        if self._span is not None:
+            self._span.end(method=told["method"], route=told["route"], status=told["status"])
 
     def _told(self) -> dict[str, Any]:
-        method = self._scope.get("method", "WEBSOCKET")
         return {
-            "method": method if method in _METHODS or method == "WEBSOCKET" else OTHER,
+            "method": self._method,
             "route": _route(self._scope),
             "status": self._status if self._status is not None else 499,
         }
+
+
+def _telemetry(scope: Scope) -> "Telemetry | None":
+    """Of the plane that is asked; None while it is not open."""
+    plane = getattr(scope["app"].state, "plane", None) if "app" in scope else None
+    telemetry: Telemetry | None = getattr(plane, "telemetry", None)
+    return telemetry
 
 
 def _route(scope: Scope) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence, Sized
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from agentfield_rt import __version__
 from agentfield_rt.config import Settings
-from agentfield_rt.observe import Observation, Observer
+from agentfield_rt.observe import Observation, Observer, Within
 from agentfield_rt.plane.operation import instruments
 from agentfield_rt.plane.operation.draining import Draining
 from agentfield_rt.plane.operation.meters import Meter, Meters
@@ -19,6 +19,7 @@ from agentfield_rt.plane.operation.record_metrics import RecordMetrics
 if TYPE_CHECKING:
     from agentfield_rt.plane.operation.exposition import PrometheusMeter
     from agentfield_rt.plane.operation.record_spans import RecordSpans
+    from agentfield_rt.plane.operation.request_spans import RequestSpans
 
 log = logging.getLogger(__name__)
 
@@ -34,20 +35,25 @@ class Telemetry:
     Attributes:
         meters: Where else measurements of this plane go.
         metrics: What was counted of its records.
+        request_spans: Begins the spans of requests, if somebody wants traces.
+        within: Goes round the work of executions.
     """
 
     def __init__(self, settings: Settings, *, others: Sequence[Observer] = ()) -> None:
         self._prometheus = _prometheus_meter() if settings.metrics else None
         meters: list[Meter] = [] if self._prometheus is None else [self._prometheus]
         self._spans: RecordSpans | None = None
+        self.request_spans: RequestSpans | None = None
         with suppress(ModuleNotFoundError):
             meters += _otel_meters()
-            self._spans = _otel_spans()
+            self._spans, self.request_spans = _otel_spans()
         self.meters = Meters(meters)
         self.metrics = RecordMetrics(self.meters)
         self._observers: list[Observer] = [*others, self.metrics, log_record]
+        self.within: Within = nullcontext
         if self._spans is not None:
             self._observers.append(self._spans)
+            self.within = self._spans.within
 
     def watch(self, executions: Sized, draining: Draining) -> None:
         """Ask these for what no record tells: how many are open, and whether the plane is to stop."""
@@ -91,13 +97,19 @@ def _otel_meters() -> list[Meter]:
     return [] if _is_nobody_s(provider) else [OtelMeter(provider)]
 
 
-def _otel_spans() -> RecordSpans | None:
+def _otel_spans() -> tuple[RecordSpans, RequestSpans] | tuple[None, None]:
+    """Spans from the provider that somebody set; none if nobody did."""
     from opentelemetry import trace
 
     from agentfield_rt.plane.operation.record_spans import RecordSpans
+    from agentfield_rt.plane.operation.request_spans import RequestSpans
 
     provider = trace.get_tracer_provider()
-    return None if _is_nobody_s(provider) else RecordSpans(provider.get_tracer("agentfield_rt", __version__))
+    if _is_nobody_s(provider):
+        return None, None
+    tracer = provider.get_tracer("agentfield_rt", __version__)
+    spans = RecordSpans(tracer)
+    return spans, RequestSpans(tracer, spans.execution)
 
 
 def _is_nobody_s(provider: object) -> bool:
