@@ -1,6 +1,7 @@
 """A real browser and a real plane that ends its media: keys arrive once, and its own figures add up."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from playwright.async_api import Browser, expect
 
 from agentfield_rt import Agent, RealtimeSession
 from agentfield_rt.frames import AudioFrame
+from agentfield_rt.plane.sessions import lifetimes
 from tests.page.pages import Pages, facts, press_call, until
 from tests.plane.serving import Served, served
 
@@ -34,6 +36,7 @@ STATS = """async () => {
 """Once each side has told the other what it received and sent (RFC 3550, section 6.4)."""
 
 DIGITS = "1234*#0"
+KEY = "a key of sixteen letters or more"
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -98,29 +101,59 @@ async def test_a_browser_whose_addresses_nobody_can_look_up_is_connected_all_the
     assert "a=recvonly" in offer
 
 
-async def test_a_page_asks_for_the_key_that_a_server_needs_and_calls_with_it(
-    browser: Browser, tmp_path: Path
-) -> None:
-    app, key = Agent("keys"), "a key of sixteen letters or more"
+@pytest_asyncio.fixture(loop_scope="session")
+async def keyed(tmp_path: Path) -> AsyncIterator[Served]:
+    """A plane that lets nobody in without its key, and ends no session because its caller's events stop."""
+    app = Agent("keys")
 
     @app.session("greeter", provider="local", transport="websocket")
     async def greets(session: RealtimeSession) -> None:
         await session.input()
 
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        served(tmp_path, patch, agents=[app], api_keys={"web": key}) as plane,
-    ):
-        async with Pages(browser, plane.url) as pages:
-            page = await pages.open("?target=keys.greeter")
-            alert, call = page.get_by_role("alert"), page.get_by_role("button", name="Call", exact=True)
-            await expect(alert).to_contain_text("This server needs a key.")
-            await expect(alert).to_contain_text("#api_key=…")
-            await expect(page.get_by_role("status")).to_have_text("No call")
-            await expect(call).to_be_disabled()
-            await page.evaluate("location.hash = 'api_key=another'")
-            await expect(alert).to_contain_text("The server does not know this key.")
-            await expect(call).to_be_disabled()
-            await page.evaluate("(key) => { location.hash = 'api_key=' + key }", quote(key))
-            await press_call(page)
-            await until(page, "state.call === 'in_call'")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lifetimes, "CALLER_GRACE_S", 1_000)
+        with served(tmp_path, patch, agents=[app], api_keys={"web": KEY}) as plane:
+            plane.client.headers["X-API-Key"] = KEY
+            yield plane
+
+
+async def test_a_page_asks_for_the_key_that_a_server_needs_and_calls_with_it(
+    browser: Browser, keyed: Served
+) -> None:
+    async with Pages(browser, keyed.url) as pages:
+        page = await pages.open("?target=keys.greeter")
+        alert, call = page.get_by_role("alert"), page.get_by_role("button", name="Call", exact=True)
+        await expect(alert).to_contain_text("This server needs a key.")
+        await expect(alert).to_contain_text("#api_key=…")
+        await expect(page.get_by_role("status")).to_have_text("No call")
+        await expect(call).to_be_disabled()
+        await page.evaluate("location.hash = 'api_key=another'")
+        await expect(alert).to_contain_text("The server does not know this key.")
+        await expect(call).to_be_disabled()
+        await page.evaluate("(key) => { location.hash = 'api_key=' + key }", quote(KEY))
+        await press_call(page)
+        await until(page, "state.call === 'in_call'")
+
+
+async def test_a_page_with_a_key_draws_the_call_and_closes_the_next_one_when_it_is_left(
+    browser: Browser, keyed: Served
+) -> None:
+    async with Pages(browser, keyed.url) as pages:
+        page = await pages.open(f"?target=keys.greeter&path=websocket#api_key={quote(KEY)}")
+        await press_call(page)
+        await until(page, "state.call === 'in_call'")
+        await page.get_by_role("button", name="Hang up").click()
+        await until(page, "state.verify?.ok")
+        await page.wait_for_function("() => document.querySelector('.timeline img')?.naturalWidth > 0")
+        await page.get_by_role("button", name="Call again").click()
+        await until(page, "state.call === 'in_call'")
+        session_id = await facts(page, "state.session_id")
+        await page.goto("about:blank")
+        assert await asyncio.to_thread(_close_reason, keyed, session_id) == "caller_gone"
+
+
+def _close_reason(plane: Served, session_id: str) -> str:
+    """How a session ended, once it has."""
+    with plane.events(session_id) as events:
+        [ended] = [data for _, _, data in events if '"session_ended"' in data]
+    return str(json.loads(ended)["data"]["reason"])

@@ -54,10 +54,10 @@ function json(body, signal) {
   return { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal };
 }
 
-/** Resolves an address the server gave, which may be a path. */
+/** Resolves an address, which may be a path, for what can have no header: event streams, websockets, pictures. */
 export function absolute(address) {
   const url = new URL(address, document.baseURI);
-  if (KEY) url.searchParams.set("api_key", KEY); // an event stream and a websocket can have no header
+  if (KEY) url.searchParams.set("api_key", KEY);
   return url;
 }
 
@@ -79,7 +79,8 @@ export async function startSession(target, signal) {
 /** @returns {Promise<string>} the SDP answer */
 export async function exchangeOffer(offerUrl, sdp, signal) {
   const headers = { "Content-Type": "application/sdp" };
-  return (await request(absolute(offerUrl), { method: "POST", headers, body: sdp, signal })).text();
+  const url = new URL(offerUrl, document.baseURI);
+  return (await request(url, { method: "POST", headers, body: sdp, signal })).text();
 }
 
 export async function sendText(sessionId, text) {
@@ -94,10 +95,10 @@ export async function closeSession(sessionId) {
   await request(instance(sessionId, "close"), json({ reason: "normal" }));
 }
 
-/** For a page that is going away: nobody will read the answer. */
+/** For a page that is going away: nobody will read the answer. A beacon could have no key. */
 export function closeSessionUnheard(sessionId) {
-  const body = new Blob([JSON.stringify({ reason: "caller_gone" })], { type: "application/json" });
-  navigator.sendBeacon(instance(sessionId, "close"), body);
+  const options = { ...json({ reason: "caller_gone" }), keepalive: true };
+  request(instance(sessionId, "close"), options).catch(() => {}); // presence ends the session all the same
 }
 
 /** @returns {Promise<{ok: boolean, records: number, head: string}>} */
@@ -106,5 +107,5 @@ export async function verifyJournal(sessionId) {
 }
 
 export function timelineUrl(sessionId) {
-  return instance(sessionId, "timeline.svg").href;
+  return absolute(instance(sessionId, "timeline.svg")).href;
 }
