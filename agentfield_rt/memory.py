@@ -118,7 +118,10 @@ class Where:
             return tuple(Section(scope, scope_id) for scope, scope_id in ids.items() if scope_id)
         scope_id = ids[self.scope]
         if not scope_id:
-            raise MemoryRefused(f"scope {self.scope} needs to be told whose: X-{self.scope.title()}-ID")
+            raise MemoryRefused(
+                f"nothing says whose {self.scope} this is: name it, {self.scope}(ID) in code,"
+                f" X-{self.scope.title()}-ID over HTTP"
+            )
         return (Section(self.scope, scope_id),)
 
 

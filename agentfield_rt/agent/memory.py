@@ -17,6 +17,7 @@ from agentfield_rt.memory import (
     Match,
     MemoryAccessError,
     MemoryPort,
+    MemoryRefused,
     Scope,
     TooSlow,
     Where,
@@ -304,4 +305,7 @@ def _plain(value: Any) -> Any:
 def _numbers(embedding: Embedding) -> Sequence[float]:
     """An embedding as numbers; numpy's arrays and tensors give theirs themselves."""
     given: Any = embedding if isinstance(embedding, Sequence) else embedding.tolist()
-    return [float(number) for number in given]
+    try:
+        return [float(number) for number in given]
+    except (TypeError, ValueError):
+        raise MemoryRefused("an embedding is a list of numbers") from None

@@ -64,6 +64,8 @@ def _import_module(name: str) -> ModuleType:
 
 
 def _broken(name: str, error: Exception) -> Failure:
+    if isinstance(error, SyntaxError):  # which names its own place, and where it was raised says nothing
+        return Failure(f"{name} cannot be imported: {type(error).__name__}: {error}")
     frame = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{frame.filename}, line {frame.lineno}"
     return Failure(f"{name} cannot be imported: {type(error).__name__}: {error} ({where})")

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import httpx
 import msgspec
@@ -45,9 +45,7 @@ class PlaneClient:
     """
 
     def __init__(self, server: str, *, api_key: str | None = None, timeout_s: float = TIMEOUT_S) -> None:
-        parts = urlsplit(server if "//" in server else f"http://{server}")
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise Failure(f"{server} is no server address; it looks like {SERVER_DEFAULT}")
+        parts = _address(server)
         self.server = parts.geturl().rstrip("/")
         self._client = httpx.AsyncClient(
             base_url=self.server,
@@ -169,6 +167,16 @@ class PlaneClient:
         reason = str(error) or type(error).__name__
         hint = "is a server running? `af serve` starts one, --server names another"
         return Failure(f"{what} failed: no answer from {self.server} ({reason}); {hint}", ExitCode.SERVER)
+
+
+def _address(server: str) -> SplitResult:
+    try:
+        parts = urlsplit(server if "//" in server else f"http://{server}")
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return parts
+    except ValueError:  # half a bracket, or a port that is none
+        pass
+    raise Failure(f"{server} is no server address; it looks like {SERVER_DEFAULT}")
 
 
 def _check(what: str, status: int, text: str) -> None:

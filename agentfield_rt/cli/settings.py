@@ -28,7 +28,17 @@ def read_settings(**given: Any) -> Settings:
     except UnusableSource as error:
         raise Failure(str(error)) from None
     except SettingsError as error:
-        raise Failure(f"the environment has a value that is not the JSON it should be: {error}") from None
+        # Its text names the field only, and its cause holds the value.
+        named = (
+            variable_of(name, known)
+            for name, known in Settings.model_fields.items()
+            if f'"{name}"' in str(error)
+        )
+        variable = next(named, "a setting")
+        raise Failure(
+            f'no usable value for {variable}: it takes JSON, a list as ["one", "two"]'
+            f' or an object as {{"name": "value"}}'
+        ) from None
 
 
 def _reason(place: tuple[int | str, ...], message: str, places: dict[str, str]) -> str:

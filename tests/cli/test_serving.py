@@ -98,6 +98,10 @@ def test_an_app_that_does_not_import_says_where(tmp_path: Path) -> None:
     assert ran.code == 2
     assert "NameError" in ran.complaint
     assert "line 2" in ran.complaint
+    path.write_text("first = 1\ndef (:\n")
+    ran = af("serve", path)
+    assert "line 2" in ran.complaint
+    assert "importlib" not in ran.complaint
 
 
 def test_a_setting_that_cannot_be_used_names_its_variable() -> None:

@@ -137,7 +137,8 @@ def test_no_server_is_one_line_and_the_server_s_fault(taken_port: int) -> None:
     assert "af serve" in ran.complaint
 
 
-def test_an_address_that_is_none_is_the_user_s_fault() -> None:
-    ran = af("session", "start", TARGET, "--server", "ftp://here")
+@pytest.mark.parametrize("address", ["ftp://here", "http://[", "http://here:port", "http://here:99999"])
+def test_an_address_that_is_none_is_the_user_s_fault(address: str) -> None:
+    ran = af("session", "start", TARGET, "--server", address)
     assert ran.code == 2
     assert "no server address" in ran.complaint

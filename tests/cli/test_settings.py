@@ -17,9 +17,9 @@ SECRET = "hunter2"
     [
         ("AGENTFIELD_RT_PUBLIC_URL", f"http://{SECRET}", "AGENTFIELD_RT_PUBLIC_URL: "),
         ("AGENTFIELD_RT_PHONE_TARGETS", f'{{"{SECRET}": 5}}', "AGENTFIELD_RT_PHONE_TARGETS: "),
-        ("AGENTFIELD_RT_PHONE_TARGETS", f"+1:{SECRET}", "phone_targets"),
+        ("AGENTFIELD_RT_PHONE_TARGETS", f"+1:{SECRET}", "for AGENTFIELD_RT_PHONE_TARGETS: it takes JSON"),
         ("AGENTFIELD_RT_ICE_URLS", f'["{SECRET}", "{SECRET}"]', "AGENTFIELD_RT_ICE_URLS: "),
-        ("AGENTFIELD_RT_ICE_URLS", f"stun:{SECRET}", "ice_urls"),
+        ("AGENTFIELD_RT_ICE_URLS", f"stun:{SECRET}", "for AGENTFIELD_RT_ICE_URLS: it takes JSON"),
         ("AGENTFIELD_RT_ICE_URLS", f'["turn:{SECRET}"]', "AGENTFIELD_RT_TURN_SECRET"),
         ("AGENTFIELD_RT_ICE_RELAY_ONLY", "true", "ice_relay_only needs a TURN server"),
         ("AGENTFIELD_RT_LOCAL_WEBHOOK_SECRET", SECRET, "AGENTFIELD_RT_LOCAL_WEBHOOK_SECRET: "),

@@ -92,5 +92,6 @@ def test_a_server_that_does_not_sync_is_refused(postgres_url: str) -> None:
 
 
 def test_a_server_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(JournalUnavailable, match="the server of memory failed"):
-        PostgresMemory("postgresql://nobody@127.0.0.1:9/none")
+    with pytest.raises(JournalUnavailable, match="is it running, and are the host") as refusal:
+        PostgresMemory("postgresql://nobody:secret@127.0.0.1:9/none")
+    assert "secret" not in str(refusal.value)

@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import numpy as np
@@ -140,8 +140,12 @@ async def test_what_has_no_json_form_is_refused_before_it_is_sent(connected: Con
         for data in (object(), float("nan"), {1, 2}):
             with pytest.raises(MemoryRefused):
                 await memory.set("key", data)
-        with pytest.raises(MemoryRefused):
-            await memory.set("", 1)
+        for key in ("", 5):
+            with pytest.raises(MemoryRefused):
+                await memory.set(cast(str, key), 1)
+        for embedding in ([], ["one"], [None]):
+            with pytest.raises(MemoryRefused):
+                await memory.set_vector("key", cast(list[float], embedding))
 
 
 @pytest.mark.asyncio

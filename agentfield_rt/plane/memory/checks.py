@@ -14,6 +14,8 @@ def check_key(key: str) -> None:
     Raises:
         MemoryRefused: it is empty, too long, or no text.
     """
+    if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance] - an author's code, unchecked
+        raise MemoryRefused(f"a key is text, this one {type(key).__name__}")
     if not 0 < len(key) <= KEY_CHARS_MAX:
         raise MemoryRefused(f"a key has 1 to {KEY_CHARS_MAX} characters, this one {len(key)}")
     try:

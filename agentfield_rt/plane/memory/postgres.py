@@ -100,10 +100,18 @@ class PostgresMemory:
                 if not connection.broken:
                     raise
         with _typed_errors():
-            connection = self._connections[thread] = psycopg.connect(
-                self._url, autocommit=True, connect_timeout=3, options=_SESSION
-            )
+            connection = self._connections[thread] = self._connect()
             return job(connection)
+
+    def _connect(self) -> psycopg.Connection:
+        try:
+            return psycopg.connect(self._url, autocommit=True, connect_timeout=3, options=_SESSION)
+        except psycopg.Error as error:
+            # What libpq says of it may repeat the address, and so its password.
+            raise JournalUnavailable(
+                "no connection to the server of memory: is it running, and are the host, port, user, password"
+                " and database of AGENTFIELD_RT_MEMORY_URL right? psql, with that address, says more"
+            ) from error
 
     def commit(self, group: list[Write], /) -> list[Write]:
         error: JournalError | None = None
