@@ -119,9 +119,16 @@ class SessionClosed(RealtimeError):
 
 
 class ExecutionFailed(RealtimeError):
-    """A reasoner raised, was cancelled or does not exist. Its own words stay with the execution record."""
+    """A reasoner raised, was cancelled or does not exist.
 
-    def __init__(self, message: str, *, execution_id: str | None, reason: Reason) -> None:
+    Attributes:
+        error: What it said of that itself: content, for whoever called it, so not in the message.
+    """
+
+    def __init__(
+        self, message: str, *, execution_id: str | None, reason: Reason, error: str | None = None
+    ) -> None:
         super().__init__(message)
         self.execution_id = execution_id
         self.reason = reason
+        self.error = error

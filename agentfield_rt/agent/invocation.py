@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from agentfield_rt.agent.context import ExecutionContext
 from agentfield_rt.agent.reasoner import InvalidInput
-from agentfield_rt.errors import Reason
+from agentfield_rt.errors import ExecutionFailed, Reason
 
 if TYPE_CHECKING:
     from agentfield_rt.agent.agent import Agent
@@ -53,7 +53,10 @@ async def invoke(
 
 def _raised(agent: "Agent", name: str, error: BaseException) -> Invocation:
     log.warning("%s.%s raised %s", agent.node_id, name, type(error).__name__)
-    return _failed(Reason.HANDLER_ERROR, f"{type(error).__name__}: {error}")
+    said = f"{type(error).__name__}: {error}"
+    if isinstance(error, ExecutionFailed) and error.error is not None:  # whoever waits wants the first cause
+        said = f"{said}: {error.error}"
+    return _failed(Reason.HANDLER_ERROR, said)
 
 
 def _failed(reason: Reason, error: str) -> Invocation:

@@ -15,6 +15,9 @@ from agentfield_rt.errors import (
     UnsupportedTransport,
 )
 
+ERROR_CHARS_MAX = 4_000
+"""Of what an execution says of its failure; the whole of it is with the execution."""
+
 _FAULTS: tuple[tuple[type[Exception], Fault], ...] = (
     (ExecutionFailed, Fault.EXECUTION),
     (ProviderError, Fault.PROVIDER),
@@ -35,14 +38,15 @@ def failure_of(error: Exception) -> Failure:
         return Failure(fault=Fault.INTERNAL, message=type(error).__name__, reason=Reason.INTERNAL)
     reason: Reason | None = None
     ids: tuple[str, ...] = ()
-    not_done = True
+    not_done, said = True, None
     if isinstance(error, ExecutionFailed):
         reason, ids = error.reason, (error.execution_id,) if error.execution_id else ()
+        said = error.error and error.error[:ERROR_CHARS_MAX]
     elif isinstance(error, ProviderError):
         reason, not_done = error.reason, error.not_done
     elif isinstance(error, RepairNeeded):
         ids = error.op_ids
-    return Failure(fault=fault, message=str(error), reason=reason, ids=ids, not_done=not_done)
+    return Failure(fault=fault, message=str(error), reason=reason, ids=ids, not_done=not_done, error=said)
 
 
 def error_of(failure: Failure) -> Exception:
@@ -56,6 +60,7 @@ def _execution(failure: Failure) -> Exception:
         failure.message,
         execution_id=failure.ids[0] if failure.ids else None,
         reason=failure.reason or Reason.INTERNAL,
+        error=failure.error,
     )
 
 

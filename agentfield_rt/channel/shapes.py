@@ -41,6 +41,7 @@ class Failure(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults
         reason: A word of the runtime's vocabulary, where there is one.
         ids: Of a failed execution, its id; of what needs a repair, the operations in doubt.
         not_done: It certainly had no effect.
+        error: What a failed execution said of its failure itself.
     """
 
     fault: Fault
@@ -48,6 +49,7 @@ class Failure(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults
     reason: Reason | None = None
     ids: tuple[str, ...] = ()
     not_done: bool = True
+    error: str | None = None
 
 
 class GivenTurn(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):

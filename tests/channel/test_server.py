@@ -104,6 +104,7 @@ async def test_a_call_outside_of_everything_is_a_run_of_its_own(server: Served) 
         with pytest.raises(ExecutionFailed) as failed:
             await app.call("desk.fails", secret="SECRET")
         assert failed.value.reason is Reason.HANDLER_ERROR
+        assert failed.value.error == "ValueError: SECRET"
         assert "SECRET" not in str(failed.value)
 
 

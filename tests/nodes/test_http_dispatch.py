@@ -71,8 +71,12 @@ def succeeded(result: Any) -> Outcome:
     return Outcome(status=ExecutionStatus.SUCCEEDED, result=result)
 
 
-def failed(reason: Reason, error: str) -> Outcome:
-    return Outcome(status=ExecutionStatus.FAILED, reason=reason, error=error)
+def used(result: Any, usage: Any) -> Outcome:
+    return Outcome(status=ExecutionStatus.SUCCEEDED, result=result, usage=usage)
+
+
+def failed(reason: Reason, error: str, details: Any = None) -> Outcome:
+    return Outcome(status=ExecutionStatus.FAILED, reason=reason, error=error, error_details=details)
 
 
 NO_JSON = "the agent answered 200 with what is no JSON"
@@ -89,11 +93,15 @@ PROBLEMS = {"detail": [{"loc": ["a"]}]}
         (answer(200, [1]), succeeded([1])),
         (answer(200, None), succeeded(None)),
         (answer(204, b""), succeeded(None)),
-        (answer(200, {"sum": 3, "__agentfield_usage__": {"entries": []}}), succeeded({"sum": 3})),
+        (answer(200, {"sum": 3, "__agentfield_usage__": {"entries": []}}), used({"sum": 3}, {"entries": []})),
         (answer(200, b"<html>"), failed(Reason.PROTOCOL, NO_JSON)),
         (answer(302, b""), failed(Reason.PROTOCOL, REDIRECT)),
         (answer(400, {"detail": "no"}), failed(Reason.INVALID_REQUEST, "no")),
         (answer(404, {"detail": "Not Found"}), failed(Reason.NOT_FOUND, "Not Found")),
+        (
+            answer(403, {"detail": {"error": "no", "error_details": {"by": "policy"}}}),
+            failed(Reason.UNAUTHORIZED, "no", {"by": "policy"}),
+        ),
         (answer(422, PROBLEMS), failed(Reason.INVALID_REQUEST, '{"detail":[{"loc":["a"]}]}')),
         (answer(500, b"Server Error"), failed(Reason.HANDLER_ERROR, "Server Error")),
         (answer(500, b""), failed(Reason.HANDLER_ERROR, "the agent answered 500")),

@@ -136,6 +136,10 @@ def desk() -> Agent:
         return f"{text}: {doubled}"
 
     @app.reasoner()
+    async def relies(secret: str) -> None:
+        await app.call("desk.fails", secret=secret)
+
+    @app.reasoner()
     async def waits() -> None:
         await asyncio.Event().wait()
 

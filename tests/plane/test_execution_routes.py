@@ -16,6 +16,12 @@ def test_whoever_waits_gets_the_result_with_the_answer(server: Served) -> None:
     assert (failed.status_code, failed.json()["error_message"]) == (502, "ValueError: no")
 
 
+def test_a_failure_below_is_told_in_its_own_words_and_journaled_in_none(server: Served) -> None:
+    answer = server.post("/api/v1/execute/desk.relies", {"input": {"secret": "out of stock"}}).json()
+    assert answer["error_message"].endswith("did not succeed: handler_error: ValueError: out of stock")
+    assert b"out of stock" not in (server.data / "journal.db").read_bytes()
+
+
 def test_whoever_waits_too_long_is_told_that_it_goes_on(
     server: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,7 +20,6 @@ from agentfield_rt import Agent, ExecutionFailed
 from agentfield_rt.config import Settings
 from agentfield_rt.errors import Reason
 from agentfield_rt.plane.app import create_app
-from agentfield_rt.plane.errors import Conflict
 from agentfield_rt.plane.executions.admission import DEPTH_MAX
 from agentfield_rt.plane.executions.executions import Executions
 from agentfield_rt.plane.executions.status import ExecutionStatus
@@ -120,8 +119,9 @@ async def test_an_execution_has_one_outcome_and_its_run_is_sealed_after_it() -> 
         assert await desk.executions.execute(request("double", number=4)) == 8
         await sealed(desk)
         assert await desk.kinds() == ["execution_queued", "execution_succeeded", "run_completed"]
-        with pytest.raises(Conflict):
-            await desk.executions.submit(request("double", number=4))
+        again = await desk.executions.submit(request("double", number=4))
+        assert (again.workflow_id, again.run_id != RUN) == (RUN, True)
+        assert await desk.kinds() == ["execution_queued", "execution_succeeded", "run_completed"]
 
 
 @pytest.mark.asyncio

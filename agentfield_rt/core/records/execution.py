@@ -65,12 +65,18 @@ class ExecutionSucceeded(Record, frozen=True, gc=False, kw_only=True, omit_defau
 
 
 class ExecutionFailed(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """`error_ref` is what the reasoner said about it. With the reason `timeout`, its time was over."""
+    """With the reason `timeout`, its time was over.
+
+    Attributes:
+        error_ref: What the reasoner said about it.
+        error_details_ref: The same for programs, as JSON.
+    """
 
     kind: ClassVar[str] = "execution_failed"
     op_id: str
     reason: Reason
     error_ref: str | None = None
+    error_details_ref: str | None = None
 
 
 class ExecutionCancelled(Record, frozen=True, gc=False, kw_only=True, omit_defaults=True):

@@ -117,7 +117,8 @@ def _succeeded(fold: RunFold, of: Envelope, record: records.ExecutionSucceeded) 
 def _failed(fold: RunFold, of: Envelope, record: records.ExecutionFailed) -> None:
     if (row := _open_execution(fold, record.op_id)) is not None:
         row.status = "timeout" if record.reason is Reason.TIMEOUT else "failed"
-        row.reason, row.error_ref, row.ended_at_ns = record.reason, record.error_ref, of.at_ns
+        row.reason, row.ended_at_ns = record.reason, of.at_ns
+        row.error_ref, row.error_details_ref = record.error_ref, record.error_details_ref
         row.result_ref = None
 
 

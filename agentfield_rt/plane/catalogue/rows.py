@@ -80,6 +80,7 @@ class ExecutionRow(Row, gc=False, kw_only=True):
     input_ref: str | None = None
     result_ref: str | None = None
     error_ref: str | None = None
+    error_details_ref: str | None = None
     usage_ref: str | None = None
     context_ref: str | None = None
     run_metadata_ref: str | None = None

@@ -3,7 +3,7 @@
 A changed schema is a new version, and a file of another version is made anew; there are no migrations.
 """
 
-VERSION = 1
+VERSION = 2
 
 APPLICATION_ID = 0x41465831  # "AFX1"; a file with another is made anew
 
@@ -27,8 +27,8 @@ CREATE TABLE executions (
     is_reported INTEGER NOT NULL DEFAULT 0, is_remote INTEGER NOT NULL DEFAULT 0,
     depth INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0,
     time_max_ms INTEGER NOT NULL DEFAULT 0,
-    input_ref TEXT, result_ref TEXT, error_ref TEXT, usage_ref TEXT, context_ref TEXT,
-    run_metadata_ref TEXT, webhook_ref TEXT,
+    input_ref TEXT, result_ref TEXT, error_ref TEXT, error_details_ref TEXT,
+    usage_ref TEXT, context_ref TEXT, run_metadata_ref TEXT, webhook_ref TEXT,
     queued_at_ns INTEGER NOT NULL, started_at_ns INTEGER, ended_at_ns INTEGER,
     PRIMARY KEY (execution_id, run_id)
 ) STRICT, WITHOUT ROWID;

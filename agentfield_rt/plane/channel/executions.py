@@ -5,13 +5,11 @@ from typing import Any
 
 from agentfield_journal import JournalError
 from agentfield_rt.channel.to_plane import Note
-from agentfield_rt.errors import ExecutionFailed, Reason
 from agentfield_rt.plane.errors import NotFound, PlaneError
 from agentfield_rt.plane.executions.dispatch import Outcome
 from agentfield_rt.plane.executions.execution import Execution
 from agentfield_rt.plane.executions.executions import Executions
 from agentfield_rt.plane.executions.reports import Reports
-from agentfield_rt.plane.executions.status import ExecutionStatus
 from agentfield_rt.plane.executions.submission import Extras
 from agentfield_rt.voice.link import ExecutionRequest
 
@@ -38,13 +36,7 @@ class ExecutionsEngine:
         """See `Engine.result`."""
         await execution.finished.wait()
         await execution.told()
-        if execution.status is not ExecutionStatus.SUCCEEDED:
-            raise ExecutionFailed(
-                f"{execution.target} did not succeed: {execution.reason}",
-                execution_id=execution.execution_id,
-                reason=execution.reason or Reason.INTERNAL,
-            )
-        return execution.result
+        return execution.require_result()
 
     async def cancel(self, execution_id: str) -> None:
         """See `Engine.cancel`."""

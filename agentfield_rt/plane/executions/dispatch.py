@@ -6,7 +6,7 @@ Knows nothing of journals, HTTP or queues.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from agentfield_rt.errors import RealtimeError, Reason
 from agentfield_rt.plane.executions.status import ExecutionStatus
@@ -47,6 +47,7 @@ class Outcome:
         status: A final one.
         result: Any JSON, of one that succeeded.
         error: What the agent said of a failure: content, never journaled or logged.
+        error_details: What it said for programs, any JSON; None: nothing.
         reason: The code that is journaled.
         usage: What it cost, as its agent counts it; any JSON.
     """
@@ -54,6 +55,7 @@ class Outcome:
     status: ExecutionStatus
     result: Any = None
     error: str | None = None
+    error_details: Any = None
     reason: Reason | None = None
     usage: Any = None
 
@@ -91,5 +93,18 @@ class Dispatcher(Protocol):
 
         Raises:
             NodeUnreachable: it cannot be asked.
+        """
+        ...
+
+
+@runtime_checkable
+class TakesAnswers(Protocol):
+    """A dispatcher whose executions may wait for somebody outside: their agent is told of the answer."""
+
+    async def answer(self, body: bytes) -> None:
+        """Tell the agent; JSON in AgentField's shape. Told twice, it counts once.
+
+        Raises:
+            NodeUnreachable: it did not take it.
         """
         ...

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from agentfield_journal import JournalUnavailable
-from agentfield_rt.errors import Reason
+from agentfield_rt.errors import ExecutionFailed, Reason
 from agentfield_rt.plane.executions.dispatch import CapabilityKind, Dispatch
 from agentfield_rt.plane.executions.status import FINAL_STATUSES, ExecutionStatus
 from agentfield_rt.plane.notation import workflow_id_of
@@ -29,6 +29,7 @@ class Execution:
         in_doubt: The last attempt may have reached the node, or not.
         result_json: What came of it; None while it is in the content store only, under `result_ref`.
         error: What was said of its failure: content, as the result.
+        error_details_json: What was said of it for programs, under `error_details_ref`.
         durable: Makes its outcome durable; None where the outcome could not be recorded.
         run: What its records are written to, while it is open.
     """
@@ -59,6 +60,8 @@ class Execution:
     reason: Reason | None = None
     error: str | None = None
     error_ref: str | None = None
+    error_details_json: bytes | None = None
+    error_details_ref: str | None = None
     durable: Callable[[], Awaitable[None]] | None = None
     run: Run | None = None
     _finished: asyncio.Event | None = None
@@ -89,6 +92,26 @@ class Execution:
     def result(self) -> Any:
         """What came of it, as Python has it."""
         return None if self.result_json is None else msgspec.json.decode(self.result_json)
+
+    def require_result(self) -> Any:
+        """What came of one that is over.
+
+        Raises:
+            ExecutionFailed: it did not succeed.
+        """
+        if self.status is not ExecutionStatus.SUCCEEDED:
+            raise ExecutionFailed(
+                f"{self.target} did not succeed: {self.reason}",
+                execution_id=self.execution_id,
+                reason=self.reason or Reason.INTERNAL,
+                error=self.error,
+            )
+        return self.result
+
+    @property
+    def words_bytes(self) -> int:
+        """How much memory what came of it takes."""
+        return sum(map(len, (self.result_json or b"", self.error or "", self.error_details_json or b"")))
 
     @property
     def finished(self) -> asyncio.Event:

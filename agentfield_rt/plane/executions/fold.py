@@ -62,8 +62,8 @@ def _take(execution: Execution, record: Record, at: float) -> None:
         case records.ExecutionSucceeded(result_ref=ref):
             execution.result_ref = ref
             _end(execution, record, None, at)
-        case records.ExecutionFailed(reason=reason, error_ref=ref):
-            execution.error_ref = ref
+        case records.ExecutionFailed(reason=reason, error_ref=ref, error_details_ref=details_ref):
+            execution.error_ref, execution.error_details_ref = ref, details_ref
             _end(execution, record, reason, at)
         case records.ExecutionCancelled():
             _end(execution, record, Reason.CANCELLED, at)

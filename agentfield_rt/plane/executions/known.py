@@ -45,10 +45,10 @@ class Known:
             return
         self._leave_parent(execution)
         self._ended[execution.execution_id] = execution
-        self._ended_bytes += len(execution.result_json or b"")
+        self._ended_bytes += execution.words_bytes
         while len(self._ended) > REMEMBERED_MAX or self._ended_bytes > REMEMBERED_BYTES_MAX:
             _, oldest = self._ended.popitem(last=False)
-            self._ended_bytes -= len(oldest.result_json or b"")
+            self._ended_bytes -= oldest.words_bytes
 
     def _leave_parent(self, execution: Execution) -> None:
         called = self._called.get(execution.parent_execution_id or "")

@@ -106,8 +106,7 @@ class Ledger:
         op_id = execution.execution_id
         match outcome.status:
             case ExecutionStatus.SUCCEEDED:
-                result = outcome.result
-                encoded = bytes(result) if isinstance(result, msgspec.Raw) else _ENCODE(result)
+                encoded = _json(outcome.result)
                 execution.result_ref = ref = self.keep(execution, encoded)
                 execution.result_json = encoded
                 return records.ExecutionSucceeded(op_id=op_id, result_ref=ref), ref
@@ -116,11 +115,20 @@ class Ledger:
                 return records.ExecutionCancelled(op_id=op_id), None
             case _:
                 reason = outcome.reason or Reason.HANDLER_ERROR
+                last: str | None = None
                 if outcome.error is not None:
                     execution.error = outcome.error.encode(errors="replace").decode()
-                    execution.error_ref = self.keep(execution, execution.error.encode())
-                failed = records.ExecutionFailed(op_id=op_id, reason=reason, error_ref=execution.error_ref)
-                return failed, execution.error_ref
+                    execution.error_ref = last = self.keep(execution, execution.error.encode())
+                if outcome.error_details is not None:
+                    execution.error_details_json = _json(outcome.error_details)
+                    execution.error_details_ref = last = self.keep(execution, execution.error_details_json)
+                failed = records.ExecutionFailed(
+                    op_id=op_id,
+                    reason=reason,
+                    error_ref=execution.error_ref,
+                    error_details_ref=execution.error_details_ref,
+                )
+                return failed, last
 
     async def arguments(self, execution: Execution) -> Mapping[str, Any]:
         """Its input, read again.
@@ -149,12 +157,19 @@ class Ledger:
         if execution.error is None and execution.error_ref is not None:
             words = await self._found(execution.error_ref)
             execution.error = None if words is None else words.decode()
+        if execution.error_details_json is None and execution.error_details_ref is not None:
+            execution.error_details_json = await self._found(execution.error_details_ref)
 
     async def _found(self, ref: str) -> bytes | None:
         try:
             return await self._content.get(ref)
         except ContentGone:
             return None
+
+
+def _json(value: Any) -> bytes:
+    """What an agent sent as it came, anything else encoded."""
+    return bytes(value) if isinstance(value, msgspec.Raw) else _ENCODE(value)
 
 
 def _reason_of(record: Record) -> Reason | None:

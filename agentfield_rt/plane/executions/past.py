@@ -84,6 +84,7 @@ def _from_row(row: ExecutionRow) -> Execution:
         result_ref=row.result_ref,
         reason=None if row.reason is None else Reason(row.reason),
         error_ref=row.error_ref,
+        error_details_ref=row.error_details_ref,
         durable=already_durable,
     )
     if found.status is ExecutionStatus.CANCELLED:

@@ -17,6 +17,7 @@ from agentfield_rt.plane.executions.execution import Execution
 from agentfield_rt.plane.executions.status import FINAL_STATUSES, STATUS_WORDS, ExecutionStatus, status_named
 from agentfield_rt.plane.executions.submission import Extras
 from agentfield_rt.plane.executions.views import (
+    NULL,
     Accepted,
     NotFoundView,
     StatusView,
@@ -72,6 +73,7 @@ class ReportBody(msgspec.Struct, kw_only=True):
     status: Annotated[str, msgspec.Meta(extra_json_schema={"enum": STATUS_WORDS})]
     result: Raw = msgspec.field(default_factory=null)
     error: Any = None
+    error_details: Raw = msgspec.field(default_factory=null)
     status_reason: str | None = None
     usage: Any = None
 
@@ -207,7 +209,13 @@ def _outcome(said: ExecutionStatus, body: ReportBody) -> Outcome:
     if error is not None and not isinstance(error, str):
         error = msgspec.json.encode(error).decode()
     reason = {ExecutionStatus.CANCELLED: Reason.CANCELLED, ExecutionStatus.TIMEOUT: Reason.TIMEOUT}
-    return Outcome(status=said, error=error, reason=reason.get(said, Reason.HANDLER_ERROR), usage=body.usage)
+    return Outcome(
+        status=said,
+        error=error,
+        error_details=None if body.error_details == NULL else body.error_details,
+        reason=reason.get(said, Reason.HANDLER_ERROR),
+        usage=body.usage,
+    )
 
 
 _REFUSALS: dict[int, Any] = {400: ErrorBody, 404: ErrorBody, 409: ErrorBody, 413: ErrorBody, 503: ErrorBody}

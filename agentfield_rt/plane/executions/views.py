@@ -43,6 +43,7 @@ class StatusView(msgspec.Struct, kw_only=True, gc=False):
     status_reason: str | UnsetType = UNSET
     result: Raw | UnsetType = UNSET
     error: str | UnsetType = UNSET
+    error_details: Raw | UnsetType = UNSET
     completed_at: str | UnsetType = UNSET
     duration_ms: int | UnsetType = UNSET
     webhook_events: list[WebhookEvent] | UnsetType = UNSET
@@ -58,6 +59,7 @@ class SyncView(msgspec.Struct, kw_only=True, gc=False):
     result: Raw = msgspec.field(default_factory=null)
     error: str | UnsetType = UNSET
     error_message: str | UnsetType = UNSET
+    error_details: Raw | UnsetType = UNSET
     finished_at: str | UnsetType = UNSET
     duration_ms: int | UnsetType = UNSET
 
@@ -106,6 +108,7 @@ def status_view(execution: Execution) -> StatusView:
     if execution.reason is not None:
         view.status_reason = execution.reason.value
         view.error = execution.error or execution.reason.value
+        view.error_details = _error_details(execution)
     return view
 
 
@@ -122,6 +125,7 @@ def sync_view(execution: Execution) -> SyncView:
         view.duration_ms = _duration_ms(execution)
     if execution.reason is not None:
         view.error = view.error_message = execution.error or execution.reason.value
+        view.error_details = _error_details(execution)
     return view
 
 
@@ -132,3 +136,7 @@ def _duration_ms(execution: Execution) -> int:
 
 def _result(execution: Execution) -> Raw:
     return NULL if execution.result_json is None else Raw(execution.result_json)
+
+
+def _error_details(execution: Execution) -> Raw | UnsetType:
+    return UNSET if execution.error_details_json is None else Raw(execution.error_details_json)

@@ -211,6 +211,7 @@ class Stage:
                     input_ref=found.input_ref,
                     result_ref=found.result_ref,
                     error_ref=found.error_ref,
+                    error_details_ref=found.error_details_ref,
                     queued_at_ns=int(found.created_at * 1e9),
                     ended_at_ns=None if found.completed_at is None else int(found.completed_at * 1e9),
                 )

@@ -61,6 +61,22 @@ async def test_a_node_that_answers_with_the_result_need_not_report() -> None:
 
 
 @in_virtual_time
+async def test_what_is_said_of_a_failure_for_programs_is_kept_for_the_next_process() -> None:
+    async with stage() as plane:
+        execution = await plane.executions.submit(work())
+        await time_passes(1)
+        said = Outcome(
+            status=FAILED, error="sold out", error_details={"left": 0}, reason=Reason.HANDLER_ERROR
+        )
+        await plane.executions.report(execution.execution_id, said)
+        await time_passes(1)
+        await plane.close()
+        await plane.open()
+        found = await plane.executions.get(execution.execution_id)
+        assert (found.error, found.error_details_json) == ("sold out", b'{"left":0}')
+
+
+@in_virtual_time
 async def test_a_node_that_cannot_be_reached_is_tried_again_until_it_can() -> None:
     async with stage() as plane:
         plane.elsewhere.acts.extend(["unreachable"] * 5)

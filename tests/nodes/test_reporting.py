@@ -1,0 +1,24 @@
+"""What agents elsewhere report of their work, over HTTP."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.nodes.agents import plane, registration
+from tests.nodes.peer import answer, peer
+
+
+@pytest.mark.asyncio
+async def test_a_failure_is_shown_as_its_agent_told_it_for_people_and_for_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with plane(tmp_path, monkeypatch) as it, peer() as agent:
+        agent.default = answer(202, {"status": "processing"})
+        await it.post("/nodes/register", registration(agent.url))
+        for details in ({"left": [0, 1]}, None):
+            execution_id = await it.submit("worker.think")
+            said = {"status": "failed", "error": "sold out", "error_details": details}
+            assert (await it.post(f"/executions/{execution_id}/status", said)).status_code == 200
+            found = await it.finished(execution_id)
+            assert (found["error"], found.get("error_details")) == ("sold out", details)
+        assert b"sold out" not in (tmp_path / "journal.db").read_bytes()
