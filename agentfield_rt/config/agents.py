@@ -42,6 +42,10 @@ class AgentsSettings(SettingGroup):
     """Sent to agents as `Authorization: Bearer …`: what they call their internal token, with which they tell
     this server from anybody else who reaches them."""
 
+    work_bytes_max: int = Field(default=4 * 1024 * 1024, ge=64 * 1024, le=32 * 1024 * 1024)
+    """How large a request may be that gives an agent work, reports what came of it or registers an agent.
+    What is larger is refused (413)."""
+
     agent_lease_s: float = Field(default=10.0, gt=0, le=600)
     """How long an agent that is connected by channel may be silent before it counts as gone: then another
     instance takes its sessions over, or their turns fail, and what it was running has failed."""

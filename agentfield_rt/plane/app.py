@@ -25,7 +25,7 @@ from agentfield_rt.plane.executions import control_routes as http_executions
 from agentfield_rt.plane.executions import report_routes as http_reports
 from agentfield_rt.plane.executions import routes as http_execute
 from agentfield_rt.plane.executions import told_routes as http_told
-from agentfield_rt.plane.http.guards import BodyLimit, OwnNames, SameOrigin, SecurityHeaders
+from agentfield_rt.plane.http.guards import BodyLimit, BodySizes, OwnNames, SameOrigin, SecurityHeaders
 from agentfield_rt.plane.http.openapi import describe
 from agentfield_rt.plane.http.refusals import refusal_of
 from agentfield_rt.plane.http.short_way import ShortWay
@@ -88,11 +88,12 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
             app.state.plane = plane
             yield
 
+    sizes = BodySizes(settings.work_bytes_max)
     hot = (*http_execute.HOT, *http_reports.HOT, *http_nodes.HOT)
     app = FastAPI(title="AgentField RT", version=__version__, lifespan=lifespan, telemetry=_TELEMETRY)
     app.add_middleware(AccessGuard, keys=ApiKeys(settings.api_keys), approver_key=settings.approver_key)
     app.add_middleware(OwnNames, names=settings.names, public_name=settings.public_name)
-    app.add_middleware(BodyLimit)
+    app.add_middleware(BodyLimit, sizes=sizes)
     app.add_middleware(SameOrigin, others=settings.cors_origins)
     if settings.cors_origins:
         app.add_middleware(
@@ -108,6 +109,7 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
         routes=hot,
         own_names=OwnNames(app, names=settings.names, public_name=settings.public_name),
         guard=AccessGuard(app, keys=ApiKeys(settings.api_keys), approver_key=settings.approver_key),
+        sizes=sizes,
     )
     app.add_middleware(Requests)
     app.add_exception_handler(RealtimeError, _refuse)

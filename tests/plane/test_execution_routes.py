@@ -1,9 +1,11 @@
 """The routes that agents call all the time: waiting, cancelling, restarting, reporting, headers, keys."""
 
+from pathlib import Path
+
 import pytest
 
 from agentfield_rt.plane.executions import routes as http_execute
-from tests.plane.serving import Served
+from tests.plane.serving import Served, served
 
 
 def test_whoever_waits_gets_the_result_with_the_answer(server: Served) -> None:
@@ -20,6 +22,17 @@ def test_a_failure_below_is_told_in_its_own_words_and_journaled_in_none(server: 
     answer = server.post("/api/v1/execute/desk.relies", {"input": {"secret": "out of stock"}}).json()
     assert answer["error_message"].endswith("did not succeed: handler_error: ValueError: out of stock")
     assert b"out of stock" not in (server.data / "journal.db").read_bytes()
+
+
+def test_work_may_be_large_and_what_is_too_large_is_refused_by_the_name_of_its_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, text = "/api/v1/execute/async/desk.fails", "x" * 300_000
+    with served(tmp_path, monkeypatch, work_bytes_max=400_000) as server:
+        assert server.post(path, {"input": {"secret": text}}).status_code == 202
+        for more in ({}, {"Origin": server.url}):  # by the short way, and by the whole one
+            refused = server.post(path, {"input": {"secret": text + text}}, headers=more)
+            assert (refused.status_code, "AGENTFIELD_RT_WORK_BYTES_MAX" in refused.text) == (413, True)
 
 
 def test_whoever_waits_too_long_is_told_that_it_goes_on(

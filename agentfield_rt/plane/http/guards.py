@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Container, Iterable
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -11,13 +12,14 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BODY_BYTES_MAX = 256 * 1024
-REPORT_BYTES_MAX = 4 * 1024 * 1024
-"""Of what an agent reports, which may be anything it made: refused, it would never be told at all."""
 
 BODY_MAX_S = 30.0
 """How long a body may take to come."""
 TOO_SLOW = f"the body did not come within {BODY_MAX_S:.0f} s"
-_REPORTS = re.compile(r"/api/v1/(executions/[^/]+/status|workflow/executions/events)")
+_WORK = re.compile(
+    r"/api/v1/(execute/.+|executions/[^/]+/(status|restart)|workflow/executions/events|nodes/register)"
+)
+"""Bodies that may hold anything an agent is given or made."""
 
 PUBLIC_PATHS = ("/api/v1/telephony/", "/api/v1/webhooks/")
 """Where whoever asks has to show who it is."""
@@ -130,18 +132,39 @@ class SameOrigin:
         await self._app(scope, receive, send)
 
 
+@dataclass(frozen=True, slots=True)
+class BodySizes:
+    """How large the body of a request may be.
+
+    Attributes:
+        work_bytes_max: Of work, of what came of it and of registrations; of any other `BODY_BYTES_MAX`.
+    """
+
+    work_bytes_max: int
+
+    def bytes_max(self, scope: Scope) -> int:
+        """Of this request."""
+        return self.work_bytes_max if _is_work(scope) else BODY_BYTES_MAX
+
+    def refusal(self, scope: Scope) -> str:
+        """What whoever sent more is told."""
+        too_large = f"the body is larger than {self.bytes_max(scope)} bytes"
+        return f"{too_large}, which is AGENTFIELD_RT_WORK_BYTES_MAX" if _is_work(scope) else too_large
+
+
 class BodyLimit:
     """Refuses a body that says it is too large; one that lies about it, or never comes, is cut off."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, sizes: BodySizes) -> None:
         self._app = app
+        self._sizes = sizes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        at_most = bytes_max(scope)
-        too_large = f"the body is larger than {at_most} bytes"
+        at_most = self._sizes.bytes_max(scope)
+        too_large = self._sizes.refusal(scope)
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if not declared.isdigit() or int(declared) > at_most:
             answer = JSONResponse({"error": too_large}, 413)
@@ -175,8 +198,6 @@ class BodyLimit:
         await self._app(scope, receive_bounded, send_noted)
 
 
-def bytes_max(scope: Scope) -> int:
-    """How large the body of a request may be."""
+def _is_work(scope: Scope) -> bool:
     path: str = scope["path"]
-    is_report = _REPORTS.fullmatch(path.removeprefix(scope.get("root_path", ""))) is not None
-    return REPORT_BYTES_MAX if is_report else BODY_BYTES_MAX
+    return _WORK.fullmatch(path.removeprefix(scope.get("root_path", ""))) is not None

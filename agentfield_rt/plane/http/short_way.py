@@ -14,7 +14,7 @@ from agentfield_journal import JournalError
 from agentfield_rt.errors import RealtimeError
 from agentfield_rt.plane.access.guard import AccessGuard
 from agentfield_rt.plane.http import guards
-from agentfield_rt.plane.http.guards import API_HEADERS, OwnNames, bytes_max
+from agentfield_rt.plane.http.guards import API_HEADERS, BodySizes, OwnNames
 from agentfield_rt.plane.http.hot_routes import Answer, Asked, HotRoute, send_answer
 from agentfield_rt.plane.http.refusals import refusal_of
 
@@ -25,18 +25,25 @@ class ShortWay:
     """Middleware that answers hot routes itself, and hands everything else on."""
 
     def __init__(
-        self, app: ASGIApp, routes: Sequence[HotRoute], own_names: OwnNames, guard: AccessGuard
+        self,
+        app: ASGIApp,
+        routes: Sequence[HotRoute],
+        *,
+        own_names: OwnNames,
+        guard: AccessGuard,
+        sizes: BodySizes,
     ) -> None:
         self._app = app
         self._own_names = own_names
         self._guard = guard
+        self._sizes = sizes
         self._ways: dict[str, list[_Way]] = {}
         for route in routes:
             self._ways.setdefault(route.operation.method, []).append(_Way.to(route))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = self._route(scope) if scope["type"] == "http" else None
-        if route is None or not (_is_simple(scope) and self._lets_pass(scope)):
+        if route is None or not self._lets_pass(scope):
             await self._app(scope, receive, send)
             return
         scope["route"] = route.operation
@@ -51,7 +58,11 @@ class ShortWay:
         await send_answer(answer, send, API_HEADERS)
 
     def _lets_pass(self, scope: Scope) -> bool:
-        return self._own_names.is_ours(scope) and self._guard.lets_in(scope)
+        return (
+            _is_simple(scope, bytes_max=self._sizes.bytes_max(scope))
+            and self._own_names.is_ours(scope)
+            and self._guard.lets_in(scope)
+        )
 
     def _route(self, scope: Scope) -> HotRoute | None:
         if getattr(scope["app"].state, "plane", None) is None:  # it is not open yet
@@ -89,7 +100,7 @@ class _Way:
         return {self.name: value} if value and "/" not in value else None
 
 
-def _is_simple(scope: Scope) -> bool:
+def _is_simple(scope: Scope, *, bytes_max: int) -> bool:
     """Whether it comes from no page, with a body of a length that is known and allowed."""
     length = b"0"
     for name, value in scope["headers"]:
@@ -97,7 +108,7 @@ def _is_simple(scope: Scope) -> bool:
             return False
         if name == b"content-length":
             length = value
-    return length.isdigit() and int(length) <= bytes_max(scope)
+    return length.isdigit() and int(length) <= bytes_max
 
 
 class _TooSlow(Exception):
