@@ -104,6 +104,7 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
             max_age=600,
         )
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(Requests)
     app.add_middleware(
         ShortWay,
         routes=hot,
@@ -111,7 +112,6 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
         guard=AccessGuard(app, keys=ApiKeys(settings.api_keys), approver_key=settings.approver_key),
         sizes=sizes,
     )
-    app.add_middleware(Requests)
     app.add_exception_handler(RealtimeError, _refuse)
     app.add_exception_handler(JournalError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_body)

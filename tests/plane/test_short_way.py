@@ -1,12 +1,15 @@
 """Hot routes are reached before the framework's layers: what those refuse is refused here as well."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from starlette.types import Message
 
 from agentfield_rt.plane.http.guards import API_HEADERS
+from agentfield_rt.plane.http.patience import Patience, TooSlow
 from tests.plane.serving import Served, served
 
 SUBMIT = "/api/v1/execute/async/desk.double"
@@ -44,3 +47,33 @@ def test_an_answer_has_the_headers_of_every_other(server: Served) -> None:
         sent = {name.lower(): value for name, value in answer.headers.raw}
         assert all(sent[name] == value for name, value in API_HEADERS)
         assert answer.headers["X-Request-ID"]
+
+
+def test_a_caller_s_name_for_a_request_is_kept_and_what_is_none_is_not(server: Served) -> None:
+    kept = server.post(SUBMIT, BODY, headers={"X-Request-ID": "mine-1"})
+    assert kept.headers["X-Request-ID"] == "mine-1"
+    drawn = server.post(SUBMIT, BODY, headers={"X-Request-ID": "no name"})
+    assert drawn.headers["X-Request-ID"].startswith("req_")
+
+
+@pytest.mark.asyncio
+async def test_one_timer_gives_up_every_body_that_is_late_and_no_other() -> None:
+    patience, loop = Patience(), asyncio.get_running_loop()
+    never = asyncio.Event()
+
+    async def comes_never() -> Message:
+        await never.wait()
+        raise AssertionError
+
+    async def comes() -> Message:
+        return {"type": "http.request"}
+
+    late = [asyncio.create_task(patience.receive(comes_never, ends_at=loop.time() + s)) for s in (0.02, 0.01)]
+    waited_for = asyncio.create_task(patience.receive(comes_never, ends_at=loop.time() + 60))
+    assert await patience.receive(comes, ends_at=loop.time() + 60) == {"type": "http.request"}
+    for each in late:
+        with pytest.raises(TooSlow):
+            await each
+    waited_for.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waited_for

@@ -90,9 +90,13 @@ class OwnNames:
 
     def is_ours(self, scope: Scope) -> bool:
         """Whether a request asks for this server by a name that it has, and for what is under that name."""
+        return self.has(Headers(scope=scope).get("host", ""), scope)
+
+    def has(self, host: str, scope: Scope) -> bool:
+        """As `is_ours`, of a request with this Host header."""
         if "*" in self._names:
             return True
-        written = _HOST.fullmatch(Headers(scope=scope).get("host", "").lower())
+        written = _HOST.fullmatch(host.lower())
         if written is None:
             return False
         name = written["name"]

@@ -12,17 +12,21 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agentfield_journal import JournalError
 from agentfield_rt.errors import RealtimeError
+from agentfield_rt.logs import REQUEST_ID
 from agentfield_rt.plane.access.guard import AccessGuard
 from agentfield_rt.plane.http import guards
 from agentfield_rt.plane.http.guards import API_HEADERS, BodySizes, OwnNames
 from agentfield_rt.plane.http.hot_routes import Answer, Asked, HotRoute, send_answer
+from agentfield_rt.plane.http.patience import Patience, TooSlow
 from agentfield_rt.plane.http.refusals import refusal_of
+from agentfield_rt.plane.operation.requests import RAW_REQUEST_ID, Request
 
 _UNKNOWN = frozenset({b"origin", b"transfer-encoding"})
+_READ = _UNKNOWN | {b"host", b"content-length", RAW_REQUEST_ID}
 
 
 class ShortWay:
-    """Middleware that answers hot routes itself, and hands everything else on."""
+    """The outermost of the middleware: answers hot routes itself, and hands everything else on."""
 
     def __init__(
         self,
@@ -36,42 +40,57 @@ class ShortWay:
         self._app = app
         self._own_names = own_names
         self._guard = guard
-        self._sizes = sizes
+        self._patience = Patience()
         self._ways: dict[str, list[_Way]] = {}
         for route in routes:
-            self._ways.setdefault(route.operation.method, []).append(_Way.to(route))
+            self._ways.setdefault(route.operation.method, []).append(_Way.to(route, sizes))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        route = self._route(scope) if scope["type"] == "http" else None
-        if route is None or not self._lets_pass(scope):
+        way = self._way(scope) if scope["type"] == "http" else None
+        if way is None:
             await self._app(scope, receive, send)
             return
-        scope["route"] = route.operation
+        # Of a header that is there twice the first counts, as for whoever asks by name.
+        found = {name: value for name, value in reversed(scope["headers"]) if name in _READ}
+        if not (way.takes(found) and self._lets_pass(scope, found)):
+            await self._app(scope, receive, send)
+            return
+        scope["route"] = way.route.operation
+        request = Request(scope, found.get(RAW_REQUEST_ID, b""))
+        token = REQUEST_ID.set(request.request_id)
         try:
-            answer = await route.handle(Asked(scope, _InTime(receive)))
+            answer = await self._answer(way.route, scope, receive)
+            await send_answer(answer, send, (*API_HEADERS, request.header))
+            request.status = answer.status
+        except Exception as error:
+            if not await request.admit(error, receive, send):
+                raise
+        finally:
+            request.finish()
+            REQUEST_ID.reset(token)
+
+    async def _answer(self, route: HotRoute, scope: Scope, receive: Receive) -> Answer:
+        try:
+            return await route.handle(Asked(scope, _InTime(receive, self._patience)))
         except (RealtimeError, JournalError) as error:
             refusal = refusal_of(error)
             headers = tuple((name.lower().encode(), text.encode()) for name, text in refusal.headers.items())
-            answer = Answer(refusal.body, refusal.status, headers)
-        except _TooSlow:
-            answer = Answer({"error": guards.TOO_SLOW}, 408)
-        await send_answer(answer, send, API_HEADERS)
+            return Answer(refusal.body, refusal.status, headers)
+        except TooSlow:
+            return Answer({"error": guards.TOO_SLOW}, 408)
 
-    def _lets_pass(self, scope: Scope) -> bool:
-        return (
-            _is_simple(scope, bytes_max=self._sizes.bytes_max(scope))
-            and self._own_names.is_ours(scope)
-            and self._guard.lets_in(scope)
-        )
+    def _lets_pass(self, scope: Scope, found: dict[bytes, bytes]) -> bool:
+        host = found.get(b"host", b"").decode("latin-1")
+        return self._own_names.has(host, scope) and self._guard.lets_in(scope)
 
-    def _route(self, scope: Scope) -> HotRoute | None:
+    def _way(self, scope: Scope) -> "_Way | None":
         if getattr(scope["app"].state, "plane", None) is None:  # it is not open yet
             return None
         path: str = scope["path"]
         for way in self._ways.get(scope["method"], ()):
             if (parameters := way.parameters(path)) is not None:
                 scope["path_params"] = parameters
-                return way.route
+                return way
         return None
 
 
@@ -80,15 +99,16 @@ class _Way:
     """The path of a hot route, which has one parameter at most."""
 
     route: HotRoute
+    bytes_max: int
     before: str
     name: str | None
     after: str
 
     @classmethod
-    def to(cls, route: HotRoute) -> "_Way":
+    def to(cls, route: HotRoute, sizes: BodySizes) -> "_Way":
         before, _, rest = route.operation.path.partition("{")
         name, _, after = rest.partition("}")
-        return cls(route, before, name or None, after)
+        return cls(route, sizes.bytes_max({"path": route.operation.path}), before, name or None, after)
 
     def parameters(self, path: str) -> dict[str, str] | None:
         """What stands in a path for the route's parameter; None for a path of another route."""
@@ -99,34 +119,23 @@ class _Way:
         value = path[len(self.before) : len(path) - len(self.after)]
         return {self.name: value} if value and "/" not in value else None
 
-
-def _is_simple(scope: Scope, *, bytes_max: int) -> bool:
-    """Whether it comes from no page, with a body of a length that is known and allowed."""
-    length = b"0"
-    for name, value in scope["headers"]:
-        if name in _UNKNOWN:
+    def takes(self, headers: dict[bytes, bytes]) -> bool:
+        """Whether it comes from no page, with a body of a length that is known and allowed."""
+        if not _UNKNOWN.isdisjoint(headers):
             return False
-        if name == b"content-length":
-            length = value
-    return length.isdigit() and int(length) <= bytes_max
-
-
-class _TooSlow(Exception):
-    pass
+        length = headers.get(b"content-length", b"0")
+        return length.isdigit() and int(length) <= self.bytes_max
 
 
 class _InTime:
     """Receives a body as long as it comes in time."""
 
-    __slots__ = ("_ends_at", "_receive")
+    __slots__ = ("_ends_at", "_patience", "_receive")
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, patience: Patience) -> None:
         self._receive = receive
+        self._patience = patience
         self._ends_at = asyncio.get_running_loop().time() + guards.BODY_MAX_S
 
     async def __call__(self) -> Message:
-        try:
-            async with asyncio.timeout_at(self._ends_at):
-                return await self._receive()
-        except TimeoutError:
-            raise _TooSlow from None
+        return await self._patience.receive(self._receive, ends_at=self._ends_at)

@@ -5,7 +5,6 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,14 +18,15 @@ if TYPE_CHECKING:
 log = logging.getLogger("agentfield_rt.requests")
 
 REQUEST_ID_HEADER = "X-Request-ID"
-_RAW_NAME = REQUEST_ID_HEADER.lower().encode()
-_GIVEN = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+RAW_REQUEST_ID = REQUEST_ID_HEADER.lower().encode()
+_GIVEN = re.compile(rb"[\w.:-]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _INTERNAL = "internal error; the server's log says more"
+_NO_ANSWER = 499
 
 
 class Requests:
-    """The outermost of the middleware.
+    """The outermost of the framework's middleware; what takes the short way does the same by itself.
 
     A caller's own `X-Request-ID` is kept if it is one (`[A-Za-z0-9_.:-]{1,128}`), so that a request can be
     followed through several servers.
@@ -39,29 +39,50 @@ class Requests:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        request = _Request(scope, send)
+        given = next((value for name, value in scope["headers"] if name == RAW_REQUEST_ID), b"")
+        request = Request(scope, given)
+
+        async def send_named(message: Message) -> None:
+            """Pass on a part of the answer, the first with the request's id."""
+            if message["type"] in (
+                "http.response.start",
+                "websocket.accept",
+                "websocket.http.response.start",
+            ):
+                request.status = message.get("status", 101)
+                raw = [header for header in message.get("headers", ()) if header[0].lower() != RAW_REQUEST_ID]
+                message["headers"] = [*raw, request.header]
+            await send(message)
+
         token = REQUEST_ID.set(request.request_id)
         try:
-            await self._app(scope, receive, request.send)
+            await self._app(scope, receive, send_named)
         except Exception as error:
-            if not await request.admit(error, receive):
+            if not await request.admit(error, receive, send):
                 raise  # too late for another answer: the connection is cut off
         finally:
             request.finish()
             REQUEST_ID.reset(token)
 
 
-class _Request:
-    """One request, from its headers to the end of its answer."""
+class Request:
+    """One request, from its headers to the end of its answer.
 
-    def __init__(self, scope: Scope, send: Send) -> None:
-        given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
-        self.request_id = given if _GIVEN.fullmatch(given) else f"req_{drawn_hex(12)}"
+    Args:
+        given: The id that its caller gave it; used if it is one.
+
+    Attributes:
+        status: What was answered, once something was.
+    """
+
+    __slots__ = ("_began_s", "_method", "_scope", "_span", "_telemetry", "request_id", "status")
+
+    def __init__(self, scope: Scope, given: bytes) -> None:
+        self.request_id = given.decode() if given and _GIVEN.fullmatch(given) else f"req_{drawn_hex(12)}"
+        self.status: int | None = None
         self._scope = scope
-        self._send = send
         self._began_s = time.perf_counter()
-        self._status: int | None = None
-        method = scope.get("method", "WEBSOCKET")
+        method: str = scope.get("method", "WEBSOCKET")
         self._method = method if method in _METHODS or method == "WEBSOCKET" else OTHER
         self._telemetry = _telemetry(scope)
         spans = None if self._telemetry is None else self._telemetry.request_spans
@@ -69,39 +90,37 @@ class _Request:
             None if spans is None else spans.begin(scope, method=self._method, request_id=self.request_id)
         )
 
-    async def send(self, message: Message) -> None:
-        """Pass on a part of the answer, the first with the request's id."""
-        if message["type"] in ("http.response.start", "websocket.accept", "websocket.http.response.start"):
-            self._status = message.get("status", 101)
-            raw = [header for header in message.get("headers", ()) if header[0].lower() != _RAW_NAME]
-            message["headers"] = [*raw, (_RAW_NAME, self.request_id.encode())]
-        await self._send(message)
+    @property
+    def header(self) -> tuple[bytes, bytes]:
+        """Its id, for its answer."""
+        return RAW_REQUEST_ID, self.request_id.encode()
 
-    async def admit(self, error: Exception, receive: Receive) -> bool:
+    async def admit(self, error: Exception, receive: Receive, send: Send) -> bool:
         """Answer a request that met an error nobody foresaw; False if it has had an answer, or wants none."""
         log.error("a request failed: %s", type(error).__name__, exc_info=error, extra=self._told())
-        if self._status is not None or self._scope["type"] != "http":
+        if self.status is not None or self._scope["type"] != "http":
             return False
-        await JSONResponse({"error": _INTERNAL}, 500)(self._scope, receive, self.send)
+        answer = JSONResponse({"error": _INTERNAL}, 500, {REQUEST_ID_HEADER: self.request_id})
+        await answer(self._scope, receive, send)
+        self.status = 500
         return True
 
     def finish(self) -> None:
         """Log and measure it."""
         took_s = time.perf_counter() - self._began_s
-        told = self._told()
         if log.isEnabledFor(logging.INFO):
-            log.info("request", extra=told | {"duration_ms": round(took_s * 1000, 1)})
+            log.info("request", extra=self._told() | {"duration_ms": round(took_s * 1000, 1)})
+        route, status = _route(self._scope), self.status or _NO_ANSWER
         if self._telemetry is not None and self._scope["type"] == "http":
-            labels = told["method"], told["route"], str(told["status"])
-            self._telemetry.meters.record(REQUESTS, took_s, *labels)
+            self._telemetry.meters.record(REQUESTS, took_s, self._method, route, str(status))
         if self._span is not None:
-            self._span.end(method=told["method"], route=told["route"], status=told["status"])
+            self._span.end(method=self._method, route=route, status=status)
 
     def _told(self) -> dict[str, Any]:
         return {
             "method": self._method,
             "route": _route(self._scope),
-            "status": self._status if self._status is not None else 499,
+            "status": self.status or _NO_ANSWER,
         }
 
 
