@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from agentfield_rt.channel.delivery import Inbox, Outbox, ProtocolBroken
@@ -25,11 +25,24 @@ class ChannelEnd(Generic[M]):
     Args:
         decode: Of the frames that are received.
         take: Is given each message once. It must not block; what it raises closes the wire.
+        room: Returns when another message may come; meanwhile the wire is not read.
+
+    Attributes:
+        is_stuck: The wire broke twice at the same message: the next one would, too.
     """
 
-    def __init__(self, decode: FrameDecoder[M], take: Callable[[M], None]) -> None:
+    def __init__(
+        self,
+        decode: FrameDecoder[M],
+        take: Callable[[M], None],
+        *,
+        room: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self.is_stuck = False
         self._decode = decode
         self._take = take
+        self._room = room
+        self._broken_at: int | None = None
         self._outbox = Outbox()
         self._inbox = Inbox()
         self._wake = asyncio.Event()
@@ -72,6 +85,10 @@ class ChannelEnd(Generic[M]):
         """Return once the other end has received everything that was posted until now."""
         await self.receipt(self._outbox.posted)
 
+    def can_resume(self, received: int) -> bool:
+        """Whether an other end that has `received` so much can go on: what comes behind it is still here."""
+        return self._outbox.received <= received <= self._outbox.posted
+
     def was_sent(self, seq: int) -> bool:
         """Whether a message was ever written to a wire: the other end may have it."""
         return seq <= self._sent
@@ -96,12 +113,19 @@ class ChannelEnd(Generic[M]):
             ended = await asyncio.gather(receiving, sending, return_exceptions=True)
             self._stop_ack_timer()
         errors = [error for error in ended if isinstance(error, Exception)]
+        for error in errors:
+            if isinstance(error, ProtocolBroken):
+                self.is_stuck = self._broken_at == self._inbox.received
+                self._broken_at = self._inbox.received
+                raise error
         if errors:
-            raise next((error for error in errors if isinstance(error, ProtocolBroken)), errors[0])
+            raise errors[0]
 
     async def _receive(self, wire: Wire, lease_s: float) -> None:
         loop = asyncio.get_running_loop()
         while True:
+            if self._room is not None:
+                await self._room()
             try:
                 async with asyncio.timeout_at(loop.time() + lease_s):
                     received = await wire.receive()

@@ -13,8 +13,9 @@ from agentfield_rt.plane.channel.fleet import ChannelNode, Fleet
 from agentfield_rt.plane.channel.leases import Leases
 from agentfield_rt.plane.channel.registering import channel_node, registration_of
 from agentfield_rt.plane.errors import NotFound
-from agentfield_rt.plane.executions.dispatch import Outcome
+from agentfield_rt.plane.executions.dispatch import CapabilityKind, Outcome
 from agentfield_rt.plane.executions.execution import Execution
+from agentfield_rt.plane.executions.status import ExecutionStatus
 from agentfield_rt.plane.nodes import Node, Nodes
 from agentfield_rt.voice.link import ExecutionRequest, SessionLink
 from tests.channel.wires import MemoryDialer
@@ -30,28 +31,68 @@ async def register(hello: Hello, reached_by: ChannelNode) -> Node:
 
 
 class NoExecutions:
-    """An engine for agents that run none. What they report is noted."""
+    """An engine for agents that run none. What they report is noted.
+
+    Attributes:
+        over: Executions that have ended, as far as it knows.
+        reporting: How many reports are being written down.
+        holds: Calls are accepted and do not end, reports are not written down yet.
+    """
 
     def __init__(self) -> None:
         self.outcomes: list[tuple[str, Outcome]] = []
+        self.over = set[str]()
+        self.reporting = 0
+        self._going = asyncio.Event()
+        self._going.set()
+
+    @property
+    def holds(self) -> bool:
+        return not self._going.is_set()
+
+    @holds.setter
+    def holds(self, holds: bool) -> None:
+        self._going.clear() if holds else self._going.set()
 
     async def submit(self, request: ExecutionRequest, *, key: str, actor_id: str | None) -> Execution:
-        raise NotFound("nothing runs here")
+        if not self.holds:
+            raise NotFound("nothing runs here")
+        return an_execution(f"exec_{key}", ExecutionStatus.RUNNING)
 
     async def find(self, execution_id: str) -> Execution:
-        raise NotFound("nothing runs here")
+        if execution_id not in self.over:
+            raise NotFound("nothing runs here")
+        return an_execution(execution_id, ExecutionStatus.CANCELLED)
 
     async def result(self, execution: Execution) -> Any:
-        raise NotFound("nothing runs here")
+        await self._going.wait()
 
     async def cancel(self, execution_id: str) -> None: ...
 
-    async def report(self, execution_id: str, outcome: Outcome) -> None:
+    async def report(self, execution_id: str, outcome: Outcome, *, node_id: str) -> None:
+        self.reporting += 1
+        await self._going.wait()
+        self.reporting -= 1
         self.outcomes.append((execution_id, outcome))
 
-    def began(self, execution_id: str) -> None: ...
+    def began(self, execution_id: str, *, node_id: str) -> None: ...
 
     async def note(self, note: Note) -> None: ...
+
+
+def an_execution(execution_id: str, status: ExecutionStatus) -> Execution:
+    return Execution(
+        execution_id=execution_id,
+        run_id="run_1",
+        target="node.work",
+        kind=CapabilityKind.REASONER,
+        created_at=0.0,
+        input_ref="",
+        depth=0,
+        remote=True,
+        time_max_s=60.0,
+        status=status,
+    )
 
 
 @dataclass

@@ -10,16 +10,23 @@ from websockets.typing import Origin
 
 from agentfield_rt import Agent
 from agentfield_rt.agent.registration import registration_of
+from agentfield_rt.channel.message import MESSAGE_BYTES_MAX
 from tests.plane.serving import Served
 
 
-def dialled(server: Served, *, origin: str | None = None) -> ClientConnection:
-    url = f"{server.url.replace('http', 'ws', 1)}/api/v1/nodes/raw/channel"
+def dialled(server: Served, node_id: str = "raw", *, origin: str | None = None) -> ClientConnection:
+    url = f"{server.url.replace('http', 'ws', 1)}/api/v1/nodes/{node_id}/channel"
     return connect(url, origin=None if origin is None else Origin(origin))
 
 
 def hello(node_id: str = "raw", **more: Any) -> str:
-    registration = registration_of(Agent(node_id), instance_id="inst_1")
+    app = Agent(node_id)
+
+    @app.reasoner
+    async def shout(text: str) -> str:
+        raise AssertionError("somebody else runs it")
+
+    registration = registration_of(app, instance_id="inst_1")
     message = {"type": "hello", "registration": registration, "instance_id": "inst_1", **more}
     return json.dumps({"message": message})
 
@@ -29,34 +36,59 @@ def message_of(frame: str | bytes) -> dict[str, Any]:
     return message
 
 
+def numbered(socket: ClientConnection, type_: str) -> dict[str, Any]:
+    """The next frame with a message, which is to be of a type."""
+    while "message" not in (frame := json.loads(socket.recv(5))):
+        pass
+    assert frame["message"]["type"] == type_
+    found: dict[str, Any] = frame
+    return found
+
+
+def outcome(execution_id: str, result: str) -> dict[str, Any]:
+    return {"type": "outcome", "execution_id": execution_id, "status": "succeeded", "result": result}
+
+
 def test_a_client_in_any_language_is_welcomed_and_given_work(server: Served) -> None:
-    app = Agent("raw")
-
-    @app.reasoner
-    async def shout(text: str) -> str:
-        raise AssertionError("somebody else runs it")
-
-    registration = registration_of(app, instance_id="inst_1")
     with dialled(server) as socket:
-        message = {"type": "hello", "registration": registration, "instance_id": "inst_1"}
-        socket.send(json.dumps({"message": message}))
+        socket.send(hello())
         welcome = message_of(socket.recv(5))
         assert (welcome["type"], welcome["resumed"], welcome["received"]) == ("welcome", False, 0)
         accepted = server.post("/api/v1/execute/async/raw.shout", {"input": {"text": "hey"}}).json()
-        frame = json.loads(socket.recv(5))
+        frame = numbered(socket, "execute")
         execute = frame["message"]
-        assert (execute["type"], execute["arguments"]) == ("execute", {"text": "hey"})
-        outcome = {
-            "type": "outcome",
-            "execution_id": execute["execution_id"],
-            "status": "succeeded",
-            "result": "HEY",
-        }
-        socket.send(json.dumps({"seq": 1, "ack": frame["seq"], "message": outcome}))
-        while "message" not in (frame := json.loads(socket.recv(5))):
-            pass
-        assert frame["message"]["type"] == "outcome_recorded"
+        assert execute["arguments"] == {"text": "hey"}
+        said = outcome(execute["execution_id"], "HEY")
+        socket.send(json.dumps({"seq": 1, "ack": frame["seq"], "message": said}))
+        numbered(socket, "outcome_recorded")
         assert server.finished(accepted["execution_id"])["result"] == "HEY"
+
+
+def test_an_agent_ends_no_execution_of_another_node(server: Served) -> None:
+    with dialled(server) as mine, dialled(server, "other") as others:
+        for socket, node_id in ((mine, "raw"), (others, "other")):
+            socket.send(hello(node_id))
+            assert message_of(socket.recv(5))["type"] == "welcome"
+        accepted = server.post("/api/v1/execute/async/raw.shout", {"input": {"text": "hey"}}).json()
+        execution_id = accepted["execution_id"]
+        numbered(mine, "execute")
+        others.send(json.dumps({"seq": 1, "message": outcome(execution_id, "forged")}))
+        numbered(others, "outcome_recorded")
+        mine.send(json.dumps({"seq": 1, "message": outcome(execution_id, "HEY")}))
+        numbered(mine, "outcome_recorded")
+        assert server.finished(execution_id)["result"] == "HEY"
+
+
+def test_a_frame_that_is_too_large_ends_the_wire(server: Served) -> None:
+    with dialled(server) as socket:
+        socket.send(hello())
+        socket.recv(5)
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.send(json.dumps({"seq": 1, "message": outcome("exec_1", "x" * MESSAGE_BYTES_MAX)}))
+            while True:
+                socket.recv(5)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1009
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from agentfield_rt import Agent, ExecutionFailed, RealtimeError, RealtimeSession, Reason
 from agentfield_rt.agent import AgentRouter
+from agentfield_rt.agent.remote import requests
 from agentfield_rt.channel.wire import ServerRefused
 from tests.plane.serving import Served, served
 
@@ -184,36 +185,69 @@ def test_the_protocol_is_published_as_json_schema(server: Served) -> None:
     assert {"frame_to_plane", "frame_to_agent"} <= schema["$defs"].keys()
 
 
-@pytest.mark.asyncio
-async def test_an_execution_is_cancelled_where_it_runs(server: Served) -> None:
-    app = Agent("canceller", server=server.url)
-    begun, cancelled = asyncio.Event(), asyncio.Event()
+class Waiting:
+    """A reasoner that waits for ever, and what became of it."""
 
-    @app.reasoner
-    async def waits() -> None:
-        begun.set()
+    def __init__(self) -> None:
+        self.begun, self.cancelled = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self) -> None:
+        self.begun.set()
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            cancelled.set()
+            self.cancelled.set()
             raise
+
+
+def canceller(server: Served) -> tuple[Agent, Waiting]:
+    """An agent whose reasoner `waits` for ever, and whose `gives_up` waits for that until it has begun."""
+    app, waiting = Agent("canceller", server=server.url), Waiting()
+
+    @app.reasoner
+    async def waits() -> None:
+        await waiting()
 
     @app.reasoner
     async def gives_up() -> str:
-        try:
-            async with asyncio.timeout(0.05):
-                await app.call("canceller.waits")
-        except TimeoutError:
-            return "gave up"
-        return "never"
+        calling = asyncio.create_task(app.call("canceller.waits"))
+        await waiting.begun.wait()
+        calling.cancel()
+        await asyncio.wait([calling])
+        return "gave up"
 
+    return app, waiting
+
+
+@pytest.mark.asyncio
+async def test_an_execution_is_cancelled_where_it_runs(server: Served) -> None:
+    app, waiting = canceller(server)
     async with app.connected(), ask(server) as client:
         accepted = await client.post("/execute/async/canceller.waits", json={"input": {}})
         execution_id = accepted.json()["execution_id"]
-        await begun.wait()
+        await waiting.begun.wait()
         assert (await client.post(f"/executions/{execution_id}/cancel", json={})).is_success
-        await cancelled.wait()
+        await waiting.cancelled.wait()
         assert (await ended(client, execution_id))["status"] == "cancelled"
-        cancelled.clear()
+
+
+@pytest.mark.asyncio
+async def test_what_is_called_is_cancelled_with_the_wait_for_it(server: Served) -> None:
+    app, waiting = canceller(server)
+    async with app.connected(), ask(server) as client:
         assert (await execute(client, "canceller.gives_up"))["result"] == "gave up"
-        await cancelled.wait()
+        await waiting.cancelled.wait()
+
+
+@pytest.mark.asyncio
+async def test_an_agent_may_give_up_as_many_calls_as_it_likes(
+    server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "REQUESTS_MAX", 5)
+    app, _ = canceller(server)
+    async with app.connected():
+        for _ in range(10):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0):
+                    await app.call("canceller.waits")
+            assert await app.call("desk.double", number=21) == 42

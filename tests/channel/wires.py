@@ -10,7 +10,7 @@ from agentfield_rt.channel.to_agent import Refused
 from agentfield_rt.channel.to_plane import Hello
 from agentfield_rt.channel.wire import WireLost
 from agentfield_rt.plane.channel.fleet import Fleet
-from agentfield_rt.plane.errors import PlaneError
+from agentfield_rt.plane.errors import Busy, PlaneError
 
 
 class MemoryWire:
@@ -105,8 +105,10 @@ async def serve(fleet: Fleet, wire: MemoryWire) -> None:
         hello = frames_to_plane(await wire.receive()).message
         assert isinstance(hello, Hello)
         await fleet.connect(hello, wire)
+        await wire.close("done")
     except PlaneError as error:
-        await wire.send(encode_frame(encode_message(Refused(error=str(error)))))
+        refused = Refused(error=str(error), retryable=isinstance(error, Busy))
+        await wire.send(encode_frame(encode_message(refused)))
     except (WireLost, ProtocolBroken):
         await wire.close("lost")
 

@@ -16,6 +16,7 @@ class Engine(Protocol):
 
         Raises:
             PlaneError: it cannot be run.
+            JournalError: it could not be made durable; it does not run.
         """
         ...
 
@@ -23,7 +24,8 @@ class Engine(Protocol):
         """One that was accepted.
 
         Raises:
-            NotFound: never.
+            NotFound: there is none.
+            JournalError: it cannot be looked up.
         """
         ...
 
@@ -32,6 +34,7 @@ class Engine(Protocol):
 
         Raises:
             ExecutionFailed: it did not succeed.
+            JournalError: its end could not be recorded.
         """
         ...
 
@@ -39,16 +42,17 @@ class Engine(Protocol):
         """Nobody waits for it any more."""
         ...
 
-    async def report(self, execution_id: str, outcome: Outcome) -> None:
-        """Its node told how it ended; durable when this returns.
+    async def report(self, execution_id: str, outcome: Outcome, *, node_id: str) -> None:
+        """A node told how it ended; durable when this returns.
 
         Raises:
-            PlaneError: it is not known, or ended otherwise.
+            PlaneError: it is not known, is another node's, or ended otherwise.
+            JournalError: it could not be recorded.
         """
         ...
 
-    def began(self, execution_id: str) -> None:
-        """Its node has it and will report, so it is not sent again. One that is not known is passed over."""
+    def began(self, execution_id: str, *, node_id: str) -> None:
+        """A node has it and will report, so it is not sent again. One that is not its is passed over."""
         ...
 
     async def note(self, note: Note) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from agentfield_journal import JournalError
 from agentfield_rt.channel.to_plane import Note
-from agentfield_rt.plane.errors import NotFound, PlaneError
+from agentfield_rt.plane.errors import NotAllowed, NotFound, PlaneError
 from agentfield_rt.plane.executions.dispatch import Outcome
 from agentfield_rt.plane.executions.execution import Execution
 from agentfield_rt.plane.executions.executions import Executions
@@ -45,13 +45,18 @@ class ExecutionsEngine:
         except (PlaneError, JournalError) as error:
             log.info("%s is not cancelled: %s", execution_id, type(error).__name__)
 
-    async def report(self, execution_id: str, outcome: Outcome) -> None:
+    async def report(self, execution_id: str, outcome: Outcome, *, node_id: str) -> None:
         """See `Engine.report`."""
+        execution = await self._executions.get(execution_id)
+        if execution.node_id != node_id:
+            raise NotAllowed(f"execution {execution_id} is not one of node '{node_id}'")
         await self._executions.report(execution_id, outcome)
 
-    def began(self, execution_id: str) -> None:
+    def began(self, execution_id: str, *, node_id: str) -> None:
         """See `Engine.began`."""
-        self._executions.began(execution_id)
+        execution = self._executions.in_memory(execution_id)
+        if execution is not None and execution.node_id == node_id:
+            self._executions.began(execution_id)
 
     async def note(self, note: Note) -> None:
         """See `Engine.note`."""

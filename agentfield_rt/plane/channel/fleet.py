@@ -14,7 +14,7 @@ from agentfield_rt.plane.channel.engine import Engine
 from agentfield_rt.plane.channel.instance import Instance
 from agentfield_rt.plane.channel.leases import Leases
 from agentfield_rt.plane.channel.running import InstanceGone
-from agentfield_rt.plane.errors import Conflict
+from agentfield_rt.plane.errors import Busy
 from agentfield_rt.plane.executions.dispatch import Dispatch, NodeUnreachable, Outcome
 from agentfield_rt.plane.nodes import Lifecycle, Node, Nodes
 from agentfield_rt.voice.link import Handler, HandlerLost, SessionLink
@@ -60,9 +60,9 @@ class Fleet:
             WireLost, ProtocolBroken: how the wire ended.
         """
         async with self._letting_in:  # two instances of a new node are two of one `ChannelNode`
-            instance = self._by_channel.get(hello.channel_id or "")
-            resumed = instance is not None and instance.instance_id == hello.instance_id
-            if instance is None or not resumed:
+            instance = self._known(hello)
+            resumed = instance is not None
+            if instance is None:
                 instance = await self._new(hello)
             elif not self._is_reached(instance.node_id):  # it was forgotten, or replaced, while it was away
                 await self._let_in(hello)
@@ -77,10 +77,23 @@ class Fleet:
         await wire.send(encode_frame(encode_message(welcome)))
         await instance.attach(wire, received=hello.received if resumed else 0)
 
+    def _known(self, hello: Hello) -> Instance | None:
+        """Whose channel goes on: that of the same process, if what it has not received is still here."""
+        instance = self._by_channel.get(hello.channel_id or "")
+        if instance is None or not instance.end.can_resume(hello.received):
+            return None
+        is_same = (instance.node_id, instance.instance_id) == (_node_id(hello), hello.instance_id)
+        return instance if is_same else None
+
     async def _new(self, hello: Hello) -> Instance:
-        if self._is_closed or len(self._by_channel) >= INSTANCES_MAX:
-            raise Conflict(f"{INSTANCES_MAX} agents are connected, which is the limit, or the server stops")
+        if self._is_closed:
+            raise Busy("this server stops; another one will take the agent")
+        if len(self._by_channel) >= INSTANCES_MAX:
+            raise Busy(f"{INSTANCES_MAX} agents are connected, which is the limit; try again later")
         channel_node = await self._let_in(hello)
+        for former in channel_node.instances:
+            if former.instance_id == hello.instance_id:
+                former.given.hand_over(hello.running)
         instance = Instance(
             channel_node.node_id,
             hello,
@@ -93,11 +106,12 @@ class Fleet:
         return instance
 
     async def _let_in(self, hello: Hello) -> "ChannelNode":
-        node_id = str(hello.registration.get("id", ""))
+        node_id = _node_id(hello)
         channel_node = self._channel_nodes.get(node_id) or ChannelNode(node_id, self._leases)
         node = await self._register(hello, channel_node)
         self._channel_nodes[node_id] = channel_node
-        self._nodes.replace(replace(node, lifecycle=Lifecycle.STARTING))
+        is_ready = channel_node.lifecycle is Lifecycle.READY
+        self._nodes.replace(node if is_ready else replace(node, lifecycle=Lifecycle.STARTING))
         return channel_node
 
     def _is_reached(self, node_id: str) -> bool:
@@ -124,6 +138,10 @@ class Fleet:
         await asyncio.gather(*(instance.close() for instance in instances))
 
 
+def _node_id(hello: Hello) -> str:
+    return str(hello.registration.get("id", ""))
+
+
 class ChannelNode:
     """A node's instances; satisfies `Dispatcher` and `SessionHandlers`."""
 
@@ -134,6 +152,7 @@ class ChannelNode:
         self.instances: list[Instance] = []
         self._leases = leases
         self._changed = asyncio.Event()
+        self._waiting = set[str]()
 
     @property
     def lifecycle(self) -> Lifecycle:
@@ -151,20 +170,29 @@ class ChannelNode:
     async def dispatch(self, work: Dispatch) -> Outcome | None:
         """See `Dispatcher.dispatch`. What another execution waits for is not kept waiting by a full agent."""
         is_nested = work.parent_execution_id is not None
-        while True:
-            there = [instance for instance in self.instances if instance.takes_work]
-            if not there:
-                raise NodeUnreachable(f"no agent {self.node_id} is connected")
-            instance = min(there, key=lambda each: len(each.executions))
-            if instance.has_room or is_nested:
-                return await instance.execute(work)
-            await self._changed.wait()
+        self._waiting.add(work.execution_id)
+        try:
+            while work.execution_id in self._waiting:
+                there = [instance for instance in self.instances if instance.takes_work]
+                if not there:
+                    raise NodeUnreachable(f"no agent {self.node_id} is connected")
+                instance = min(there, key=lambda each: len(each.given))
+                if instance.has_room or is_nested:
+                    return await instance.given.execute(work)
+                await self._changed.wait()
+        finally:
+            self._waiting.discard(work.execution_id)
+        raise NodeUnreachable(f"{work.execution_id} was cancelled before an agent had room for it")
 
     async def cancel(self, execution_id: str) -> None:
-        """See `Dispatcher.cancel`: whoever has it is told; one that is away when it comes back."""
+        """See `Dispatcher.cancel`: whoever has it is told; one that is away when it comes back.
+
+        One that waits for room is given to nobody.
+        """
         for instance in self.instances:
-            if execution_id in instance.executions:
-                instance.cancel(execution_id)
+            instance.given.cancel(execution_id)
+        self._waiting.discard(execution_id)
+        self.tell()
 
     # Sessions.
 

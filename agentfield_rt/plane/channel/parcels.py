@@ -15,9 +15,13 @@ from agentfield_rt.sinks import Parcel, SinkError
 
 
 class Parcels:
-    """The parcels that are on their way to one instance."""
+    """The parcels that are on their way to one instance.
 
-    def __init__(self, post: Callable[[Message], None]) -> None:
+    Args:
+        post: Sends a message there, or raises `ChannelFull`.
+    """
+
+    def __init__(self, post: Callable[[Message], object]) -> None:
         self._post = post
         self._numbers = itertools.count(1)
         self._waiting: dict[str, asyncio.Future[ParcelCarried]] = {}

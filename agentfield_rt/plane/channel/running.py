@@ -1,11 +1,10 @@
 """One run of a session's handler at an agent elsewhere: begun, watched, stopped, lost."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable
+from contextvars import copy_context
 
 from agentfield_journal import JournalError
-from agentfield_rt.channel.delivery import ChannelFull
 from agentfield_rt.channel.message import Message
 from agentfield_rt.channel.shapes import HandlerFailure
 from agentfield_rt.channel.to_agent import BeginHandler, CancelHandler
@@ -45,9 +44,10 @@ class HandlerRun:
     ) -> None:
         self.handler_id = handler_id
         self._link = link
-        self._post_raw = post
+        self._post = post
         self._parcels = parcels
-        self._serving = Serving(handler_id, link, self._post, parcels=parcels)
+        self._context = copy_context()
+        self._serving = Serving(handler_id, link, post, parcels=parcels)
         self._ended: asyncio.Future[HandlerFailure | None] = asyncio.get_running_loop().create_future()
         self._closing: CloseSession | None = None
         self._wake = asyncio.Event()
@@ -96,7 +96,10 @@ class HandlerRun:
         return self._ended.result()
 
     def take(self, message: HandlerMessage) -> None:
-        """Something the handler did."""
+        """Something the handler did; log lines of what follows from it are the session's."""
+        self._context.run(self._take, message)
+
+    def _take(self, message: HandlerMessage) -> None:
         match message:
             case Say():
                 self._serving.say(message)
@@ -131,8 +134,3 @@ class HandlerRun:
         if not self._ended.done():
             self._ended.set_result(failure)
             self._wake.set()
-
-    def _post(self, message: Message) -> None:
-        """What no longer fits waits for an instance that receives nothing; its lease decides."""
-        with contextlib.suppress(ChannelFull):
-            self._post_raw(message)

@@ -114,6 +114,8 @@ class Serving:
     def ask(self, message: Request) -> None:
         """Begin a request; its answer is posted."""
         request_id = message.request_id
+        if request_id in self._requests:
+            return  # asked twice, answered once
         if len(self._requests) >= REQUESTS_MAX:
             failure = Failure(fault=Fault.OVERFLOW, message=f"{REQUESTS_MAX} requests wait for an answer")
             self._post(Reply(request_id=request_id, failure=failure))

@@ -2,18 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from agentfield_journal import JournalError
-from agentfield_rt.channel.delivery import ChannelFull
 from agentfield_rt.channel.failures import failure_of
 from agentfield_rt.channel.frame import MessageTooLarge
 from agentfield_rt.channel.message import Message
 from agentfield_rt.channel.shapes import Failure, Fault
 from agentfield_rt.channel.to_agent import CallAccepted, OutcomeRecorded, Reply
 from agentfield_rt.channel.to_plane import Call, CancelRequest, Follow, Note, Outcome
-from agentfield_rt.errors import ExecutionFailed, Reason
+from agentfield_rt.errors import Reason
 from agentfield_rt.plane.channel.engine import Engine
 from agentfield_rt.plane.errors import PlaneError
 from agentfield_rt.plane.executions import dispatch
@@ -22,6 +21,8 @@ from agentfield_rt.plane.executions.status import ExecutionStatus
 from agentfield_rt.voice.link import ExecutionRequest
 
 log = logging.getLogger(__name__)
+
+M = TypeVar("M", Call, Follow)
 
 CALLS_MAX = 1_000
 """Of one instance, at once."""
@@ -34,11 +35,13 @@ class Workflow:
     """The executions as one instance may use them.
 
     Args:
+        node_id: Whose outcomes it may tell.
         engine: Runs them.
         post: Reaches the instance.
     """
 
-    def __init__(self, engine: Engine, post: Callable[[Message], None]) -> None:
+    def __init__(self, node_id: str, engine: Engine, post: Callable[[Message], None]) -> None:
+        self._node_id = node_id
         self._engine = engine
         self._post = post
         self._calls: dict[str, asyncio.Task[None]] = {}
@@ -61,23 +64,30 @@ class Workflow:
             reason=message.reason,
         )
         try:
-            await self._engine.report(message.execution_id, outcome)
-        except PlaneError as error:  # it ended otherwise before, or nobody knows it any more
+            await self._engine.report(message.execution_id, outcome, node_id=self._node_id)
+        except PlaneError as error:  # it ended otherwise, is another node's, or nobody knows it any more
             log.info("the outcome of %s is not taken: %s", message.execution_id, type(error).__name__)
         except JournalError as error:  # the agent keeps it, and tells the next plane
             log.error("the outcome of %s is not recorded: %s", message.execution_id, type(error).__name__)
             return
-        self._tell(OutcomeRecorded(execution_id=message.execution_id))
+        self._post(OutcomeRecorded(execution_id=message.execution_id))
 
     def goes_on(self, execution_id: str) -> None:
         """The instance had it before it came to this plane."""
-        self._engine.began(execution_id)
+        self._engine.began(execution_id, node_id=self._node_id)
+
+    async def is_over(self, execution_id: str) -> bool:
+        """Whether it has ended for everybody but the instance, which works on it still."""
+        try:
+            return (await self._engine.find(execution_id)).is_final
+        except (PlaneError, JournalError):  # whoever knows no end of it does not end it
+            return False
 
     async def lost(self, execution_id: str) -> None:
         """The instance had begun it and is gone. It may have had effects, so it is not run again."""
         outcome = dispatch.Outcome(status=ExecutionStatus.FAILED, reason=Reason.PROCESS_LOST, error=ORPHANED)
         try:
-            await self._engine.report(execution_id, outcome)
+            await self._engine.report(execution_id, outcome, node_id=self._node_id)
         except (PlaneError, JournalError) as error:
             log.info("%s was orphaned and has ended otherwise: %s", execution_id, type(error).__name__)
 
@@ -90,32 +100,39 @@ class Workflow:
 
     # What it asks for.
 
-    def take(self, message: Call | CancelRequest) -> None:
-        """Begin a call outside any session, or stop waiting for one."""
-        if isinstance(message, Call):
-            self._begin(message.request_id, self._call(message))
-        elif (task := self._calls.get(message.request_id)) is not None:
-            task.cancel()
+    def call(self, message: Call) -> None:
+        """Begin a call outside of any session."""
+        self._begin(message.request_id, self._call, message)
 
     def follow(self, message: Follow) -> None:
         """Reply when an execution has ended that was accepted before."""
-        self._begin(message.request_id, self._follow(message))
+        self._begin(message.request_id, self._follow, message)
 
-    def _begin(self, request_id: str, work: Any) -> None:
+    def cancel(self, message: CancelRequest) -> None:
+        """Nobody waits for a reply any more."""
+        if (task := self._calls.get(message.request_id)) is not None:
+            task.cancel()
+
+    def _begin(self, request_id: str, work: Callable[[M], Awaitable[Any]], message: M) -> None:
+        if request_id in self._calls:
+            return  # asked twice, answered once
         if len(self._calls) >= CALLS_MAX:
-            work.close()
-            failure = Failure(
-                fault=Fault.EXECUTION,
-                message=f"{CALLS_MAX} calls wait for their ends",
-                reason=Reason.OVERFLOW,
-            )
-            self._tell(Reply(request_id=request_id, failure=failure))
+            self._refuse(request_id, f"{CALLS_MAX} calls wait for their ends", Reason.OVERFLOW)
             return
-        task = asyncio.create_task(work, name=f"call {request_id}")
+        task = asyncio.create_task(self._reply(request_id, work, message), name=f"call {request_id}")
         self._calls[request_id] = task
-        task.add_done_callback(lambda _: self._calls.pop(request_id, None))
+        task.add_done_callback(lambda _: self._ended(request_id, task))
 
-    async def _call(self, message: Call) -> None:
+    def _ended(self, request_id: str, task: asyncio.Task[None]) -> None:
+        del self._calls[request_id]
+        if task.cancelled() and not self._has_left:
+            self._refuse(request_id, "nobody waited for it any more", Reason.CANCELLED)
+
+    def _refuse(self, request_id: str, message: str, reason: Reason) -> None:
+        failure = Failure(fault=Fault.EXECUTION, message=message, reason=reason)
+        self._post(Reply(request_id=request_id, failure=failure))
+
+    async def _call(self, message: Call) -> Any:
         place = message.place
         request = ExecutionRequest(
             target=message.target,
@@ -125,18 +142,13 @@ class Workflow:
             turn_id=place.turn_id,
             parent_execution_id=place.parent_execution_id,
         )
-        await self._reply(message.request_id, self._run(message.request_id, request, place.actor_id))
-
-    async def _run(self, request_id: str, request: ExecutionRequest, actor_id: str | None) -> Any:
-        execution = await self._engine.submit(request, key=request_id, actor_id=actor_id)
-        self._tell(CallAccepted(request_id=request_id, execution_id=execution.execution_id))
+        execution = await self._engine.submit(request, key=message.request_id, actor_id=place.actor_id)
+        accepted = CallAccepted(request_id=message.request_id, execution_id=execution.execution_id)
+        self._post(accepted)
         return await self._end_of(execution)
 
-    async def _follow(self, message: Follow) -> None:
-        async def follow() -> Any:
-            return await self._end_of(await self._engine.find(message.execution_id))
-
-        await self._reply(message.request_id, follow())
+    async def _follow(self, message: Follow) -> Any:
+        return await self._end_of(await self._engine.find(message.execution_id))
 
     async def _end_of(self, execution: Execution) -> Any:
         try:
@@ -146,22 +158,12 @@ class Workflow:
                 await self._engine.cancel(execution.execution_id)
             raise
 
-    async def _reply(self, request_id: str, work: Any) -> None:
+    async def _reply(self, request_id: str, work: Callable[[M], Awaitable[Any]], message: M) -> None:
         try:
-            reply = Reply(request_id=request_id, result=await work)
+            self._post(Reply(request_id=request_id, result=await work(message)))
         except PlaneError as error:
-            refused = ExecutionFailed(str(error), execution_id=None, reason=Reason.INVALID_REQUEST)
-            reply = Reply(request_id=request_id, failure=failure_of(refused))
-        except Exception as error:
-            reply = Reply(request_id=request_id, failure=failure_of(error))
-        self._tell(reply)
-
-    def _tell(self, message: Message) -> None:
-        try:
-            self._post(message)
-        except ChannelFull:
-            log.warning("an agent receives nothing; its lease decides")
+            self._refuse(request_id, str(error), Reason.INVALID_REQUEST)
         except MessageTooLarge as error:
-            assert isinstance(message, Reply)
-            failure = Failure(fault=Fault.EXECUTION, message=str(error), reason=Reason.OVERFLOW)
-            self._post(Reply(request_id=message.request_id, failure=failure))
+            self._refuse(request_id, str(error), Reason.OVERFLOW)
+        except Exception as error:  # whatever it is, whoever asked is told; a text nobody foresaw is not
+            self._post(Reply(request_id=request_id, failure=failure_of(error)))
