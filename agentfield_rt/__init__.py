@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         ReplayMismatch,
         RunIncomplete,
         SessionClosed,
+        TooManyTurns,
         UnsupportedTransport,
     )
     from agentfield_rt.run import Run
@@ -53,6 +54,7 @@ __all__ = [
     "Run",
     "RunIncomplete",
     "SessionClosed",
+    "TooManyTurns",
     "Turn",
     "UnsupportedTransport",
     "UtteranceHandle",

@@ -86,6 +86,10 @@ class GateOverflow(RealtimeError):
     """Too many frames wait for the provider; this one was not taken. Send it later, or less."""
 
 
+class TooManyTurns(RealtimeError):
+    """As many turns wait for the handler as may; this one was not taken. Give it later."""
+
+
 class RestartBudgetSpent(IllegalCommand):
     """The provider connection was replaced as often as this session may; it can only be closed."""
 

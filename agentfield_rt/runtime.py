@@ -94,6 +94,7 @@ class Call:
 
         Raises:
             SessionClosed: the session is over.
+            TooManyTurns: as many wait for the handler as may.
             ProviderError: the provider did not take it.
         """
         return await self._session.hear_text(text)

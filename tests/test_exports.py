@@ -32,6 +32,7 @@ EXPORTS = {
         "Run",
         "RunIncomplete",
         "SessionClosed",
+        "TooManyTurns",
         "Turn",
         "UnsupportedTransport",
         "UtteranceHandle",

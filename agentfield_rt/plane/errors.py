@@ -48,6 +48,16 @@ class NotFound(PlaneError):
     status = 404
 
 
+class SessionNotFound(NotFound):
+    """No session of this id is any of the caller's business: whether there is one is not said."""
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(
+            f"session '{session_id}' not found: none has this id, or it was started with another key; "
+            "GET /api/v1/session-instances lists yours"
+        )
+
+
 class Conflict(PlaneError):
     """It was possible once, and is not any more."""
 

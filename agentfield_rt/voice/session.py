@@ -205,8 +205,7 @@ class VoiceSession:
             IllegalCommand: it is connected already.
             ProviderError: the provider is not to be had.
         """
-        if self.is_over:
-            raise SessionClosed(f"session {self.session_id} is over; start a new one")
+        self._require_live("is over; start a new one")
         try:
             incoming = self.spec.incoming_call_id
             connection = await self._controller.connect(offer_sdp=offer_sdp, incoming_call_id=incoming)
@@ -216,8 +215,7 @@ class VoiceSession:
             if self._controller.state.phase is Phase.DEGRADED:
                 self._ending.begin(CloseReason.PROVIDER_FAILURE)  # there may be a connection nobody holds
             raise
-        if self.is_over:  # what is begun now nobody would end
-            raise SessionClosed(f"session {self.session_id} ended while it was connected")
+        self._require_live("ended while it was connected")  # what is begun now nobody would end
         await self._begin(caller)
         return connection
 
@@ -247,26 +245,29 @@ class VoiceSession:
 
         Raises:
             SessionClosed: the session is over.
+            TooManyTurns: as many wait for the handler as may.
             IllegalCommand: it is not connected yet.
             ProviderError: the provider did not take it.
         """
-        if self.is_over:
-            raise SessionClosed(f"session {self.session_id} is over; start a new one")
+        self._require_live("is over; start a new one")
         turn_id = new_turn_id()
-        turn = Turn(turn_id, await self.rules.typed(turn_id, text), source=TurnSource.TEXT)
-        await self._send(TextFrame(turn.id, turn.text))
-        if self.is_over:
-            raise SessionClosed(f"session {self.session_id} ended before the turn was taken")
-        # The provider has it: a connection that is replaced from here on is told of it.
-        self._conversation.typed(turn)
+        with self._turns.place():
+            turn = Turn(turn_id, await self.rules.typed(turn_id, text), source=TurnSource.TEXT)
+            await self._send(TextFrame(turn.id, turn.text))
+            self._require_live("ended before the turn was taken")
+            # The provider has it: a connection that is replaced from here on is told of it.
+            self._conversation.typed(turn)
         try:
             await self.interrupt()
         finally:
             self._turns.hand_out(turn)
-        if self.is_over:
-            raise SessionClosed(f"session {self.session_id} ended before the turn was taken")
+        self._require_live("ended before the turn was taken")
         await self._run.durable()
         return turn.id
+
+    def _require_live(self, otherwise: str) -> None:
+        if self.is_over:
+            raise SessionClosed(f"session {self.session_id} {otherwise}")
 
     # The handler's side.
 
@@ -274,8 +275,7 @@ class VoiceSession:
         return await self._turns.next()
 
     def say(self, text: str | None, instructions: str | None = None) -> Utterance:
-        if self.is_over:
-            raise SessionClosed(f"session {self.session_id} is over; nothing more can be said in it")
+        self._require_live("is over; nothing more can be said in it")
         utterance = Utterance(f"utt_{secrets.token_hex(8)}", text, instructions, self._turns.answer())
         self._utterances.add(utterance)
         return utterance

@@ -1,11 +1,12 @@
 """What the user says: turns as they are committed, handed to the handler one at a time."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
 from agentfield_rt.core import records
 from agentfield_rt.core.records import Record
-from agentfield_rt.errors import Reason
+from agentfield_rt.errors import Reason, TooManyTurns
 from agentfield_rt.idle import Few, Signal
 from agentfield_rt.voice.link import Turn
 
@@ -13,7 +14,8 @@ ANSWER_WITHIN_S = 300.0
 """A handler that has said nothing to a turn for so long hangs. The caller thinks so much earlier."""
 
 WAITING_MAX = 32
-"""Turns nobody asked for yet. A handler that is further behind loses the oldest, and the journal says so."""
+"""Turns nobody asked for yet. No further one may be typed; one that was spoken cannot be refused, so the
+oldest is lost, and the journal says so."""
 
 
 class Turns:
@@ -41,6 +43,7 @@ class Turns:
         self._current: Turn | None = None
         self._is_answered = False
         self._ended = False
+        self._typed = 0
         self.answered_total = 0
         self.taken_total = 0
         self._wake = Signal()
@@ -65,6 +68,23 @@ class Turns:
     def ended(self) -> bool:
         """Whether no further turn will come."""
         return self._ended
+
+    @contextmanager
+    def place(self) -> Generator[None]:
+        """Keep a place for a turn that is being typed: what is told to have been taken is not lost.
+
+        Raises:
+            TooManyTurns: there is none.
+        """
+        if self._typed + len(self._recorded) + len(self._waiting) >= WAITING_MAX:
+            raise TooManyTurns(
+                f"{WAITING_MAX} turns wait for the handler; give it this one when it is less behind"
+            )
+        self._typed += 1
+        try:
+            yield
+        finally:
+            self._typed -= 1
 
     def commit(self, turn: Turn, *, spoken_until_ns: int | None) -> None:
         """The user has finished saying `turn`: write it down, and hand it out."""

@@ -1,10 +1,15 @@
 """What a caller gives over HTTP besides words, and what a session is told to have cost."""
 
+import asyncio
 import base64
+import threading
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from agentfield_rt import Agent, RealtimeSession
 from agentfield_rt.frames import (
     ImageFrame,
     RateLimit,
@@ -14,7 +19,8 @@ from agentfield_rt.frames import (
     Usage,
     UsageReported,
 )
-from tests.plane.serving import Served
+from agentfield_rt.voice import turns
+from tests.plane.serving import Served, served
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
 PICTURE = {"data": base64.b64encode(PNG).decode(), "detail": "low"}
@@ -61,6 +67,41 @@ def test_what_cannot_be_meant_is_refused(server: Served, body: dict[str, Any], s
     _, answer = given(server, body)
     assert answer.status_code == status, answer.text
     assert "error" in answer.json()
+
+
+@pytest.mark.asyncio
+async def test_turns_typed_at_once_into_a_session_that_nobody_connected_are_all_taken(server: Served) -> None:
+    path = f"/api/v1/session-instances/{server.start()}/input"
+    async with httpx.AsyncClient(base_url=server.url) as client:
+        answers = await asyncio.gather(*(client.post(path, json={"text": "hello"}) for _ in range(5)))
+    assert [answer.status_code for answer in answers] == [202] * 5
+
+
+def test_a_turn_that_could_not_be_kept_for_the_handler_is_refused_and_none_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, asked = Agent("slow"), threading.Event()
+
+    @app.session("phone", provider="local", transport="websocket")
+    async def reads_at_last(session: RealtimeSession) -> None:
+        await asyncio.to_thread(asked.wait)
+        async for turn in session.turns():
+            await session.say(turn.text)
+
+    monkeypatch.setattr(turns, "WAITING_MAX", 2)
+    with served(tmp_path, monkeypatch, agents=[app]) as server:
+        session_id = server.start("slow.phone")
+        path = f"/api/v1/session-instances/{session_id}/input"
+        assert [server.post(path, {"text": text}).status_code for text in ("one", "two")] == [202, 202]
+        refused = server.post(path, {"text": "three"})
+        assert (refused.status_code, refused.headers["Retry-After"]) == (429, "1")
+        asked.set()
+        with server.events(session_id) as events:
+            events.kinds(until="utterance_played")
+        assert server.post(path, {"text": "three"}).status_code == 202
+        server.post(f"/api/v1/session-instances/{session_id}/close")
+        with server.events(session_id) as events:
+            assert [kind for _, kind in events.kinds()].count("turn_started") == 3
 
 
 def test_a_session_says_what_it_has_cost(server: Served) -> None:

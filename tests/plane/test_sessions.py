@@ -8,6 +8,7 @@ import pytest
 from agentfield_journal import JournalFull, open_journal, verify
 from agentfield_rt.errors import ProviderError, Reason
 from agentfield_rt.plane import providers
+from agentfield_rt.plane.errors import SessionNotFound
 from agentfield_rt.plane.runs import Runs
 from agentfield_rt.ports import AdapterFactory, Connection, ConnectRequest
 from tests.plane.serving import OFFER, Served, served
@@ -200,7 +201,7 @@ def test_an_unknown_session_is_not_found_and_says_what_to_do(server: Served, met
         method, f"/api/v1/session-instances/{UNKNOWN}/{path}".rstrip("/"), json={"text": "x"}
     )
     assert answer.status_code == 404
-    assert answer.json() == {"error": f"session '{UNKNOWN}' not found; start one first"}
+    assert answer.json() == {"error": str(SessionNotFound(UNKNOWN))}
 
 
 @pytest.mark.parametrize(

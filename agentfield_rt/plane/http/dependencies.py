@@ -8,7 +8,7 @@ from fastapi import Depends, Header, Path, Request
 from agentfield_rt.plane.access import Caller, caller_of
 from agentfield_rt.plane.catalogue.rows import SessionRow
 from agentfield_rt.plane.control_plane import ControlPlane
-from agentfield_rt.plane.errors import Gone, NotFound
+from agentfield_rt.plane.errors import Gone, NotFound, SessionNotFound
 from agentfield_rt.plane.notation import workflow_id_of
 from agentfield_rt.voice.session import VoiceSession
 
@@ -36,11 +36,11 @@ async def the_record_of(session_id: str, plane: Plane, caller: Asking) -> Sessio
     """What the journal says of the session in the address, live or not.
 
     Raises:
-        NotFound: there is none, or it is somebody else's.
+        SessionNotFound: there is none, or it is somebody else's.
     """
     row = await plane.catalogue.session(session_id)
     if row is None or not caller.may_use(session_id, row.owner):
-        raise NotFound(f"session '{session_id}' not found; start one first")
+        raise SessionNotFound(session_id)
     return row
 
 

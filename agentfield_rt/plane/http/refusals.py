@@ -10,6 +10,7 @@ from agentfield_rt.errors import (
     ProviderError,
     RecordingUnavailable,
     SessionClosed,
+    TooManyTurns,
     UnsupportedTransport,
 )
 from agentfield_rt.memory import MemoryAccessError, MemoryFull, MemoryRefused
@@ -22,6 +23,7 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (SessionClosed, 410),
     (ContentGone, 410),
     (IllegalCommand, 409),
+    (TooManyTurns, 429),
     (GateOverflow, 503),
     (RecordingUnavailable, 503),
     (MemoryRefused, 400),
@@ -32,6 +34,10 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (JournalFull, 507),
     (JournalUnavailable, 503),
 )
+
+
+_RETRY_AFTER_S: dict[type[Exception], int] = {TooManyTurns: 1, GateOverflow: 1}
+"""When the same may be taken, where that is soon: neither a handler nor a provider stays behind for long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +51,9 @@ class Refusal:
 
 def refusal_of(error: Exception) -> Refusal:
     """The answer that an error of the runtime, of the plane or of the journal becomes."""
+    retry_after_s = error.retry_after_s if isinstance(error, Busy) else _RETRY_AFTER_S.get(type(error))
+    headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
     if isinstance(error, PlaneError):
-        headers: dict[str, str] = {}
-        if isinstance(error, Busy) and error.retry_after_s is not None:
-            headers["Retry-After"] = str(error.retry_after_s)
         return Refusal(error.status, {"error": str(error), **error.details}, headers)
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
-    return Refusal(status, {"error": str(error)})
+    return Refusal(status, {"error": str(error)}, headers)

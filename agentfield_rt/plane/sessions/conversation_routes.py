@@ -88,10 +88,13 @@ async def media(session_id: str, websocket: WebSocket) -> None:
 
 
 @router.post("/session-instances/{session_id}/input", status_code=202)
-async def user_input(session: Session, body: InputBody) -> dict[str, str]:
-    """A picture the user shows, a turn the user typed, the end of a turn the user spoke: in this order."""
-    if session.spec.carries_audio and session.phase == "idle":
-        await session.connect()
+async def user_input(session: Session, plane: Plane, body: InputBody) -> dict[str, str]:
+    """A picture the user shows, a turn the user typed, the end of a turn the user spoke: in this order.
+
+    Where nobody connected the session yet, this does. 429: its handler is 32 turns behind.
+    """
+    if session.spec.carries_audio:
+        await plane.sessions.connect(session)
     taken: dict[str, str] = {}
     if body.image is not None:
         taken["image_id"] = await session.inputs.show(body.image.data, detail=body.image.detail)

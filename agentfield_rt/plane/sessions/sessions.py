@@ -12,7 +12,7 @@ from agentfield_rt.core.records import Limits
 from agentfield_rt.errors import CloseReason, Reason
 from agentfield_rt.plane.access.caller import Caller
 from agentfield_rt.plane.access.tokens import SessionTokens
-from agentfield_rt.plane.errors import Busy, NotFound
+from agentfield_rt.plane.errors import Busy, SessionNotFound
 from agentfield_rt.plane.executions.execution import Execution
 from agentfield_rt.plane.executions.executions import Executions
 from agentfield_rt.plane.nodes import Node, Nodes
@@ -22,7 +22,7 @@ from agentfield_rt.plane.runs import Runs
 from agentfield_rt.plane.sessions.lifetimes import Lifetimes
 from agentfield_rt.plane.sessions.specs import StartRequest, checked_pair, require_pair, session_spec
 from agentfield_rt.plane.sessions.tool_calls import CallerTools, ToolCall
-from agentfield_rt.ports import ProviderAdapter
+from agentfield_rt.ports import Connection, ProviderAdapter
 from agentfield_rt.recording import Recordings
 from agentfield_rt.registry import encoder_factory
 from agentfield_rt.run import Run
@@ -66,6 +66,7 @@ class Sessions:
         self._providers = providers
         self._sessions: dict[str, VoiceSession] = {}
         self._endings: set[asyncio.Task[None]] = set()
+        self._connecting: dict[str, asyncio.Task[Connection]] = {}
         self._starting = 0
         self._takes_new = True
         self._tools = CallerTools(runs, executions, content)
@@ -84,11 +85,11 @@ class Sessions:
         """A session that was started here, for somebody who may use it.
 
         Raises:
-            NotFound: never, or long ago, or it is somebody else's: which of these is not said.
+            SessionNotFound: never, or long ago, or it is somebody else's: which of these is not said.
         """
         session = self._sessions.get(session_id)
         if session is None or not caller.may_use(session_id, session.spec.owner):
-            raise NotFound(f"session '{session_id}' not found; start one first")
+            raise SessionNotFound(session_id)
         return session
 
     async def start(self, target: str, request: StartRequest) -> VoiceSession:
@@ -165,6 +166,20 @@ class Sessions:
         self._spawn(self._let_go(session), f"let go {session.session_id}")
         self._lifetimes.begin(session)
         return session
+
+    async def connect(self, session: VoiceSession) -> None:
+        """Connect a session of which nothing but typed turns is known to come; several may ask at once.
+
+        Raises:
+            SessionClosed, ProviderError: see `VoiceSession.connect`.
+        """
+        session_id = session.session_id
+        if session.phase == "idle" and session_id not in self._connecting:
+            begun = asyncio.create_task(session.connect(), name=f"connect {session_id}")
+            self._connecting[session_id] = begun
+            begun.add_done_callback(lambda _: self._connecting.pop(session_id))
+        if (connecting := self._connecting.get(session_id)) is not None:
+            await asyncio.shield(connecting)  # whoever leaves takes the connection from nobody else
 
     async def call_tool(self, session: VoiceSession, call: ToolCall) -> Execution:
         """Run a tool for a caller (`CallerTools.call`)."""
