@@ -64,6 +64,8 @@ def test_an_execution_can_be_run_again(server: Served) -> None:
     assert server.finished(again.json()["execution_id"])["result"] == 8
     other = server.post(f"/api/v1/executions/{first['execution_id']}/restart", {"input": {"number": 5}})
     assert server.finished(other.json()["execution_id"])["result"] == 10
+    strange = server.post(f"/api/v1/executions/{first['execution_id']}/restart", {"scope": "half"})
+    assert (strange.status_code, "'workflow' or 'execution'" in strange.json()["error"]) == (400, True)
 
 
 def test_a_key_makes_a_submit_that_is_sent_again_the_same(server: Served) -> None:

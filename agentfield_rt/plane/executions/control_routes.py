@@ -1,10 +1,11 @@
 """Cancelling and restarting executions, in AgentField's shapes."""
 
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
+from agentfield_rt.plane.executions.restarting import Restart, Scope
 from agentfield_rt.plane.executions.submission import Extras
 from agentfield_rt.plane.executions.views import accepted
 from agentfield_rt.plane.http.dependencies import Plane
@@ -22,12 +23,14 @@ class CancelBody(BaseModel):
 
 
 class RestartBody(BaseModel):
-    """How to run it again; without an input, with the one it had."""
+    """How to run it again; without an input, with the one it had. What runs again is always a run of its own
+    that leaves the first as it is, so `fork` changes nothing.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
-    scope: str = "workflow"
-    reuse: str = "succeeded-before"
+    scope: Literal["workflow", "execution"] = "workflow"
+    reuse: Literal["succeeded-before", "none"] = "succeeded-before"
     fork: bool = False
     reason: str | None = Field(default=None, max_length=4_000)
     input: dict[str, Any] | None = None
@@ -51,8 +54,8 @@ async def cancel(execution_id: str, plane: Plane, body: CancelBody | None = None
 
 @router.post("/executions/{execution_id}/restart", status_code=202)
 async def restart(execution_id: str, plane: Plane, body: RestartBody | None = None) -> dict[str, Any]:
-    """Run an execution again, in a run of its own."""
+    """Run an execution's workflow again, or it alone, in a run of its own; what succeeded is not repeated."""
     body = body or RestartBody()
-    extras = Extras(restart_of=execution_id, context=body.context)
-    execution = await plane.executions.restart(execution_id, arguments=body.input, extras=extras)
+    restart = Restart(scope=Scope(body.scope), reuses=body.reuse == "succeeded-before", arguments=body.input)
+    execution = await plane.executions.restart(execution_id, restart, extras=Extras(context=body.context))
     return {**accepted(execution), "source_execution_id": execution_id}

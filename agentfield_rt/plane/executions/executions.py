@@ -7,7 +7,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
+
+from msgspec import Raw
 
 from agentfield_journal import JournalError, QueuedContentStore
 from agentfield_rt.errors import ExecutionFailed, RealtimeError, Reason
@@ -20,6 +23,7 @@ from agentfield_rt.plane.executions.execution import Execution
 from agentfield_rt.plane.executions.known import Known
 from agentfield_rt.plane.executions.ledger import Ledger
 from agentfield_rt.plane.executions.past import ExecutionRows, Past
+from agentfield_rt.plane.executions.restarting import RESTART, Restart, Restarts
 from agentfield_rt.plane.executions.status import ExecutionStatus
 from agentfield_rt.plane.executions.submission import NO_EXTRAS, Extras
 from agentfield_rt.plane.nodes import Nodes
@@ -65,6 +69,7 @@ class Executions:
         self._ledger = Ledger(content)
         self._known = Known()
         self._past = Past(runs.journal, rows)
+        self._restarts = Restarts(self._ledger, self._past)
         self._admission = Admission(runs, nodes, self._ledger, known=self._known, past=self._past)
         self._carriers = Carriers(nodes, self._ledger, self._finish, now=runs.now, within=within)
         self._listeners: list[Callable[[Execution], None]] = []
@@ -116,10 +121,17 @@ class Executions:
             Conflict: the key was used for something else.
             JournalError: it could not be made durable: it does not run.
         """
+        done = await self._restarts.take(request) if self._restarts else None
+        if done is not None:
+            extras = replace(extras, restart_of=done.execution_id)
         execution, is_new = await self._admission.admit(request, extras)
         if is_new:
             self._watch_time()
-            self._carriers.send(execution)
+            if done is None:
+                self._carriers.send(execution)
+            else:
+                result = Raw(done.result_json or b"null")
+                self._finish(execution, Outcome(status=ExecutionStatus.SUCCEEDED, result=result))
         return execution
 
     async def execute(self, request: ExecutionRequest) -> Any:
@@ -195,24 +207,21 @@ class Executions:
         return execution
 
     async def restart(
-        self, execution_id: str, *, arguments: dict[str, Any] | None = None, extras: Extras = NO_EXTRAS
+        self, execution_id: str, restart: Restart = RESTART, *, extras: Extras = NO_EXTRAS
     ) -> Execution:
-        """Run an execution again, in a run of its own, with its arguments or others.
+        """Run an execution again, or the workflow that it is in, in a run of its own.
 
         Raises:
             NotFound: there is no such execution.
-            ContentGone: its arguments were erased or have expired; give others.
-            BadRequest, Busy, JournalError: as `submit`.
+            Conflict, ContentGone: its arguments are not known here or not any more; give others.
+            BadRequest, Busy, JournalError: see `Restarts.prepare` and `submit`.
         """
-        execution = await self.get(execution_id)
-        if arguments is None and not execution.input_ref:
-            raise Conflict(f"what execution {execution_id} was given is not known here; give its input")
-        request = ExecutionRequest(
-            target=execution.target,
-            arguments=await self._ledger.arguments(execution) if arguments is None else arguments,
-            session_id=execution.session_id,
-        )
-        return await self.submit(request, extras=extras)
+        request, restart_of = await self._restarts.prepare(await self.get(execution_id), restart)
+        try:
+            return await self.submit(request, extras=replace(extras, restart_of=restart_of))
+        except BaseException:
+            self._restarts.forget(request.run_id or "")
+            raise
 
     def fail_orphans(self, node_id: str, why: str) -> int:
         """End what a node had begun and cannot report on any more, as its process is gone; returns how many.
@@ -318,6 +327,8 @@ class Executions:
     def _ended(self, execution: Execution) -> None:
         self._carriers.settle(execution)
         self._known.end(execution)
+        if self._restarts and execution.parent_execution_id is None:
+            self._restarts.forget(execution.run_id)
         execution.announce()
         task = asyncio.create_task(self._after(execution), name=f"finish {execution.execution_id}")
         self._endings.add(task)
