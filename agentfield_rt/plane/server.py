@@ -24,7 +24,7 @@ from agentfield_rt.plane.app import create_app
 from agentfield_rt.plane.control_plane import ControlPlane
 from agentfield_rt.plane.data_directory import journal_path
 from agentfield_rt.plane.errors import PlaneError
-from agentfield_rt.plane.http.protocol import OneWriteProtocol
+from agentfield_rt.plane.http.protocol import OneWriteProtocol, RefusableWebSocket
 from agentfield_rt.plane.operation.draining import Tell, Waiting
 
 log = logging.getLogger(__name__)
@@ -160,7 +160,7 @@ async def serve_async(
         log_config=None,
         log_level="warning",
         http=OneWriteProtocol,
-        ws="websockets-sansio",
+        ws=RefusableWebSocket,
         timeout_graceful_shutdown=GRACE_S,
         ws_max_size=MESSAGE_BYTES_MAX,
         ws_per_message_deflate=False,  # its windows are half of what an idle connection holds

@@ -1,6 +1,7 @@
 """Who gets in: keys, session tokens, owners. Asked of every route there is, so that a new one is asked."""
 
 import asyncio
+import logging
 import re
 import secrets
 from collections.abc import Iterator
@@ -97,6 +98,15 @@ def _refusal_of_websocket(server: Served, path: str, headers: dict[str, str] | N
             return 101
     except InvalidStatus as refusal:
         return refusal.response.status_code
+
+
+def test_a_websocket_that_is_refused_is_no_error_in_the_log(
+    guarded: Guarded, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = f"/api/v1/session-instances/{guarded.mine['session_id']}/media"
+    assert _refusal_of_websocket(guarded.server, path) == 401
+    assert guarded.ask("GET", "/health").status_code == 200  # the server is done with what came before
+    assert [line.getMessage() for line in caplog.records if line.levelno >= logging.ERROR] == []
 
 
 def _forgeries(guarded: Guarded) -> Iterator[dict[str, str]]:

@@ -1,9 +1,11 @@
-"""HTTP as uvicorn speaks it, the head of an answer and its body in one write: each costs a system call."""
+"""HTTP and websockets as uvicorn speaks them, but for what costs too much and what it says wrongly."""
 
 import asyncio
 from typing import Any
 
+from starlette.types import Message
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 
 class _Gathering:
@@ -42,7 +44,17 @@ class _Gathering:
 
 
 class OneWriteProtocol(HttpToolsProtocol):
-    """uvicorn's own, over a transport that gathers."""
+    """uvicorn's own, over a transport that gathers: each write of an answer costs a system call."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(_Gathering(transport))  # type: ignore[arg-type]
+
+
+class RefusableWebSocket(WebSocketsSansIOProtocol):
+    """uvicorn's own, which takes a websocket that was answered with a refusal for one that got no answer, and
+    logs that as an error: whoever has no key could fill the log."""
+
+    async def send(self, message: Message) -> None:  # type: ignore[override]
+        await super().send(message)  # type: ignore[arg-type]
+        if self.close_sent:
+            self.handshake_complete = True
