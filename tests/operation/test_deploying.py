@@ -28,6 +28,18 @@ def test_every_setting_that_is_named_is_one(name: str) -> None:
     assert {secret.upper() for secret in secrets} <= known
 
 
+CLOSING_S = 25
+"""From the end of draining to the end of the process, with every part of it as slow as it may be."""
+
+
+def test_whoever_stops_it_waits_until_it_has_drained_and_closed() -> None:
+    guide = (ROOT / "docs" / "how-to" / "deploy.md").read_text()
+    (stop_s,) = map(float, re.findall(r"^TimeoutStopSec=(\d+)$", UNIT.read_text(), re.MULTILINE))
+    (container_stop_s,) = map(float, re.findall(r"--stop-timeout (\d+)", guide))
+    (drain_s,) = map(float, re.findall(r"^drain_s = (\d+)", guide, re.MULTILINE))
+    assert max(drain_s, Settings.model_fields["drain_s"].default) + CLOSING_S <= min(stop_s, container_stop_s)
+
+
 def test_every_metric_of_the_guide_s_alarms_is_exposed() -> None:
     guide = (ROOT / "docs" / "how-to" / "watch-a-server.md").read_text()
     (alarms,) = re.findall(r"```promql\n(.*?)```", guide, re.DOTALL)
