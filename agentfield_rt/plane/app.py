@@ -31,6 +31,7 @@ from agentfield_rt.plane.http.refusals import refusal_of
 from agentfield_rt.plane.http.short_way import ShortWay
 from agentfield_rt.plane.memory import event_routes as http_memory_events
 from agentfield_rt.plane.memory import routes as http_memory
+from agentfield_rt.plane.mounting import Unopened
 from agentfield_rt.plane.nodes import discovery_routes as http_discovery
 from agentfield_rt.plane.nodes import routes as http_nodes
 from agentfield_rt.plane.operation import http_operation
@@ -91,6 +92,7 @@ def create_app(agents: Sequence[Agent] = (), *, settings: Settings | None = None
     sizes = BodySizes(settings.work_bytes_max)
     hot = (*http_execute.HOT, *http_reports.HOT, *http_nodes.HOT)
     app = FastAPI(title="AgentField RT", version=__version__, lifespan=lifespan, telemetry=_TELEMETRY)
+    app.state.plane = Unopened()
     app.add_middleware(AccessGuard, keys=ApiKeys(settings.api_keys), approver_key=settings.approver_key)
     app.add_middleware(OwnNames, names=settings.names, public_name=settings.public_name)
     app.add_middleware(BodyLimit, sizes=sizes)

@@ -84,6 +84,18 @@ class Busy(PlaneError):
         self.retry_after_s = retry_after_s
 
 
+class NotOpened(PlaneError):
+    """The application is served, and its lifespan is not: whoever embeds it mounted it as it is."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this control plane was never opened: an application that is mounted in another has no lifespan; "
+            "mount it with agentfield_rt.plane.mounting.mount(host, path, plane)"
+        )
+
+
 class ProviderUnavailable(PlaneError):
     """The provider behind the session cannot be reached or refused."""
 

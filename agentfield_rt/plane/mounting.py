@@ -2,12 +2,24 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 from fastapi import FastAPI
 from starlette.applications import Starlette
 
-__all__ = ["mount"]
+from agentfield_rt.plane.errors import NotOpened
+
+__all__ = ["Unopened", "mount"]
+
+
+class Unopened:
+    """Stands in for a plane until its lifespan opens it, and says so to whoever needs it before."""
+
+    telemetry = None
+    """Requests are observed if there is something to observe them with, and answered all the same."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise NotOpened
 
 
 def mount(host: Starlette, path: str, plane: FastAPI) -> None:

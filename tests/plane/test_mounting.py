@@ -75,3 +75,19 @@ async def test_a_host_that_fails_at_its_start_leaves_no_plane_open(tmp_path: Pat
         async with service.router.lifespan_context(service):
             pass
     assert not (tmp_path / "journal.db").exists()
+
+
+@pytest.mark.asyncio
+async def test_a_plane_that_was_mounted_without_its_lifespan_says_what_would_work(tmp_path: Path) -> None:
+    service = Starlette()
+    service.mount("/voice", plane_of(tmp_path))
+    transport = httpx.ASGITransport(service)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost/voice") as client:
+        answers = [
+            await client.get("/ready"),
+            await client.get("/api/v1/nodes"),
+            await client.post("/api/v1/session-targets/desk.voice/start"),
+            await client.post("/api/v1/execute/async/desk.look_up", json={"input": {}}),
+        ]
+    assert [answer.status_code for answer in answers] == [503] * 4
+    assert all("mounting.mount(host, path, plane)" in answer.json()["error"] for answer in answers)
