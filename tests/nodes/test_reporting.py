@@ -22,3 +22,19 @@ async def test_a_failure_is_shown_as_its_agent_told_it_for_people_and_for_progra
             found = await it.finished(execution_id)
             assert (found["error"], found.get("error_details")) == ("sold out", details)
         assert b"sold out" not in (tmp_path / "journal.db").read_bytes()
+
+
+@pytest.mark.asyncio
+async def test_what_waits_for_an_agent_is_counted_by_the_next_process_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with peer() as agent:
+        agent.default = answer(503, {})
+        async with plane(tmp_path, monkeypatch) as it:
+            await it.post("/nodes/register", registration(agent.url))
+            await it.post("/nodes/worker/shutdown")
+            await it.submit("worker.think")
+        async with plane(tmp_path, monkeypatch) as it:
+            shown = (await it.client.get("/metrics")).text
+            assert "agentfield_executions_waiting 1" in shown
+            assert "agentfield_executions_open 1" in shown

@@ -79,9 +79,10 @@ class Carriers:
             self._cancelling.add(task)
             task.add_done_callback(self._cancelling.discard)
 
-    def waiting(self) -> dict[str, int]:
-        """How many executions have not been sent, by node."""
-        return {node_id: lane.waiting for node_id, lane in self._lanes.items()}
+    @property
+    def waiting_total(self) -> int:
+        """How many executions have not been sent."""
+        return sum(lane.waiting for lane in self._lanes.values())
 
     async def close(self, *, deadline_s: float) -> None:
         """Send nothing more; wait until the attempts under way are noted, and end what runs here."""

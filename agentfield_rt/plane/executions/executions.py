@@ -85,9 +85,10 @@ class Executions:
         """How many are queued or running, wherever that is."""
         return len(self._known)
 
-    def waiting(self) -> dict[str, int]:
-        """How many have not been sent, by node."""
-        return self._carriers.waiting()
+    @property
+    def waiting_total(self) -> int:
+        """How many have not been sent to their node."""
+        return self._carriers.waiting_total
 
     def on_finished(self, listener: Callable[[Execution], None]) -> None:
         """Tell `listener` of each execution that ended, once that is durable. It must not raise, nor wait."""

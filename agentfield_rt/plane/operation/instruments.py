@@ -187,7 +187,7 @@ EXECUTIONS_WAITING = Instrument(
     name="agentfield.executions.waiting",
     kind=Kind.GAUGE,
     unit="{execution}",
-    description="Executions accepted by this process that wait for a node in another one: the queue's depth.",
+    description="Executions that have not been sent to their node: the queue's depth.",
 )
 DRAINING = Instrument(
     name="agentfield.draining",

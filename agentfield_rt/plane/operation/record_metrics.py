@@ -40,7 +40,6 @@ class RecordMetrics:
 
     Attributes:
         sessions_active: Sessions that started here and have not ended.
-        executions_waiting: Executions that were accepted here and not sent to their node in another process.
     """
 
     def __init__(self, meters: Meters) -> None:
@@ -49,9 +48,7 @@ class RecordMetrics:
         self._began: OrderedDict[tuple[str, str, str], tuple[int, str]] = OrderedDict()
         self._awaited: dict[str, tuple[str, int]] = {}
         self.sessions_active = 0
-        self.executions_waiting = 0
         meters.watch(instruments.SESSIONS_ACTIVE, lambda: self.sessions_active)
-        meters.watch(instruments.EXECUTIONS_WAITING, lambda: self.executions_waiting)
         self._takes: dict[type[Record], Callable[[Observation, Any], None]] = {
             records.SessionStarted: self._session_started,
             records.SessionEnded: self._session_ended,
@@ -154,17 +151,14 @@ class RecordMetrics:
     def _execution_queued(self, seen: Observation, record: records.ExecutionQueued) -> None:
         self._begin("execution", seen, record.op_id, detail=record.target)
         if record.remote:
-            self.executions_waiting += 1
             self._begin("queue", seen, record.op_id, detail=record.target)
 
     def _execution_sent(self, seen: Observation, record: records.ExecutionDispatchRequested) -> None:
         if (took := self._end("queue", seen, record.execution_id)) is not None:  # its first attempt
-            self.executions_waiting -= 1
             self._meters.record(instruments.QUEUED, *took)
 
     def _execution_ended(self, seen: Observation, record: Any) -> None:
-        if self._end("queue", seen, record.op_id) is not None:
-            self.executions_waiting -= 1
+        self._end("queue", seen, record.op_id)  # it never was sent
         if (took := self._end("execution", seen, record.op_id)) is not None:
             status = record.kind.removeprefix("execution_")
             self._meters.record(instruments.EXECUTION, *took, status)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from agentfield_rt import __version__
 from agentfield_rt.config import Settings
@@ -22,6 +22,16 @@ if TYPE_CHECKING:
     from agentfield_rt.plane.operation.request_spans import RequestSpans
 
 log = logging.getLogger(__name__)
+
+
+class Work(Protocol):
+    """How many executions there are; `Executions` is one."""
+
+    @property
+    def open_total(self) -> int: ...
+
+    @property
+    def waiting_total(self) -> int: ...
 
 
 class Telemetry:
@@ -55,9 +65,10 @@ class Telemetry:
             self._observers.append(self._spans)
             self.within = self._spans.within
 
-    def watch(self, executions: Sized, draining: Draining) -> None:
-        """Ask these for what no record tells: how many are open, and whether the plane is to stop."""
-        self.meters.watch(instruments.EXECUTIONS_OPEN, lambda: len(executions))
+    def watch(self, executions: Work, draining: Draining) -> None:
+        """Ask these for what the records of one process do not tell: an earlier one left work behind."""
+        self.meters.watch(instruments.EXECUTIONS_OPEN, lambda: executions.open_total)
+        self.meters.watch(instruments.EXECUTIONS_WAITING, lambda: executions.waiting_total)
         self.meters.watch(instruments.DRAINING, lambda: float(draining.has_begun))
 
     def observe(self, seen: Observation) -> None:
