@@ -20,16 +20,16 @@ def new_session_id() -> str:
 
 
 def new_run_id() -> str:
-    return f"{_RUN}{_stamp()}_{drawn_hex(8)}"
+    return _RUN + _drawn()
 
 
 def new_execution_id() -> str:
-    return f"{_EXECUTION}{_stamp()}_{drawn_hex(8)}"
+    return _EXECUTION + _drawn()
 
 
 def new_node_run_id() -> str:
     """Of the run that a node's registration is journaled in."""
-    return f"{_NODE}{_stamp()}_{drawn_hex(8)}"
+    return _NODE + _drawn()
 
 
 def is_node_run(run_id: str) -> bool:
@@ -64,7 +64,7 @@ def workflow_id_of(run_id: str) -> str:
 
 def new_tool_call_id() -> str:
     """Of a call that a caller makes over HTTP; the model's calls have the provider's id."""
-    return f"tool_{_stamp()}_{drawn_hex(8)}"
+    return "tool_" + _drawn()
 
 
 def run_id_of(session_id: str) -> str:
@@ -85,6 +85,16 @@ def iso(at_s: float) -> str:
 def iso_ns(at_ns: int | None) -> str | None:
     """As `iso`, of a record's time; None stays None."""
     return None if at_ns is None else iso(at_ns / 1e9)
+
+
+def _drawn() -> str:
+    """What tells an id from others: date, time, a 4096th of the second, 52 random bits.
+
+    In an index ids of the same moment lie together, so a group of them writes a page or two, not one each.
+    """
+    now_s = time.time()
+    second = int(now_s)
+    return f"{_stamp_at(second)}_{int((now_s - second) * 4096):03x}{drawn_hex(7)[1:]}"
 
 
 def _stamp() -> str:

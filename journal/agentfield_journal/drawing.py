@@ -33,6 +33,11 @@ _DRAWN = _Drawn()
 os.register_at_fork(after_in_child=_DRAWN.forget)
 
 
+def drawn_bytes(size: int) -> bytes:
+    """`size` random bytes; as `secrets.token_bytes`."""
+    return _DRAWN.take(size)
+
+
 def drawn_hex(size: int) -> str:
     """`size` random bytes, in hex; as `secrets.token_hex`."""
     return _DRAWN.take(size).hex()

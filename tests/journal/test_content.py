@@ -1,5 +1,6 @@
 """Content is found under its ref, kept per subject, and never readable in the file."""
 
+import itertools
 import os
 import threading
 from pathlib import Path
@@ -49,6 +50,15 @@ async def test_stored_content_survives_reopening_and_is_not_readable_in_the_file
         assert [await store.get(ref) for ref in refs] == [SENTINEL] * 20
         assert not _found_in_files(tmp_path, SENTINEL)
         assert not _found_in_files(tmp_path, b"subject-1")
+
+
+@pytest.mark.asyncio
+async def test_refs_are_in_the_order_in_which_content_was_put_and_none_is_like_another() -> None:
+    now_ns = itertools.count(1_700_000_000_000_000_000, 500_000)  # two of a millisecond, then the next
+    async with open_content("memory:", clock_ns=lambda: next(now_ns)) as store:
+        refs = [store.put(SENTINEL, subject="subject-1", retention=Retention.RUN) for _ in range(40)]
+    assert refs[::2] == sorted(refs[::2])
+    assert len({ref[-35:] for ref in refs}) == 40
 
 
 @pytest.mark.asyncio

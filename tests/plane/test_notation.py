@@ -1,9 +1,11 @@
 """Ids and times as the plane writes them."""
 
+import itertools
 import re
 
 import pytest
 
+from agentfield_rt.plane import notation
 from agentfield_rt.plane.notation import iso, new_execution_id, new_run_id, new_session_id, run_id_of
 
 
@@ -35,3 +37,11 @@ def test_a_session_is_journaled_in_the_run_of_its_name(named: str, run_id: str) 
 )
 def test_times_are_in_utc_and_say_so(at_s: float, written: str) -> None:
     assert iso(at_s) == written
+
+
+def test_ids_of_work_are_in_the_order_of_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notation.time, "time", itertools.count(1_763_769_599.5, 0.001).__next__)
+    for draw in (notation.new_execution_id, notation.new_run_id):
+        drawn = [draw() for _ in range(1_000)]  # into the next second
+        assert drawn == sorted(drawn)
+        assert {len(each) for each in drawn} == {len(drawn[0])}

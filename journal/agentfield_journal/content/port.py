@@ -17,7 +17,7 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
 
 @runtime_checkable
 class ContentStore(Protocol):
-    """Bytes under random refs. A ref says nothing about its content and is safe to journal."""
+    """Bytes under random refs. A ref says when content was put, nothing about it, and is safe to journal."""
 
     def put(self, data: bytes, *, subject: str, retention: Retention) -> str:
         """Take `data` about `subject` (a person or account, as pseudonym) and return its ref.

@@ -7,6 +7,7 @@ from hashlib import sha256
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from agentfield_journal.drawing import drawn_bytes
 from agentfield_journal.errors import JournalCorrupt
 
 KEY_BYTES = 32
@@ -37,10 +38,21 @@ def new_key() -> bytes:
     return secrets.token_bytes(KEY_BYTES)
 
 
+class Sealer:
+    """Seals much under one key, which is then expanded once."""
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = AESGCM(key)
+
+    def seal(self, data: bytes, context: bytes) -> bytes:
+        """`data` under AES-256-GCM, bound to `context`: a fresh nonce, the ciphertext, the tag."""
+        nonce = drawn_bytes(_NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, data, context)
+
+
 def seal(key: bytes, data: bytes, context: bytes) -> bytes:
-    """`data` under AES-256-GCM, bound to `context`: a fresh nonce, the ciphertext, the tag."""
-    nonce = secrets.token_bytes(_NONCE_BYTES)
-    return nonce + AESGCM(key).encrypt(nonce, data, context)
+    """As `Sealer.seal`, once."""
+    return Sealer(key).seal(data, context)
 
 
 def unseal(key: bytes, sealed: bytes, context: bytes) -> bytes:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import cast
 
 from agentfield_journal.content.port import Content, Erasure
-from agentfield_journal.content.seal import KEY_BYTES, MasterKey, new_key, seal, unseal
+from agentfield_journal.content.seal import KEY_BYTES, MasterKey, Sealer, new_key, unseal
 from agentfield_journal.durable_files import create_private
 from agentfield_journal.envelope import Retention
 from agentfield_journal.errors import ContentGone, JournalConflict
@@ -34,6 +34,7 @@ _FORGET_SUBJECT = (
     "DELETE FROM subjects WHERE tag = ? AND wrapped IS NULL"
     " AND NOT EXISTS (SELECT 1 FROM contents WHERE contents.subject = subjects.subject)"
 )
+_INSERT = "INSERT INTO contents (ref, subject, retention, at_ns, sealed) VALUES (?, ?, ?, ?, ?)"
 _FIND = "SELECT tag, wrapped, retention, sealed FROM contents JOIN subjects USING (subject) WHERE ref = ?"
 
 
@@ -50,17 +51,18 @@ class SqliteContent:
         self._log_to_shred = False
 
     def commit(self, group: list[Content], /) -> list[Content]:
-        keys: dict[str, tuple[int, bytes]] = {}
+        subjects: dict[str, tuple[int, Sealer]] = {}
+        rows: list[tuple[str, int, str, int, bytes]] = []
         with self.file.transaction() as db:
             for content in group:
-                if content.subject not in keys:
-                    keys[content.subject] = self._subject(db, content.subject)
-                subject, key = keys[content.subject]
-                sealed = seal(key, content.data, _context(content.ref, content.retention))
-                db.execute(
-                    "INSERT INTO contents (ref, subject, retention, at_ns, sealed) VALUES (?, ?, ?, ?, ?)",
-                    (content.ref, subject, content.retention.value, content.at_ns, sealed),
-                )
+                known = subjects.get(content.subject)
+                if known is None:
+                    number, key = self._subject(db, content.subject)
+                    known = subjects[content.subject] = number, Sealer(key)
+                number, sealer = known
+                sealed = sealer.seal(content.data, _context(content.ref, content.retention))
+                rows.append((content.ref, number, content.retention.value, content.at_ns, sealed))
+            db.executemany(_INSERT, rows)
         return []
 
     def after_acknowledgement(self, *, waiting: bool) -> None:

@@ -19,6 +19,13 @@ _QUEUED_BYTES_MAX = 64 << 20
 _EPHEMERAL_BYTES_MAX = 64 << 20
 
 
+def _new_ref(at_ns: int) -> str:
+    """A ref that nobody guesses. It begins with the millisecond, which its record says too: refs that are
+    stored together then lie together in their index, and a group writes a page of it instead of one each.
+    """
+    return f"content.{at_ns // 1_000_000:011x}{drawn_urlsafe(26)}"
+
+
 class QueuedContentStore:
     """Implements `ContentStore` over a `ContentPlace`. Belongs to the event loop it was made on."""
 
@@ -39,8 +46,9 @@ class QueuedContentStore:
 
     def put(self, data: bytes, *, subject: str, retention: Retention) -> str:
         self._require_usable()
-        ref = "content." + drawn_urlsafe(32)
-        content = Content(ref=ref, subject=subject, retention=retention, at_ns=self._clock_ns(), data=data)
+        at_ns = self._clock_ns()
+        ref = _new_ref(at_ns)
+        content = Content(ref=ref, subject=subject, retention=retention, at_ns=at_ns, data=data)
         if retention is Retention.EPHEMERAL:
             self._keep_ephemeral(content)
             return ref
