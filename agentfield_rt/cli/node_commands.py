@@ -1,5 +1,6 @@
 """`af node`: the agents that a control plane knows."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -9,12 +10,20 @@ from agentfield_rt.cli.connection import SERVER_DEFAULT, ApiKey, AsJson, Connect
 node = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Look at agents: af node list")
 
 
+class Health(StrEnum):
+    """Which nodes are listed; the control plane's words."""
+
+    ACTIVE = "active"
+    STARTING = "starting"
+    DEGRADED = "degraded"
+    INACTIVE = "inactive"
+    OFFLINE = "offline"
+
+
 @node.command("list")
 def list_(
     *,
-    health: Annotated[
-        str, typer.Option(help="Only those that are active, inactive, …", show_default=False)
-    ] = "",
+    health: Annotated[Health | None, typer.Option(help="Only these", show_default=False)] = None,
     as_json: AsJson = False,
     server: Server = SERVER_DEFAULT,
     api_key: ApiKey = "",
@@ -27,7 +36,7 @@ def list_(
 
     from agentfield_rt.cli.printing import write_result
 
-    query = f"?{urlencode({'health_status': health})}" if health else ""
+    query = f"?{urlencode({'health_status': health})}" if health is not None else ""
     found = Connection(server, api_key).ask(
         lambda plane: plane.get_json("node list", f"/api/v1/nodes{query}", holding="nodes")
     )

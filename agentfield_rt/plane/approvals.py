@@ -11,7 +11,7 @@ from agentfield_rt.approvals import Approval, ApprovalDecision, Question, Unknow
 from agentfield_rt.plane.access import Caller
 from agentfield_rt.plane.control_plane import ControlPlane
 from agentfield_rt.plane.errors import NotAllowed, NotFound
-from agentfield_rt.plane.http.dependencies import ID_CHARS_MAX, Asking, Plane
+from agentfield_rt.plane.http.dependencies import ID_CHARS_MAX, Asking, Plane, the_record_of
 from agentfield_rt.voice.session import VoiceSession
 
 
@@ -42,13 +42,17 @@ class DecisionBody(BaseModel):
 
 @router.get("/approvals")
 async def list_approvals(plane: Plane, caller: Asking, session_id: str | None = None) -> dict[str, Any]:
-    """Everything that waits for an answer, in one session or in all of them."""
+    """Everything that waits for an answer, in one session or in all of them.
+
+    Raises:
+        SessionNotFound: there is no such session, or it is somebody else's. One that has ended waits for nothing.
+    """
+    asked = [each for each in _sessions(plane, caller) if session_id in (None, each.session_id)]
+    if session_id is not None and not asked:
+        await the_record_of(session_id, plane, caller)
     return {
         "approvals": [
-            _question(session, question)
-            for session in _sessions(plane, caller)
-            if session_id in (None, session.session_id)
-            for question in session.approvals.pending
+            _question(session, question) for session in asked for question in session.approvals.pending
         ]
     }
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agentfield_rt.plane.executions.dispatch import CapabilityKind
-from agentfield_rt.plane.nodes.health import health_of
+from agentfield_rt.plane.nodes.health import HealthStatus, health_of
 from agentfield_rt.plane.nodes.node import Capability, Node
 
 Offer = dict[str, Any]
@@ -25,7 +25,7 @@ class Wanted:
     reasoner: str | None = None
     skill: str | None = None
     tags: tuple[str, ...] = ()
-    health_status: str | None = None
+    health_status: HealthStatus | None = None
     limit: int = 100
     offset: int = 0
 

@@ -4,11 +4,12 @@ import time
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from agentfield_rt.plane.http.dependencies import Plane
 from agentfield_rt.plane.nodes.discovery import Included, Wanted, as_compact, as_json, discover
 from agentfield_rt.plane.nodes.discovery_xml import as_xml
+from agentfield_rt.plane.nodes.health import HealthStatus
 from agentfield_rt.plane.notation import iso
 
 WORDS_CHARS_MAX = 4_096
@@ -17,6 +18,11 @@ router = APIRouter(prefix="/api/v1", tags=["discovery"])
 Word = Annotated[str, Field(max_length=256)]
 Words = Annotated[str, Field(max_length=WORDS_CHARS_MAX)]
 """Several, with commas between them."""
+
+
+def _in_small_letters(word: str | None) -> str | None:
+    """As AgentField compares it; an empty one counts as none."""
+    return word.lower() or None if isinstance(word, str) else word
 
 
 class DiscoveryQuery(BaseModel):
@@ -35,7 +41,7 @@ class DiscoveryQuery(BaseModel):
     include_descriptions: bool = True
     include_input_schema: bool = False
     include_output_schema: bool = False
-    health_status: Word | None = None
+    health_status: Annotated[HealthStatus | None, BeforeValidator(_in_small_letters)] = None
     limit: int = Field(default=100, ge=1, le=500)
     offset: int = Field(default=0, ge=0, le=1_000_000)
 
@@ -46,7 +52,7 @@ class DiscoveryQuery(BaseModel):
             reasoner=self.reasoner or None,
             skill=self.skill or None,
             tags=tuple(_words(self.tags)),
-            health_status=self.health_status.lower() if self.health_status else None,
+            health_status=self.health_status,
             limit=self.limit,
             offset=self.offset,
         )

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from agentfield_rt.plane.nodes.node import Lifecycle, Node
 from agentfield_rt.plane.nodes.nodes import Nodes
@@ -165,20 +166,30 @@ class Health:
         self._nodes.replace(replace(node, lifecycle=lifecycle))
 
 
-def health_of(node: Node) -> str:
+class HealthStatus(StrEnum):
     """What AgentField calls `health_status`."""
+
+    ACTIVE = "active"
+    STARTING = "starting"
+    DEGRADED = "degraded"
+    INACTIVE = "inactive"
+    OFFLINE = "offline"
+
+
+def health_of(node: Node) -> HealthStatus:
+    """How a node is, in AgentField's words; one that waits for approval is inactive."""
     return _HEALTH[node.lifecycle]
 
 
-def nodes_by_health(nodes: Nodes, health: str | None) -> Iterator[Node]:
+def nodes_by_health(nodes: Nodes, health: HealthStatus | None) -> Iterator[Node]:
     """Those of one health, or all."""
     return (node for node in nodes if health is None or health_of(node) == health)
 
 
 _HEALTH = {
-    Lifecycle.PENDING_APPROVAL: "inactive",
-    Lifecycle.STARTING: "starting",
-    Lifecycle.READY: "active",
-    Lifecycle.DEGRADED: "degraded",
-    Lifecycle.OFFLINE: "offline",
+    Lifecycle.PENDING_APPROVAL: HealthStatus.INACTIVE,
+    Lifecycle.STARTING: HealthStatus.STARTING,
+    Lifecycle.READY: HealthStatus.ACTIVE,
+    Lifecycle.DEGRADED: HealthStatus.DEGRADED,
+    Lifecycle.OFFLINE: HealthStatus.OFFLINE,
 }

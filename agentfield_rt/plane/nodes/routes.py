@@ -16,7 +16,7 @@ from agentfield_rt.plane.http.dependencies import ID_CHARS_MAX, Plane
 from agentfield_rt.plane.http.hot_routes import Answer, Asked, HotRoute
 from agentfield_rt.plane.http.openapi import ErrorBody, Operation
 from agentfield_rt.plane.nodes import Capability, Lifecycle, Node
-from agentfield_rt.plane.nodes.health import LEASE_S, health_of, nodes_by_health
+from agentfield_rt.plane.nodes.health import LEASE_S, HealthStatus, health_of, nodes_by_health
 from agentfield_rt.plane.nodes.registration import Registration
 from agentfield_rt.plane.notation import iso
 
@@ -79,7 +79,7 @@ async def register(body: Registration, response: Response, plane: Plane) -> dict
 
 
 @router.get("/nodes")
-async def list_nodes(plane: Plane, health_status: str | None = None) -> dict[str, Any]:
+async def list_nodes(plane: Plane, health_status: HealthStatus | None = None) -> dict[str, Any]:
     """Every node that is known here, or those of one health."""
     nodes = [node_view(plane, node) for node in nodes_by_health(plane.nodes, health_status)]
     return {"nodes": nodes, "count": len(nodes), "denied": _denied(plane)}

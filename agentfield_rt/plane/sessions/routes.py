@@ -13,7 +13,7 @@ from agentfield_rt.errors import CloseReason
 from agentfield_rt.plane.calls.ice import for_browser, ice_settings
 from agentfield_rt.plane.catalogue.listing import LIMIT_MAX, OFFSET_MAX, SESSIONS, Filters
 from agentfield_rt.plane.catalogue.rows import SessionRow
-from agentfield_rt.plane.errors import NotFound
+from agentfield_rt.plane.errors import BadRequest, NotFound
 from agentfield_rt.plane.http.dependencies import ID_CHARS_MAX, Asking, Plane, Recorded, Session
 from agentfield_rt.plane.notation import iso
 from agentfield_rt.plane.sessions import StartRequest
@@ -140,7 +140,13 @@ async def list_sessions(  # noqa: PLR0913 - what may be asked
     limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = 50,
     offset: Annotated[int, Query(ge=0, le=OFFSET_MAX)] = 0,
 ) -> dict[str, Any]:
-    """Sessions, those of earlier processes too, the newest first. Where there are keys, only the caller's."""
+    """Sessions, those of earlier processes too, the newest first. Where there are keys, only the caller's.
+
+    Raises:
+        BadRequest: no session could have such a target.
+    """
+    if target is not None and not all(target.partition(".")):
+        raise BadRequest("session target must be <node>.<session>")
     filters = Filters(target=target, live=None if status is None else status == "live", owner=caller.key)
     page = await plane.catalogue.page(SESSIONS, filters, limit=limit, offset=offset)
     return {

@@ -1,6 +1,6 @@
 """AgentField's one query for everything: runs, executions, agents, workflows, sessions and events."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -13,12 +13,20 @@ from agentfield_rt.plane.catalogue.catalogue import Catalogue
 from agentfield_rt.plane.catalogue.listing import EXECUTIONS, OFFSET_MAX, RUNS, SESSIONS, Filters
 from agentfield_rt.plane.catalogue.rows import ExecutionRow, RunRow, SessionRow
 from agentfield_rt.plane.errors import BadRequest, PlaneError
+from agentfield_rt.plane.executions.status import ExecutionStatus
 from agentfield_rt.plane.notation import iso_ns, workflow_id_of
 from agentfield_rt.plane.workflows.dag import duration_ms
 from agentfield_rt.plane.workflows.workflows import Workflows
 
 LIMIT_MAX = 100
 _LIMIT = 20
+_OF_EXECUTIONS = tuple(ExecutionStatus)
+_OF_RUNS = ("open", "completed", "failed", "cancelled")
+_STATUSES: Mapping[str, Sequence[str]] = MappingProxyType(
+    {"executions": _OF_EXECUTIONS, "events": _OF_EXECUTIONS, "runs": _OF_RUNS, "workflows": _OF_RUNS}
+)
+"""By what rows can be filtered; a run's is what its last record says, its `outcome`."""
+
 _AT_NS_MAX = 2**63 - 1  # the year 2262
 WORD_CHARS_MAX = 256
 
@@ -107,6 +115,7 @@ class AgenticQuery:
         limit = query.limit if 0 < query.limit <= LIMIT_MAX else _LIMIT
         offset = min(max(query.offset, 0), OFFSET_MAX)
         try:
+            _check_status(query.resource, query.filters.status)
             found = await ask(_filters(query.filters, owner), limit, offset)
         except BadRequest as error:
             raise QueryRefused("unsupported_filter", str(error)) from error
@@ -131,6 +140,8 @@ class AgenticQuery:
         return Found([session_view(row) for row in page.rows], page.total)
 
     async def _all_agents(self, filters: Filters, limit: int, offset: int) -> Found:
+        if strange := filters.given().keys() - {"node_id", "owner"}:
+            raise BadRequest(f"agents cannot be filtered by {', '.join(sorted(strange))}")
         agents = [each for each in self._agents() if filters.node_id in (None, each["id"])]
         return Found(agents[offset : offset + limit], len(agents))
 
@@ -143,6 +154,17 @@ class AgenticQuery:
         page = await self._catalogue.page(EXECUTIONS, filters, limit=listing.LIMIT_MAX, offset=0)
         events = sorted((event for row in page.rows for event in _events_of(row)), key=lambda e: e[0])
         return Found([event for _, event in events[offset : offset + limit]], len(events))
+
+
+def _check_status(resource: str, status: str | None) -> None:
+    """Refuse a word that no row has: the answer would be an empty list.
+
+    Raises:
+        BadRequest: it is none; the text has those that there are.
+    """
+    words = _STATUSES.get(resource)
+    if status and words is not None and status not in words:
+        raise BadRequest(f"filters.status of {resource} must be one of: {', '.join(words)}")
 
 
 def _filters(given: QueryFilters, owner: str | None) -> Filters:
