@@ -45,7 +45,7 @@ async def list_approvals(plane: Plane, caller: Asking, session_id: str | None = 
     """Everything that waits for an answer, in one session or in all of them.
 
     Raises:
-        SessionNotFound: there is no such session, or it is somebody else's. One that has ended waits for nothing.
+        SessionNotFound: there is none of this id, or it is somebody else's; one that has ended is found.
     """
     asked = [each for each in _sessions(plane, caller) if session_id in (None, each.session_id)]
     if session_id is not None and not asked:

@@ -1,4 +1,4 @@
-"""A filter of a word that no row can have is refused with the words that can be: not answered with nothing."""
+"""A filter of a word that no row can have is refused with the words that can be, not answered by nothing."""
 
 from typing import Any
 
