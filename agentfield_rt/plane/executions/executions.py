@@ -105,12 +105,14 @@ class Executions:
             NotFound: there is none.
             JournalError: it cannot be looked up.
         """
-        execution = self._known.find(execution_id)
+        return self._known.find(execution_id) or await self.recorded(execution_id)
+
+    async def recorded(self, execution_id: str) -> Execution:
+        """As `get`, as the durable records have it: the same in every process, to the microsecond."""
+        execution = await self._past.find(execution_id)
         if execution is None:
-            execution = await self._past.find(execution_id)
-            if execution is None:
-                raise NotFound("execution not found")
-            await self._ledger.read_words(execution)
+            raise NotFound("execution not found")
+        await self._ledger.read_words(execution)
         return execution
 
     async def submit(self, request: ExecutionRequest, *, extras: Extras = NO_EXTRAS) -> Execution:

@@ -19,7 +19,7 @@ async def open_webhooks(
     runs: Runs, executions: Executions, *, content: ContentStore, client: HttpClient, catalogue: Catalogue
 ) -> AsyncGenerator[Webhooks]:
     """Webhooks of these executions, told while the block runs: those that are owed at once."""
-    teller = Teller(runs, content, client, find=executions.get)
+    teller = Teller(runs, content, client, find=executions.recorded)
     webhooks = Webhooks(runs, teller, partial(owed_webhooks, catalogue))
     executions.on_finished(webhooks.finished)
     await webhooks.start()

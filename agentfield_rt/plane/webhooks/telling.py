@@ -31,7 +31,8 @@ class Teller:
     """Tells whoever registered with an execution what came of it.
 
     Args:
-        find: An execution by its id, with what came of it.
+        find: An execution by its id, with what came of it, as the journal has it: of what a process merely
+            remembers the next one would write another body.
     """
 
     def __init__(
@@ -58,6 +59,8 @@ class Teller:
         """
         try:
             execution = await self._find(execution_id)
+            if not execution.is_final:  # the catalogue is behind
+                return PAUSES_S[0]
             run = await self._runs.hold(webhook_run_id(execution_id))
         except (Conflict, NotFound):  # it has been told, or given up; or nobody knows it
             return None

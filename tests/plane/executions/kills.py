@@ -1,10 +1,14 @@
 """Executions over HTTP, an agent on a real socket, and a plane that gets SIGKILL again and again.
 
+Each execution has a webhook, which the agent's server takes as well: the plane may die before it is told,
+while it is and after.
+
 `python -m tests.plane.executions.kills 200` is the campaign.
 """
 
 import asyncio
 import contextlib
+import json
 import random
 import socket
 import sys
@@ -29,6 +33,9 @@ ACCEPTED_BETWEEN = (1, 40)
 """A plane is killed when so many more submits were answered."""
 SETTLE_MAX_S = 60.0
 
+Hook = tuple[str, bytes]
+"""The delivery id and the body of a webhook."""
+
 
 @dataclass
 class Told:
@@ -40,6 +47,8 @@ class Told:
         ended: Executions whose report was answered 200.
         again: Those that were given after that.
         finals: What a poll said of them.
+        hooks: What the webhook of each execution brought, and how often.
+        hooked: Set when a webhook comes.
         more: Released for each that was accepted.
         up: Set while a plane serves.
     """
@@ -49,6 +58,10 @@ class Told:
     ended: set[str] = field(default_factory=set[str])
     again: list[str] = field(default_factory=list[str])
     finals: dict[str, str] = field(default_factory=dict[str, str])
+    hooks: dict[str, Counter[tuple[str, bytes]]] = field(
+        default_factory=dict[str, "Counter[tuple[str, bytes]]"]
+    )
+    hooked: asyncio.Event = field(default_factory=asyncio.Event)
     kills: int = 0
     more: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
     up: asyncio.Event = field(default_factory=asyncio.Event)
@@ -57,12 +70,22 @@ class Told:
         twice = sum(count > 1 for count in self.given.values())
         return (
             f"{self.kills} kills, {len(self.accepted)} accepted, {len(self.lost())} lost, "
-            f"{len(self.again)} given after their end, {twice} given twice before it"
+            f"{len(self.again)} given after their end, {twice} given twice before it; "
+            f"{len(self.hooks)} webhooks told, {len(self.untold())} not, {len(self.told_otherwise())} in two "
+            f"ways, {sum(hooks.total() > 1 for hooks in self.hooks.values())} more than once"
         )
 
     def lost(self) -> set[str]:
         """What was accepted and did not come to the end that it should."""
         return {each for each in self.accepted if self.finals.get(each) != "succeeded"}
+
+    def untold(self) -> set[str]:
+        """What was accepted and whose webhook never came."""
+        return self.accepted - self.hooks.keys()
+
+    def told_otherwise(self) -> list[str]:
+        """Those whose webhook came under two ids, or with two bodies: nobody could take that once."""
+        return [each for each, hooks in self.hooks.items() if len(hooks) > 1]
 
 
 class Agent:
@@ -78,11 +101,19 @@ class Agent:
             routes=[
                 Route("/reasoners/work", self._work, methods=["POST"]),
                 Route("/status", self._status, methods=["GET"]),
+                Route("/hook", self._hook, methods=["POST"]),
             ]
         )
 
     async def _status(self, request: Request) -> JSONResponse:
         return JSONResponse({"status": "running", "node_id": "far"})
+
+    async def _hook(self, request: Request) -> JSONResponse:
+        body = await request.body()
+        hooks = self._told.hooks.setdefault(json.loads(body)["execution_id"], Counter())
+        hooks[request.headers["x-agentfield-delivery-id"], body] += 1
+        self._told.hooked.set()
+        return JSONResponse({})
 
     async def _work(self, request: Request) -> JSONResponse:
         execution_id = request.headers["x-execution-id"]
@@ -178,7 +209,8 @@ async def campaign(rounds: int, data: Path, *, seed: int = 0) -> Told:
             await planes.start()
             told.up.set()
             await _register(client, agent_port)
-            submitters = [asyncio.create_task(_submit(client, told)) for _ in range(SUBMITTERS)]
+            hook = f"http://127.0.0.1:{agent_port}/hook"
+            submitters = [asyncio.create_task(_submit(client, told, hook)) for _ in range(SUBMITTERS)]
             for _ in range(rounds):
                 for _ in range(chance.randint(*ACCEPTED_BETWEEN)):
                     await told.more.acquire()
@@ -212,11 +244,12 @@ async def _register(client: httpx.AsyncClient, port: int) -> None:
     assert answer.status_code in (200, 201), answer.text
 
 
-async def _submit(client: httpx.AsyncClient, told: Told) -> None:
+async def _submit(client: httpx.AsyncClient, told: Told, hook: str) -> None:
+    body = {"input": {"n": 1}, "webhook": {"url": hook}}
     while True:
         await told.up.wait()
         with contextlib.suppress(httpx.HTTPError):
-            answer = await client.post("/api/v1/execute/async/far.work", json={"input": {"n": 1}})
+            answer = await client.post("/api/v1/execute/async/far.work", json=body)
             assert answer.status_code in (202, 503), answer.text
             if answer.status_code == 202:
                 told.accepted.add(answer.json()["execution_id"])
@@ -233,10 +266,15 @@ async def _settle(client: httpx.AsyncClient, told: Told) -> None:
         for execution_id, view in answer.json().items():
             if view["status"] not in ("queued", "running"):
                 told.finals[execution_id] = view["status"]
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SETTLE_MAX_S):
+            while told.untold():
+                told.hooked.clear()
+                await told.hooked.wait()
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         outcome = asyncio.run(campaign(int(sys.argv[1]), Path(folder), seed=int(time.time())))
     sys.stdout.write(f"{outcome}\n")
-    sys.exit(bool(outcome.lost() or outcome.again))
+    sys.exit(bool(outcome.lost() or outcome.again or outcome.untold() or outcome.told_otherwise()))
