@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 
-from tests.cli.conftest import AF, Ran, af, environment
+from tests.cli.conftest import AF, Ran, af, environment, press_ctrl_c, start_af
 
 TARGET = "voice-support.voice"
 
@@ -157,6 +158,19 @@ def test_an_execution_that_fails_says_why(served: Any) -> None:
     failed = served("execute", "voice-support.lookup_order", "--in", "{}")
     assert failed.code == 2
     assert "number: missing" in failed.complaint
+
+
+def test_whoever_waits_for_an_agent_that_is_away_is_told_so(server: tuple[str, Path]) -> None:
+    agent = {"id": "away", "base_url": "http://127.0.0.1:9", "reasoners": [{"id": "greet"}]}
+    httpx.post(f"{server[0]}/api/v1/nodes/register", json=agent).raise_for_status()
+    httpx.post(f"{server[0]}/api/v1/nodes/away/shutdown").raise_for_status()
+    with start_af("execute", "away.greet", "--server", server[0]) as process:
+        assert process.stderr is not None
+        told = process.stderr.readline()
+        ran = press_ctrl_c(process)
+    httpx.delete(f"{server[0]}/api/v1/nodes/away").raise_for_status()
+    assert told.startswith("away is offline: this waits until it is back")
+    assert ran.code == 130
 
 
 @pytest.mark.asyncio

@@ -20,6 +20,8 @@ from agentfield_rt.plane.executions.status import ExecutionStatus
 from agentfield_rt.plane.nodes.http_dispatch import HttpDispatcher
 from tests.nodes.peer import NOTHING, Peer, answer, peer
 
+NO_ROUTE = "Not Found: what listens at the agent's address does not know it; another agent, perhaps"
+
 
 def work(kind: CapabilityKind = CapabilityKind.SKILL, **more: Any) -> Dispatch:
     given: dict[str, Any] = {
@@ -97,7 +99,8 @@ PROBLEMS = {"detail": [{"loc": ["a"]}]}
         (answer(200, b"<html>"), failed(Reason.PROTOCOL, NO_JSON)),
         (answer(302, b""), failed(Reason.PROTOCOL, REDIRECT)),
         (answer(400, {"detail": "no"}), failed(Reason.INVALID_REQUEST, "no")),
-        (answer(404, {"detail": "Not Found"}), failed(Reason.NOT_FOUND, "Not Found")),
+        (answer(404, {"detail": "no such order"}), failed(Reason.NOT_FOUND, "no such order")),
+        (answer(404, {"detail": "Not Found"}), failed(Reason.NOT_FOUND, NO_ROUTE)),
         (
             answer(403, {"detail": {"error": "no", "error_details": {"by": "policy"}}}),
             failed(Reason.UNAUTHORIZED, "no", {"by": "policy"}),

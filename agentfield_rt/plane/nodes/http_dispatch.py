@@ -55,6 +55,9 @@ _BUSY = frozenset({429, 503})
 _IN_DOUBT = frozenset({408, 502, 504})
 """What stands before the agent does not know."""
 
+_NO_ROUTE = {"detail": "Not Found"}
+"""Said by the framework under every agent, not by one: several that start at once may take the same port."""
+
 _CANCELLED = 499
 """An agent's word for a skill that was cancelled while it ran."""
 
@@ -177,6 +180,8 @@ def _refused(answer: Answer) -> Outcome:
         body = cast(dict[str, Any], detail)
     said = next((body[name] for name in ("detail", "error", "message") if body.get(name)), None)
     text = said if isinstance(said, str) else answer.body.decode(errors="replace")
+    if answer.status == 404 and body == _NO_ROUTE:
+        text = "Not Found: what listens at the agent's address does not know it; another agent, perhaps"
     error = (text or f"the agent answered {answer.status}")[:ERROR_CHARS_MAX]
     reason = _REASONS.get(answer.status, Reason.HANDLER_ERROR)
     return _failed(reason, error, details=body.get("error_details"))
