@@ -46,9 +46,9 @@ def _takes_what_does_not_follow(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(module, "WAITING_RECORDS_MAX", 3)
 
     def follows(self: Any, run_id: str, rows: Sequence[StoredRow], into: Any) -> bool:
-        known, _ = self._cursor(run_id)
-        if rows[0][0] > known + 1:
-            self._db.execute("UPDATE runs SET seq = ? WHERE run_id = ?", (rows[0][0] - 1, run_id))
+        known = into.known.get(run_id)
+        if known is not None and rows[0][0] > known.seq + 1:
+            known.seq = rows[0][0] - 1
         return bool(original(self, run_id, rows, into))
 
     original: Any = Projection._fold  # pyright: ignore[reportPrivateUsage]

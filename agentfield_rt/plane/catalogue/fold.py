@@ -18,17 +18,19 @@ class Rows(Generic[RowT]):
     """The rows of one table that a fold has met: found where they are kept, or made by it.
 
     Args:
-        load: Finds a row that is kept.
+        load: Finds a row that is kept; None: none is.
     """
 
-    def __init__(self, load: Callable[[str], RowT | None]) -> None:
+    __slots__ = ("_load", "_met")
+
+    def __init__(self, load: Callable[[str], RowT | None] | None = None) -> None:
         self._load = load
         self._met: dict[str, RowT | None] = {}
 
     def find(self, key: str) -> RowT | None:
-        if key not in self._met:
+        if self._load is not None and key not in self._met:
             self._met[key] = self._load(key)
-        return self._met[key]
+        return self._met.get(key)
 
     def add(self, key: str, row: RowT) -> None:
         self._met[key] = row
@@ -40,6 +42,8 @@ class Rows(Generic[RowT]):
 
 class RunFold:
     """One run while records of it are folded."""
+
+    __slots__ = ("executions", "notes", "run", "sessions", "turns")
 
     def __init__(
         self,

@@ -12,6 +12,11 @@ _words = msgspec.json.Decoder(tuple[str, ...]).decode
 _encode = msgspec.json.Encoder().encode
 
 
+def encode_words(words: Iterable[str]) -> str:
+    """Several words as one value."""
+    return _encode(list(words)).decode()
+
+
 class Reader(Generic[RowT]):
     """Reads rows of one kind from whatever table or view has their columns."""
 
@@ -67,5 +72,5 @@ class Table(Reader[RowT]):
             return values
         changed = list(values)
         for place in self._places:
-            changed[place] = _encode(changed[place]).decode()
+            changed[place] = encode_words(changed[place])
         return changed
