@@ -196,6 +196,26 @@ async def test_an_answer_that_cannot_be_taken_leaves_it_open_what_happened(said:
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "said",
+    [
+        answer(200, b"x" * 1_000_000),
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n",
+        CHUNKED,
+        answer(200, {}),
+    ],
+    ids=["huge", "never comes", "never ends", "whole"],
+)
+async def test_whoever_wants_no_body_waits_for_none(said: bytes) -> None:
+    async with calling() as (it, client):
+        it.default = b"HTTP/1.1 100 Continue\r\n\r\n" + said
+        for _ in range(2):
+            got = await client.request("POST", it.url, bounds=Bounds(5.0, 0))
+            assert (got.status, got.body) == (200, b"")
+        assert it.connections == (1 if said == answer(200, {}) else 2)
+
+
+@pytest.mark.asyncio
 async def test_an_answer_may_come_in_chunks_after_an_interim_one_or_end_with_its_connection() -> None:
     async with calling() as (it, client):
         it.default = b"HTTP/1.1 100 Continue\r\n\r\n" + CHUNKED + b"2\r\nab\r\n0\r\n\r\n"

@@ -150,6 +150,22 @@ async def test_who_said_that_it_goes_is_not_asked_and_is_back_when_it_says_so() 
 
 
 @in_virtual_time
+async def test_who_goes_while_it_is_asked_and_is_asked_again_is_still_forgotten_for_good() -> None:
+    ward, broken = Ward(), list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: broken.append(context))
+    ward.add()
+    ward.health.heard("worker", Lifecycle.READY)
+    ward.health.suspect("worker")
+    await time_passes(0.5)
+    ward.health.left("worker")
+    ward.health.suspect("worker")
+    await time_passes(0.5)
+    ward.health.forget("worker")
+    await time_passes(2 * POLL_EVERY_S)
+    assert (ward.asked, broken) == (["worker"] * 2, [])
+
+
+@in_virtual_time
 async def test_a_node_that_waits_for_an_approval_stays_so_whatever_is_heard() -> None:
     ward = Ward(there={"worker"})
     ward.add(Lifecycle.PENDING_APPROVAL)

@@ -85,7 +85,9 @@ def test_a_failure_is_told_with_its_words(server: Served) -> None:
         assert "x-agentfield-signature" not in request.headers
 
 
-@pytest.mark.parametrize("refusal", [500, 404, 429, 0], ids=["broken", "not there", "busy", "cut off"])
+@pytest.mark.parametrize(
+    "refusal", [500, 404, 429, 499, 0], ids=["broken", "not there", "busy", "no standard", "cut off"]
+)
 def test_what_was_not_taken_is_told_again_under_the_same_id(server: Served, refusal: int) -> None:
     with receiving(refusal, refusal) as receiver:
         execution_id = submit(server, "desk.double", {"url": receiver.url, "secret": SECRET}, number=1)

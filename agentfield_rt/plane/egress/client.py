@@ -29,7 +29,10 @@ _Origin = tuple[str, str, int]
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a request may take: time until the answer is whole, and how many bytes that has."""
+    """What a request may take: time until the answer is whole, and how many bytes that has.
+
+    Where it may have none, no body is waited for: the status is all that is wanted.
+    """
 
     time_max_s: float
     answer_bytes_max: int

@@ -47,7 +47,7 @@ class HttpConnection(asyncio.Protocol):
         self.is_reusable = True
 
     async def send(self, request: bytes, *, body_bytes_max: int) -> Answer:
-        """Send a whole request and return its answer.
+        """Send a whole request and return its answer; with a bound of 0, as soon as its status is known.
 
         Raises:
             NoAnswer: the connection broke off, or what came is no answer or too large.
@@ -75,14 +75,13 @@ class HttpConnection(asyncio.Protocol):
         if self._answer is None:  # nobody asked
             self.close()
             return
-        self._left_bytes -= len(data)
-        if self._left_bytes < 0:
-            self._fail("its answer is too large")
-            return
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._fail("its answer is not HTTP")
+        self._left_bytes -= len(data)
+        if self._left_bytes < 0:
+            self._fail("its answer is too large")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_reusable = False
@@ -96,30 +95,40 @@ class HttpConnection(asyncio.Protocol):
             self._fail(f"its answer has more than {HEADERS_MAX} headers")
 
     def on_headers_complete(self) -> None:
+        if self._parser.get_status_code() < 200:  # an interim answer; the real one follows
+            return
         says_length = "content-length" in self._headers or "transfer-encoding" in self._headers
-        self._ends_with_connection = not says_length and self._parser.get_status_code() >= 200
+        self._ends_with_connection = not says_length
+        if not self._body_max:
+            self._succeed()
 
     def on_body(self, body: bytes) -> None:
+        if not self._body_max:
+            return
         if len(self._body) + len(body) > self._body_max:
             self._fail(f"its answer is larger than {self._body_max} bytes")
         else:
             self._body += body
 
     def on_message_complete(self) -> None:
-        if self._parser.get_status_code() < 200:  # an interim answer; the real one follows
+        if self._parser.get_status_code() < 200:
             self._headers = {}
             return
-        if self._succeed():
+        self._succeed()
+        if self._has_answered:
             # A server in trouble often hangs up after it has answered (uvicorn does), without saying so: what
             # is sent meanwhile would be in doubt.
             self.is_reusable = self._parser.should_keep_alive() and self._parser.get_status_code() < 500
 
-    def _succeed(self) -> bool:
-        if self._answer is None or self._answer.done():
-            return False
-        status = self._parser.get_status_code()
-        self._answer.set_result(Answer(status, MappingProxyType(self._headers), bytes(self._body)))
-        return True
+    @property
+    def _has_answered(self) -> bool:
+        answer = self._answer
+        return answer is not None and answer.done() and not answer.cancelled() and answer.exception() is None
+
+    def _succeed(self) -> None:
+        if self._answer is not None and not self._answer.done():
+            status = self._parser.get_status_code()
+            self._answer.set_result(Answer(status, MappingProxyType(self._headers), bytes(self._body)))
 
     def _fail(self, why: str) -> None:
         if self._answer is not None and not self._answer.done():

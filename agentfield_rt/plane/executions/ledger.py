@@ -1,6 +1,7 @@
 """What is written of executions: records in their runs, words in the content store. Decides nothing."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,29 @@ from agentfield_rt.run import Run
 
 _ENCODE = msgspec.json.Encoder().encode
 _DECODE_ARGUMENTS = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+@dataclass(slots=True)
+class _Words:
+    """What was said of an outcome and where it is kept; its execution has it once the outcome is recorded."""
+
+    result_json: bytes | None = None
+    result_ref: str | None = None
+    error: str | None = None
+    error_ref: str | None = None
+    error_details_json: bytes | None = None
+    error_details_ref: str | None = None
+
+    @property
+    def last_ref(self) -> str | None:
+        """What was kept last: all of it is durable with this."""
+        return self.result_ref or self.error_details_ref or self.error_ref
+
+    def give(self, execution: Execution) -> None:
+        execution.result_json, execution.result_ref = self.result_json, self.result_ref
+        execution.error, execution.error_ref = self.error, self.error_ref
+        execution.error_details_json = self.error_details_json
+        execution.error_details_ref = self.error_details_ref
 
 
 class Ledger:
@@ -91,7 +115,8 @@ class Ledger:
         run = execution.run
         if run is None:
             raise JournalUnavailable("this server is going down; another one will take the outcome")
-        record, ref = self._closing(execution, outcome)
+        words = self._keep_words(execution, outcome)
+        record, ref = _closing(execution.execution_id, outcome, words), words.last_ref
         batch: list[Record] = [record]
         if outcome.usage is not None:
             ref = self.keep(execution, _ENCODE(outcome.usage))
@@ -99,36 +124,26 @@ class Ledger:
                 0, records.ExecutionUsageReported(execution_id=execution.execution_id, usage_ref=ref)
             )
         cursor = run.append(batch, execution.context)
+        words.give(execution)
         execution.end(outcome.status, outcome.reason or _reason_of(record), at=at)
         execution.durable = partial(self.durable, run, cursor, ref)
 
-    def _closing(self, execution: Execution, outcome: Outcome) -> tuple[Record, str | None]:
-        op_id = execution.execution_id
+    def _keep_words(self, execution: Execution, outcome: Outcome) -> _Words:
+        words = _Words()
         match outcome.status:
             case ExecutionStatus.SUCCEEDED:
-                encoded = _json(outcome.result)
-                execution.result_ref = ref = self.keep(execution, encoded)
-                execution.result_json = encoded
-                return records.ExecutionSucceeded(op_id=op_id, result_ref=ref), ref
+                words.result_json = _json(outcome.result)
+                words.result_ref = self.keep(execution, words.result_json)
             case ExecutionStatus.CANCELLED:
-                execution.error = outcome.error
-                return records.ExecutionCancelled(op_id=op_id), None
+                words.error = outcome.error
             case _:
-                reason = outcome.reason or Reason.HANDLER_ERROR
-                last: str | None = None
                 if outcome.error is not None:
-                    execution.error = outcome.error.encode(errors="replace").decode()
-                    execution.error_ref = last = self.keep(execution, execution.error.encode())
+                    words.error = outcome.error.encode(errors="replace").decode()
+                    words.error_ref = self.keep(execution, words.error.encode())
                 if outcome.error_details is not None:
-                    execution.error_details_json = _json(outcome.error_details)
-                    execution.error_details_ref = last = self.keep(execution, execution.error_details_json)
-                failed = records.ExecutionFailed(
-                    op_id=op_id,
-                    reason=reason,
-                    error_ref=execution.error_ref,
-                    error_details_ref=execution.error_details_ref,
-                )
-                return failed, last
+                    words.error_details_json = _json(outcome.error_details)
+                    words.error_details_ref = self.keep(execution, words.error_details_json)
+        return words
 
     async def arguments(self, execution: Execution) -> Mapping[str, Any]:
         """Its input, read again.
@@ -165,6 +180,21 @@ class Ledger:
             return await self._content.get(ref)
         except ContentGone:
             return None
+
+
+def _closing(op_id: str, outcome: Outcome, words: _Words) -> Record:
+    match outcome.status:
+        case ExecutionStatus.SUCCEEDED:
+            return records.ExecutionSucceeded(op_id=op_id, result_ref=words.result_ref or "")
+        case ExecutionStatus.CANCELLED:
+            return records.ExecutionCancelled(op_id=op_id)
+        case _:
+            return records.ExecutionFailed(
+                op_id=op_id,
+                reason=outcome.reason or Reason.HANDLER_ERROR,
+                error_ref=words.error_ref,
+                error_details_ref=words.error_details_ref,
+            )
 
 
 def _json(value: Any) -> bytes:

@@ -132,7 +132,8 @@ class Health:
             async with self._polling:
                 is_there = node is not None and await self._is_running(node)
         finally:
-            lease.poll = None
+            if lease.poll is asyncio.current_task():  # or it was disarmed, and another one asks already
+                lease.poll = None
         now_s = asyncio.get_running_loop().time()
         if is_there:
             lease.until_s, lease.heard_at = now_s + LEASE_S, time.time()

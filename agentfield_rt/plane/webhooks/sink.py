@@ -9,9 +9,9 @@ from agentfield_rt.sinks import Parcel, SinkError
 
 SINK = "webhook"
 DEADLINE_S = 10.0
-_ANSWER_BYTES_MAX = 64 * 1024
+_BOUNDS = Bounds(DEADLINE_S, answer_bytes_max=0)
 
-_REASONS = {
+_REASONS: dict[int, Reason] = {
     HTTPStatus.UNAUTHORIZED: Reason.UNAUTHORIZED,
     HTTPStatus.FORBIDDEN: Reason.UNAUTHORIZED,
     HTTPStatus.NOT_FOUND: Reason.NOT_FOUND,
@@ -38,7 +38,7 @@ class RegisteredSink:
                 self._registration.url,
                 body=parcel.body,
                 headers=headers,
-                bounds=Bounds(DEADLINE_S, _ANSWER_BYTES_MAX),
+                bounds=_BOUNDS,
             )
         except (EgressRefused, ValueError) as error:
             raise SinkError(
@@ -50,9 +50,6 @@ class RegisteredSink:
             raise SinkError("there was no answer", reason=Reason.CONNECTION_LOST, not_done=False) from error
         if 200 <= answer.status < 300:
             return str(answer.status)
-        reason = (
-            _REASONS.get(HTTPStatus(answer.status), Reason.INVALID_REQUEST)
-            if answer.status < 500
-            else (Reason.UNAVAILABLE)
-        )
-        raise SinkError(f"it answered {answer.status}", reason=reason, not_done=answer.status < 500)
+        refused = answer.status < 500
+        reason = _REASONS.get(answer.status, Reason.INVALID_REQUEST) if refused else Reason.UNAVAILABLE
+        raise SinkError(f"it answered {answer.status}", reason=reason, not_done=refused)

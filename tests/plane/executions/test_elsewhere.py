@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from agentfield_journal import JournalFull
 from agentfield_rt.errors import Reason
 from agentfield_rt.plane.errors import BadRequest, Busy, Conflict, NotFound
 from agentfield_rt.plane.executions import admission
@@ -16,6 +17,7 @@ from agentfield_rt.plane.executions.restarting import Restart, Scope
 from agentfield_rt.plane.executions.status import ExecutionStatus
 from agentfield_rt.plane.executions.submission import Extras
 from agentfield_rt.plane.nodes import Lifecycle
+from agentfield_rt.run import Run
 from agentfield_rt.testing.virtual_time import VirtualTimeLoop, in_virtual_time, time_passes
 from agentfield_rt.voice.link import ExecutionRequest
 from tests.plane.executions.stage import DONE, Stage, work
@@ -127,6 +129,25 @@ async def test_a_report_that_overtakes_the_answer_counts() -> None:
         assert execution.status is SUCCEEDED
         assert plane.kinds(execution.run_id)[-2:] == ["execution_succeeded", "run_completed"]
         assert plane.elsewhere.cancelled == []
+
+
+@in_virtual_time
+async def test_a_report_that_cannot_be_recorded_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with stage() as plane:
+        execution = await plane.executions.submit(work())
+        await time_passes(1)
+
+        def full(*_: object) -> None:
+            raise JournalFull("no room")
+
+        with monkeypatch.context() as patch, pytest.raises(JournalFull):
+            patch.setattr(Run, "append", full)
+            await plane.executions.report(execution.execution_id, DONE)
+        assert (execution.is_final, execution.result_json, execution.result_ref) == (False, None, None)
+        await plane.executions.report(execution.execution_id, Outcome(status=FAILED, error="no"))
+        assert (execution.status, execution.result, execution.error) == (FAILED, None, "no")
 
 
 @in_virtual_time
