@@ -24,7 +24,8 @@ from agentfield_rt.plane.app import create_app
 from agentfield_rt.plane.control_plane import ControlPlane
 from agentfield_rt.plane.data_directory import journal_path
 from agentfield_rt.plane.errors import PlaneError
-from agentfield_rt.plane.http.protocol import OneWriteProtocol, RefusableWebSocket
+from agentfield_rt.plane.http.heads import BoundedHeads
+from agentfield_rt.plane.http.protocol import RefusableWebSocket
 from agentfield_rt.plane.operation.draining import Tell, Waiting
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,10 @@ GRACE_S = 3
 
 UNREAD_MAX_S = 30
 """How long a peer may take nothing of what is sent to it. Linux only: elsewhere a deaf peer is waited for."""
+
+
+WAITING_MAX = 2_048
+"""Connections that nobody has taken yet: of a burst of callers, none is to be reset."""
 
 
 class PortInUse(PlaneError):
@@ -126,7 +131,7 @@ def listen(host: str, port: int) -> socket.socket:
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # what is accepted inherits it
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MAX_S * 1000)
         sock.bind((host, port))
-        sock.listen(128)
+        sock.listen(WAITING_MAX)
     except OSError as error:
         sock.close()
         raise PortInUse(
@@ -159,7 +164,7 @@ async def serve_async(
         app,
         log_config=None,
         log_level="warning",
-        http=OneWriteProtocol,
+        http=BoundedHeads,
         ws=RefusableWebSocket,
         timeout_graceful_shutdown=GRACE_S,
         ws_max_size=MESSAGE_BYTES_MAX,
