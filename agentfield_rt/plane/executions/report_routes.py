@@ -3,6 +3,7 @@
 In AgentField's shapes. None of it is trusted with what came of an execution.
 """
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import msgspec
@@ -26,33 +27,33 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 Tag = Annotated[str, msgspec.Meta(max_length=256)]
 
 
-class EventBody(msgspec.Struct, kw_only=True):
-    """Where a call within an agent's own process stands, by its agent's word."""
+class CallBody(msgspec.Struct, kw_only=True):
+    """A call within an agent's own process, and where it belongs."""
 
     execution_id: Id
-    reasoner_id: Name
-    status: Name
-    agent_node_id: Name | None = None
     run_id: Id | None = None
     workflow_id: Id | None = None
     session_id: Id | None = None
     parent_execution_id: Id | None = None
+
+
+class EventBody(CallBody, kw_only=True):
+    """Where a call within an agent's own process stands, by its agent's word."""
+
+    reasoner_id: Name
+    status: Name
+    agent_node_id: Name | None = None
     input_data: Raw | UnsetType = UNSET
     result: Raw | UnsetType = UNSET
     error: Raw | UnsetType = UNSET
     duration_ms: Annotated[int, msgspec.Meta(ge=0, le=2**53)] | float | None = None
 
 
-class RegistrationBody(msgspec.Struct, kw_only=True):
+class RegistrationBody(CallBody, kw_only=True):
     """A call within an agent's own process is about to begin."""
 
-    execution_id: Id
     reasoner_name: Name
     node_id: Name | None = None
-    run_id: Id | None = None
-    workflow_id: Id | None = None
-    session_id: Id | None = None
-    parent_execution_id: Id | None = None
 
 
 class NoteBody(msgspec.Struct, kw_only=True):
@@ -88,12 +89,16 @@ class Registered(msgspec.Struct, kw_only=True):
 
 
 class Noted(msgspec.Struct, kw_only=True):
+    """The note as it is kept."""
+
     success: bool
     note: dict[str, Any]
     message: str
 
 
 class Logged(msgspec.Struct, kw_only=True):
+    """How many entries were kept."""
+
     success: bool
     accepted: int
 
@@ -118,14 +123,10 @@ async def event(asked: Asked) -> Answer:
     said = status_named(body.status)
     if said is None:
         raise BadRequest(f"status {body.status[:40]!r} is none of {', '.join(ExecutionStatus)}")
-    run_id = _run_of(asked, body.run_id, body.workflow_id)
-    report = Report(
-        execution_id=body.execution_id,
-        run_id=run_id,
-        target=f"{body.agent_node_id or 'unknown'}.{body.reasoner_id}",
+    began = _began(asked, body, f"{body.agent_node_id or 'unknown'}.{body.reasoner_id}")
+    report = replace(
+        began,
         status=_STATUSES[said],
-        parent_execution_id=body.parent_execution_id,
-        session_id=_session(body.session_id, run_id),
         input=_json(body.input_data),
         result=_json(body.result),
         error=_json(body.error),
@@ -138,28 +139,26 @@ async def event(asked: Asked) -> Answer:
 async def registration(asked: Asked) -> Answer:
     """A call within an agent's own process is about to begin."""
     body = await asked.json(_REGISTRATION)
-    run_id = _run_of(asked, body.run_id, body.workflow_id)
-    report = Report(
+    report = _began(asked, body, f"{body.node_id or 'unknown'}.{body.reasoner_name}")
+    await asked.plane.chronicle.reports.take(report)
+    run_id = report.run_id
+    return Answer(Registered(execution_id=report.execution_id, run_id=run_id, workflow_id=run_id))
+
+
+def _began(asked: Asked, body: CallBody, target: str) -> Report:
+    """The report that a call has begun."""
+    run_id = body.run_id or body.workflow_id or workflow_of(asked.headers).run_id
+    if run_id is None:
+        raise BadRequest("run_id is missing")
+    return Report(
         execution_id=body.execution_id,
         run_id=run_id,
-        target=f"{body.node_id or 'unknown'}.{body.reasoner_name}",
+        target=target,
         status=ReportedStatus.RUNNING,
         parent_execution_id=body.parent_execution_id,
-        session_id=_session(body.session_id, run_id),
+        # The SDK fills an empty one with the run's id.
+        session_id=None if body.session_id == run_id else body.session_id,
     )
-    await asked.plane.chronicle.reports.take(report)
-    return Answer(Registered(execution_id=body.execution_id, run_id=run_id, workflow_id=run_id))
-
-
-def _run_of(asked: Asked, run_id: str | None, workflow_id: str | None) -> str:
-    found = run_id or workflow_id or workflow_of(asked.headers).run_id
-    if found is None:
-        raise BadRequest("run_id is missing")
-    return found
-
-
-def _session(session_id: str | None, run_id: str) -> str | None:
-    return None if session_id == run_id else session_id  # the SDK fills an empty one with the run's id
 
 
 def _json(value: Raw | UnsetType) -> bytes | None:

@@ -1,6 +1,7 @@
 """Submitting work, asking where it stands, reporting what came of it: what agents call all the time.
 
-In AgentField's shapes; the rest of executions is in `http_executions`.
+In AgentField's shapes. Cancelling and restarting are in `control_routes`, whatever else agents tell in
+`report_routes`.
 """
 
 import asyncio
