@@ -192,6 +192,22 @@ async def test_a_server_that_is_no_control_plane_is_named_as_such() -> None:
             assert (ran.code, "is a control plane at this address?" in ran.complaint) == (3, True)
 
 
+@pytest.mark.asyncio
+async def test_whoever_shows_no_key_is_told_where_to_put_one() -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b'HTTP/1.1 401 Unauthorized\r\nContent-Length: 24\r\n\r\n{"error":"unauthorized"}')
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        ran = await asyncio.to_thread(af, "session", "list", AGENTFIELD_SERVER=url)
+    assert ran.code == 3
+    assert ran.complaint.endswith('{"error":"unauthorized"}; give a key with --api-key or AGENTFIELD_API_KEY')
+
+
 def test_an_id_that_is_empty_is_not_asked_for() -> None:
     ran = af("session", "show", "")
     assert (ran.code, ran.complaint) == (2, "af: an id or a target is missing: it is empty")

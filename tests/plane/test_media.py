@@ -180,3 +180,10 @@ def test_a_caller_who_leaves_before_the_refusal_is_no_failure_of_the_server(
         with server.events(session_id) as events:
             assert events.kinds(until="realtime_connect_failed")
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_turn_that_is_typed_before_the_offer_is_refused_with_what_would_work(server: Served) -> None:
+    session_id = server.start("desk.page")
+    refused = server.post(f"/api/v1/session-instances/{session_id}/input", {"text": "hello"})
+    assert refused.status_code == 409
+    assert "SDP offer goes to its offer_url first" in refused.json()["error"]

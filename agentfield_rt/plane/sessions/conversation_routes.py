@@ -19,7 +19,7 @@ from sse_starlette import EventSourceResponse
 
 from agentfield_rt.frames import ImageDetail, image_type
 from agentfield_rt.plane.calls.media import carry_media
-from agentfield_rt.plane.errors import BadRequest, Busy, NotFound
+from agentfield_rt.plane.errors import BadRequest, Busy, Conflict, NotFound
 from agentfield_rt.plane.executions.views import accepted
 from agentfield_rt.plane.http.dependencies import ID_CHARS_MAX, Asking, Plane, Recorded, Session
 from agentfield_rt.plane.sessions.events import past_events, session_events
@@ -91,10 +91,15 @@ async def media(session_id: str, websocket: WebSocket) -> None:
 async def user_input(session: Session, plane: Plane, body: InputBody) -> dict[str, str]:
     """A picture the user shows, a turn the user typed, the end of a turn the user spoke: in this order.
 
-    Where nobody connected the session yet, this does. 429: its handler is 32 turns behind.
+    Where nobody connected the session yet, this does, unless it is for its caller's offer to do. 429: its handler is 32 turns behind.
     """
     if session.spec.carries_audio:
         await plane.sessions.connect(session)
+    elif session.phase == "idle":
+        raise Conflict(
+            "nobody has called this session yet: its caller's SDP offer goes to its offer_url first; "
+            "a session with transport=websocket takes typed turns without one"
+        )
     taken: dict[str, str] = {}
     if body.image is not None:
         taken["image_id"] = await session.inputs.show(body.image.data, detail=body.image.detail)
