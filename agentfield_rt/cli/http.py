@@ -182,7 +182,9 @@ def _address(server: str) -> SplitResult:
 def _check(what: str, status: int, text: str) -> None:
     if not 200 <= status < 300:
         hint = "; give a key with --api-key or AGENTFIELD_API_KEY" if status == 401 else ""
-        raise Failure(f"{what} failed with status {status}: {text.strip()}{hint}", exit_code_of_status(status))
+        raise Failure(
+            f"{what} failed with status {status}: {text.strip()}{hint}", exit_code_of_status(status)
+        )
 
 
 async def _check_stream(what: str, answer: httpx.Response) -> None:

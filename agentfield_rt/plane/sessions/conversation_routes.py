@@ -91,7 +91,8 @@ async def media(session_id: str, websocket: WebSocket) -> None:
 async def user_input(session: Session, plane: Plane, body: InputBody) -> dict[str, str]:
     """A picture the user shows, a turn the user typed, the end of a turn the user spoke: in this order.
 
-    Where nobody connected the session yet, this does, unless it is for its caller's offer to do. 429: its handler is 32 turns behind.
+    Where nobody connected the session yet, this does, unless that is for its caller's offer to do (409).
+    429: its handler is 32 turns behind.
     """
     if session.spec.carries_audio:
         await plane.sessions.connect(session)
