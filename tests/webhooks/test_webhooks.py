@@ -2,6 +2,7 @@
 
 import hmac
 import json
+import socket
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 
 from agentfield_rt import Agent
-from agentfield_rt.plane.webhooks import telling
+from agentfield_rt.plane.egress import Bounds
+from agentfield_rt.plane.webhooks import sink, telling
+from agentfield_rt.plane.webhooks.webhooks import AT_ONCE_MAX
 from tests.plane.serving import Served, served
 from tests.webhooks.receiving import Receiver, Request, receiving
 
@@ -126,6 +129,18 @@ def test_what_the_last_process_owed_is_told_by_the_next(
             second = submit(server, "desk.double", {"url": receiver.url}, number=2)
             assert json.loads(receiver.take().body)["execution_id"] == second
         assert receiver.received.empty()
+
+
+def test_a_server_that_takes_everything_and_answers_nothing_delays_nobody_else(
+    server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telling, "DEADLINE_S", 60.0)
+    monkeypatch.setattr(sink, "_BOUNDS", Bounds(60.0, 0))
+    with socket.create_server(("127.0.0.1", 0)) as mute, receiving() as receiver:
+        for _ in range(2 * AT_ONCE_MAX):
+            submit(server, "desk.double", {"url": f"http://127.0.0.1:{mute.getsockname()[1]}/"}, number=1)
+        told = submit(server, "desk.double", {"url": receiver.url}, number=2)
+        assert json.loads(receiver.take().body)["execution_id"] == told
 
 
 def test_what_died_with_its_process_is_told_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

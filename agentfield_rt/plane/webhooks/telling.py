@@ -9,7 +9,7 @@ from agentfield_rt.core.records import Decision, Record
 from agentfield_rt.deliveries import Deliveries, DeliveryOutcome, DeliveryStatus
 from agentfield_rt.errors import Reason
 from agentfield_rt.inspection import history
-from agentfield_rt.plane.egress import HttpClient
+from agentfield_rt.plane.egress import HttpClient, parse_address
 from agentfield_rt.plane.errors import Conflict, NotFound
 from agentfield_rt.plane.executions.execution import Execution
 from agentfield_rt.plane.notation import webhook_run_id
@@ -47,6 +47,17 @@ class Teller:
         self._content = content
         self._client = client
         self._find = find
+
+    async def receiver(self, execution_id: str) -> str:
+        """The server that is to be told; empty when nobody is any more.
+
+        Raises:
+            NotFound: nobody knows the execution.
+            EgressRefused: its address is none any more.
+            JournalError: it cannot be read.
+        """
+        registration = await self._registration(await self._find(execution_id))
+        return "" if registration is None else parse_address(registration.url).authority
 
     async def tell(self, execution_id: str) -> float | None:
         """Try once.

@@ -6,6 +6,8 @@ server. That one is owed follows from what is durable, so nothing has to be note
 
 import asyncio
 import logging
+from collections import deque
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from agentfield_journal import JournalError
@@ -19,6 +21,9 @@ from agentfield_rt.plane.webhooks.views import WebhookEvent, webhook_events
 log = logging.getLogger(__name__)
 
 AT_ONCE_MAX = 16
+AT_ONCE_OF_ONE_MAX = 4
+"""To one receiver: one that takes them and does not answer must not keep those of others waiting."""
+
 OWED_MAX = 10_000
 """Known in memory; what is beyond that is looked up when half of these are told."""
 
@@ -33,6 +38,14 @@ class Owed(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class _Line:
+    """What goes to one receiver: how many are under way, and what waits until one of these is over."""
+
+    at_once: int = 0
+    waiting: deque[str] = field(default_factory=deque[str])
+
+
 class Webhooks:
     """Belongs to the event loop it was made on."""
 
@@ -42,6 +55,7 @@ class Webhooks:
         self._look_up = owed
         self._owed: dict[str, asyncio.TimerHandle] = {}
         self._due: asyncio.Queue[str] = asyncio.Queue()
+        self._lines: dict[str, _Line] = {}
         self._workers: list[asyncio.Task[None]] = []
         self._left_out = False
 
@@ -92,17 +106,36 @@ class Webhooks:
     async def _work(self) -> None:
         while True:
             execution_id = await self._due.get()
+            receiver = await self._receiver(execution_id)
+            line = self._lines.setdefault(receiver, _Line())
+            if line.at_once >= AT_ONCE_OF_ONE_MAX:
+                line.waiting.append(execution_id)
+                continue
+            line.at_once += 1
             pause_s = await self._tell(execution_id)
+            line.at_once -= 1
+            if line.waiting:
+                self._due.put_nowait(line.waiting.popleft())
+            elif not line.at_once:
+                del self._lines[receiver]
             self._owed.pop(execution_id, None)
             if pause_s is not None:
                 self._owe(execution_id, pause_s)
             elif self._left_out and len(self._owed) < OWED_MAX // 2:
                 await self._look()
 
+    async def _receiver(self, execution_id: str) -> str:
+        try:
+            return await self._teller.receiver(execution_id)
+        except (RealtimeError, JournalError):  # it is told so when it is tried
+            return ""
+
     async def _tell(self, execution_id: str) -> float | None:
         try:
             return await self._teller.tell(execution_id)
-        except (RealtimeError, JournalError) as error:
+        except (
+            Exception
+        ) as error:  # also where this is our bug: a worker that ends takes all others' webhooks along
             log.error("the webhook of %s was not tried: %s", execution_id, type(error).__name__)
             return PAUSES_S[-1]
 
