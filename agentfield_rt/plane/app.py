@@ -21,6 +21,7 @@ from agentfield_rt.plane.access.guard import AccessGuard
 from agentfield_rt.plane.calls import recording_routes as http_recordings
 from agentfield_rt.plane.channel import endpoint as channel
 from agentfield_rt.plane.control_plane import open_control_plane
+from agentfield_rt.plane.executions import asking_routes as http_asking
 from agentfield_rt.plane.executions import control_routes as http_executions
 from agentfield_rt.plane.executions import report_routes as http_reports
 from agentfield_rt.plane.executions import routes as http_execute
@@ -67,6 +68,7 @@ _ROUTERS = (
     http_nodes.router,
     http_discovery.router,
     channel.router,
+    http_asking.router,  # before the providers' webhooks, below which one of its paths is
     http_phone.router,
     http_executions.router,
     http_recordings.router,

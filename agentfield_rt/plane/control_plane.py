@@ -18,6 +18,7 @@ from agentfield_rt.plane.channel.opening import open_fleet
 from agentfield_rt.plane.data_directory import Kept, open_kept
 from agentfield_rt.plane.egress import EgressPolicy, HttpClient
 from agentfield_rt.plane.executions.agent_notes import AgentNotes
+from agentfield_rt.plane.executions.asking import Asking
 from agentfield_rt.plane.executions.executions import Executions
 from agentfield_rt.plane.memory.memory import Memory
 from agentfield_rt.plane.memory.opening import open_memory
@@ -56,6 +57,7 @@ class ControlPlane:
     fleet: Fleet
     egress: HttpClient
     executions: Executions
+    asking: Asking
     webhooks: Webhooks
     sessions: Sessions
     providers: Providers
@@ -106,6 +108,7 @@ class _Work:
     remote_nodes: RemoteNodes
     egress: HttpClient
     executions: Executions
+    asking: Asking
     webhooks: Webhooks
     chronicle: Chronicle
     notes: AgentNotes
@@ -121,6 +124,8 @@ async def _open_work(
     stack.callback(egress.close)
     executions = Executions(kept.runs, nodes, kept.content, rows=kept.catalogue, within=kept.telemetry.within)
     stack.push_async_callback(executions.close)
+    asking = Asking(executions, nodes, kept.content, now=kept.runs.now)
+    stack.push_async_callback(asking.close)
     registrations = Registrations(kept.runs, kept.content, kept.catalogue)
     orphaned = executions.fail_orphans
     remote = open_remote_nodes(nodes, registrations, client=egress, settings=settings, restarted=orphaned)
@@ -147,6 +152,7 @@ async def _open_work(
         remote_nodes=remote_nodes,
         egress=egress,
         executions=executions,
+        asking=asking,
         webhooks=webhooks,
         chronicle=chronicle,
         notes=notes,
@@ -178,6 +184,7 @@ async def open_control_plane(
         stack.push_async_callback(sessions.close)
         await _host(agents, work.executions, work.notes, providers=providers)
         await work.executions.recover(kept.going_on)
+        work.asking.recover()
         draining = Draining(sessions, work.executions)
         kept.telemetry.watch(work.executions, draining)
         yield ControlPlane(
@@ -192,6 +199,7 @@ async def open_control_plane(
             fleet=work.fleet,
             egress=work.egress,
             executions=work.executions,
+            asking=work.asking,
             webhooks=work.webhooks,
             chronicle=work.chronicle,
             providers=providers,

@@ -94,6 +94,24 @@ def wait_for(path: Path, text: str) -> None:
         threading.Event().wait(0.02)
 
 
+def test_an_agent_waits_for_somebody_s_answer_and_so_does_whoever_called_it(field: Field) -> None:
+    execution_id = field.submit("planner.relies", request_id="req-1")
+    run_id = field.until(execution_id, "waiting")["run_id"]
+    dag = field.client.get(f"/api/ui/v1/workflows/{run_id}/dag").json()
+    assert [(node["reasoner_id"], node["status"]) for node in dag["timeline"]] == [
+        ("relies", "waiting"),
+        ("asks_first", "waiting"),
+    ]
+    field.server.kill()
+    field.server.start()
+    answered = field.post(
+        "/webhooks/approval-response", {"requestId": "req-1", "decision": "approved", "feedback": "go on"}
+    )
+    assert answered.json()["new_status"] == "running", answered.text
+    done = field.until(execution_id, "succeeded", "failed")
+    assert done["result"] == {"inner": {"approved": True, "feedback": "go on"}}, done
+
+
 def test_an_agent_keeps_what_it_is_told(field: Field) -> None:
     done = field.execute("planner.remembers", key="colour", value="blue")
     assert done["status"] == "succeeded", done

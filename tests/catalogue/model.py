@@ -63,6 +63,10 @@ def _take_execution(rows: dict[Any, dict[str, Any]], at: Envelope, record: Any) 
             row["status"] = "running"
         case records.ExecutionNotDispatched() if row is not None and not over:
             row["status"] = "queued"
+        case records.ExecutionPaused() if row is not None and not over:
+            row["status"] = "waiting"
+        case records.ExecutionResumed() if row is not None and not over:
+            row["status"] = "running"
         case records.ExecutionSucceeded() if row is not None and not over:
             row.update(status="succeeded", result_ref=record.result_ref, ended=True)
         case records.ExecutionFailed(reason=reason) if row is not None and not over:

@@ -94,6 +94,8 @@ class World:
                 input_ref=choose.choice([None, ref]),
                 result_ref=choose.choice([None, ref]),
             ),
+            lambda: records.ExecutionPaused(execution_id=execution_id),
+            lambda: records.ExecutionResumed(execution_id=execution_id),
             lambda: records.ExecutionNoted(execution_id=execution_id, note_ref=ref),
             lambda: records.SessionStarted(target="desk.phone", provider="local", transport="webrtc"),
             lambda: records.SessionEnded(reason=choose.choice(list(CloseReason))),

@@ -64,6 +64,7 @@ from agentfield_rt.core.records.execution import (
 )
 from agentfield_rt.core.records.handler import HandlerStateKept
 from agentfield_rt.core.records.node import NodeApproval, NodeDecided, NodeReach, NodeRegistered
+from agentfield_rt.core.records.pause import ExecutionPaused, ExecutionResumed, PauseAnswer
 from agentfield_rt.core.records.realtime import (
     BackpressureApplied,
     BackpressureReleased,
@@ -153,7 +154,7 @@ RECORD_TYPES: dict[str, type[Record]] = {
         ToolIntentRecorded, ToolResultRecorded, PolicyDenied, ToolCallReceived, ToolCallAnswered,
         ImageReceived, UsageRecorded, HandlerStateKept,
         ExecutionQueued, ExecutionDispatchRequested, ExecutionStarted, ExecutionNotDispatched,
-        ExecutionSucceeded, ExecutionFailed, ExecutionCancelled,
+        ExecutionPaused, ExecutionResumed, ExecutionSucceeded, ExecutionFailed, ExecutionCancelled,
         SubcallReported, ExecutionNoted, ExecutionUsageReported,
         ApprovalRequested, ApprovalGranted, ApprovalDenied, ApprovalExpired, ApprovalCancelled,
         OutputDispatchRequested, OutputDispatchCompleted, OutputDispatchFailed,
@@ -203,7 +204,9 @@ __all__ = [
     "ExecutionFailed",
     "ExecutionNotDispatched",
     "ExecutionNoted",
+    "ExecutionPaused",
     "ExecutionQueued",
+    "ExecutionResumed",
     "ExecutionStarted",
     "ExecutionSucceeded",
     "ExecutionUsageReported",
@@ -236,6 +239,7 @@ __all__ = [
     "OutputReceiveFailed",
     "OutputReceiveRequested",
     "OutputReceived",
+    "PauseAnswer",
     "PolicyDenied",
     "RealtimeRecord",
     "Reconciled",

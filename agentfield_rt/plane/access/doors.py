@@ -10,7 +10,7 @@ _SESSION_USE = re.compile(
     r"/api/v1/(session-instances|sessions)/[^/]+/"
     r"(realtime-offer|media-offer|media|events|input|interrupt|close|tools/[^/]+)"
 )
-_APPROVALS = re.compile(r"/api/v1/(approvals(/.+)?|nodes/[^/]+/decision)")
+_APPROVALS = re.compile(r"/api/v1/(approvals(/.+)?|nodes/[^/]+/decision|webhooks/approval-response)")
 _NODES = re.compile(r"/api/v1/nodes(/[^/]+)?")
 """Whoever approves nodes may look at them, and remove them."""
 
@@ -33,10 +33,12 @@ def door_of(path: str, method: str) -> Door:
     """
     if not path.startswith("/api/"):
         return Door.NOTHING if method in _PAGE_METHODS else Door.KEY
+    if _APPROVALS.fullmatch(path):
+        return Door.APPROVER
     if _PUBLIC_API.fullmatch(path):
         return Door.NOTHING
     if _SESSION_USE.fullmatch(path):
         return Door.SESSION
-    if _APPROVALS.fullmatch(path) or (method in ("GET", "DELETE") and _NODES.fullmatch(path)):
+    if method in ("GET", "DELETE") and _NODES.fullmatch(path):
         return Door.APPROVER
     return Door.KEY

@@ -113,6 +113,11 @@ def _not_dispatched(fold: RunFold, of: Envelope, record: records.ExecutionNotDis
         row.status = "queued"
 
 
+def _paused(fold: RunFold, of: Envelope, record: records.ExecutionPaused | records.ExecutionResumed) -> None:
+    if (row := _open_execution(fold, record.execution_id)) is not None:
+        row.status = "waiting" if isinstance(record, records.ExecutionPaused) else "running"
+
+
 def _succeeded(fold: RunFold, of: Envelope, record: records.ExecutionSucceeded) -> None:
     if (row := _open_execution(fold, record.op_id)) is not None:
         row.status, row.result_ref, row.ended_at_ns = "succeeded", record.result_ref, of.at_ns
@@ -242,6 +247,8 @@ CHANGES: dict[str, Change] = {
     records.ExecutionDispatchRequested.kind: _dispatched,
     records.ExecutionStarted.kind: _dispatched,
     records.ExecutionNotDispatched.kind: _not_dispatched,
+    records.ExecutionPaused.kind: _paused,
+    records.ExecutionResumed.kind: _paused,
     records.ExecutionSucceeded.kind: _succeeded,
     records.ExecutionFailed.kind: _failed,
     records.ExecutionCancelled.kind: _cancelled,

@@ -8,8 +8,10 @@ from typing import Any
 import msgspec
 
 from agentfield_journal import JournalUnavailable
+from agentfield_rt.core import records
 from agentfield_rt.errors import ExecutionFailed, Reason
 from agentfield_rt.plane.executions.dispatch import CapabilityKind, Dispatch
+from agentfield_rt.plane.executions.pause import Pauses
 from agentfield_rt.plane.executions.status import FINAL_STATUSES, ExecutionStatus
 from agentfield_rt.plane.notation import workflow_id_of
 from agentfield_rt.run import Context, Run
@@ -32,6 +34,7 @@ class Execution:
         error_details_json: What was said of it for programs, under `error_details_ref`.
         durable: Makes its outcome durable; None where the outcome could not be recorded.
         run: What its records are written to, while it is open.
+        pauses: What it waits, or has waited for; None: it never did.
     """
 
     execution_id: str
@@ -64,6 +67,7 @@ class Execution:
     error_details_ref: str | None = None
     durable: Callable[[], Awaitable[None]] | None = None
     run: Run | None = None
+    pauses: Pauses | None = None
     _finished: asyncio.Event | None = None
 
     @property
@@ -85,8 +89,24 @@ class Execution:
         return self.status in FINAL_STATUSES
 
     def is_overdue(self, now: float) -> bool:
-        """Whether its time is over."""
-        return 0 < self.time_max_s < now - self.created_at
+        """Whether its time is over, in which waiting for somebody does not count."""
+        waited_s = 0.0 if self.pauses is None else self.pauses.waited_s(now)
+        return 0 < self.time_max_s < now - self.created_at - waited_s
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it waits, for somebody's answer or for one that it called and that does."""
+        return not self.is_final and self.pauses is not None and self.pauses.since is not None
+
+    @property
+    def standing(self) -> str:
+        """Its status as others are told it: one that runs may wait."""
+        return "waiting" if self.is_waiting else self.status.value
+
+    def pause(self, record: records.ExecutionPaused | records.ExecutionResumed, *, at: float) -> None:
+        """Note that it waits, or goes on."""
+        self.pauses = self.pauses or Pauses()
+        self.pauses.take(record, at)
 
     @property
     def result(self) -> Any:

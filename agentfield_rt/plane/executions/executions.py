@@ -183,6 +183,10 @@ class Executions:
         await execution.told()
         return execution
 
+    def open(self) -> list[Execution]:
+        """All that are open, the oldest first."""
+        return self._known.open()
+
     def began(self, execution_id: str) -> None:
         """A node says that it works on an execution: a hint, which never changes one that has ended."""
         execution = self._known.find(execution_id)

@@ -80,6 +80,14 @@ def _not_dispatched(record: records.ExecutionNotDispatched) -> _Said:
     return _UPDATED, record.execution_id, "queued", record.reason
 
 
+def _paused(record: records.ExecutionPaused) -> _Said:
+    return _UPDATED, record.execution_id, "waiting", None
+
+
+def _resumed(record: records.ExecutionResumed) -> _Said:
+    return _UPDATED, record.execution_id, "running", None
+
+
 def _succeeded(record: records.ExecutionSucceeded) -> _Said:
     return _COMPLETED, record.op_id, "succeeded", None
 
@@ -107,6 +115,8 @@ _SAYS: dict[str, Callable[[Any], _Said]] = {
     records.ExecutionQueued.kind: _queued,
     records.ExecutionDispatchRequested.kind: _dispatched,
     records.ExecutionNotDispatched.kind: _not_dispatched,
+    records.ExecutionPaused.kind: _paused,
+    records.ExecutionResumed.kind: _resumed,
     records.ExecutionSucceeded.kind: _succeeded,
     records.ExecutionFailed.kind: _failed,
     records.ExecutionCancelled.kind: _cancelled,

@@ -18,6 +18,8 @@ _KINDS = frozenset(
         records.ExecutionDispatchRequested.kind,
         records.ExecutionStarted.kind,
         records.ExecutionNotDispatched.kind,
+        records.ExecutionPaused.kind,
+        records.ExecutionResumed.kind,
         records.ExecutionSucceeded.kind,
         records.ExecutionFailed.kind,
         records.ExecutionCancelled.kind,
@@ -59,6 +61,8 @@ def _take(execution: Execution, record: Record, at: float) -> None:
             execution.in_doubt, execution.status = False, ExecutionStatus.QUEUED
         case records.ExecutionStarted():
             execution.in_doubt, execution.accepted = False, True
+        case records.ExecutionPaused() | records.ExecutionResumed():
+            execution.pause(record, at=at)
         case records.ExecutionSucceeded(result_ref=ref):
             execution.result_ref = ref
             _end(execution, record, None, at)

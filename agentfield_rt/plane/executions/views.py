@@ -97,7 +97,7 @@ def status_view(execution: Execution) -> StatusView:
     view = StatusView(
         execution_id=execution.execution_id,
         run_id=execution.workflow_id,
-        status=execution.status.value,
+        status=execution.standing,
         started_at=iso(execution.started_at or execution.created_at),
         webhook_registered=execution.webhook_ref is not None,
     )
@@ -116,7 +116,7 @@ def sync_view(execution: Execution) -> SyncView:
     view = SyncView(
         execution_id=execution.execution_id,
         run_id=execution.workflow_id,
-        status=execution.status.value,
+        status=execution.standing,
         webhook_registered=execution.webhook_ref is not None,
         result=_result(execution),
     )

@@ -99,6 +99,17 @@ class HttpDispatcher:
         except (EgressRefused, Unreachable, NoAnswer) as error:
             raise NodeUnreachable(str(error)) from None
 
+    async def answer(self, body: bytes) -> None:
+        """See `TakesAnswers.answer`."""
+        url = f"{self.base_url}/webhooks/approval"
+        headers = self._own_headers()
+        try:
+            answer = await self.client.request("POST", url, bounds=_CANCEL_BOUNDS, body=body, headers=headers)
+        except (EgressRefused, Unreachable, NoAnswer) as error:
+            raise NodeUnreachable(str(error)) from None
+        if not 200 <= answer.status < 300:
+            raise NodeUnreachable(f"the agent answered {answer.status}")
+
     async def _post(self, url: str, arguments: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:
         """Post the input; a connection that is not taken is tried for a moment.
 

@@ -20,7 +20,7 @@ from agentfield_rt.plane.workflows.workflows import Workflows
 
 LIMIT_MAX = 100
 _LIMIT = 20
-_OF_EXECUTIONS = tuple(ExecutionStatus)
+_OF_EXECUTIONS = (*ExecutionStatus, "waiting")
 _OF_RUNS = ("open", "completed", "failed", "cancelled")
 _STATUSES: Mapping[str, Sequence[str]] = MappingProxyType(
     {"executions": _OF_EXECUTIONS, "events": _OF_EXECUTIONS, "runs": _OF_RUNS, "workflows": _OF_RUNS}

@@ -62,6 +62,18 @@ async def slow() -> dict[str, Any]:
 
 
 @app.reasoner()
+async def asks_first(request_id: str) -> dict[str, Any]:
+    """Waits for somebody outside."""
+    said = await app.pause(request_id, "https://people.example/1", expires_in_hours=1)
+    return {"approved": said.approved, "feedback": said.feedback}
+
+
+@app.reasoner()
+async def relies(request_id: str) -> dict[str, Any]:
+    return {"inner": await app.call("planner.asks_first", request_id=request_id)}
+
+
+@app.reasoner()
 async def remembers(key: str, value: str) -> dict[str, Any]:
     await app.memory.set(key, {"value": value})
     return {"found": await app.memory.get(key), "missing": await app.memory.get("no such key", "default")}
