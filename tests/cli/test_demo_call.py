@@ -1,5 +1,6 @@
 """`af demo --call`: a recording goes in over WebRTC, turns and what was heard come out."""
 
+import re
 import wave
 from pathlib import Path
 
@@ -61,6 +62,17 @@ def test_a_recording_that_is_none_is_refused_before_anything_starts(
     assert complaint in ran.complaint
     assert str(path) in ran.complaint
     assert not (tmp_path / "data").exists()
+
+
+def test_the_recording_that_readers_are_told_to_call_with_is_there() -> None:
+    from agentfield_rt.cli.demo.recording import RATE_HZ, read_recording
+
+    root = EXAMPLE.parents[1]
+    named = {
+        re.search(r"--call (\S+)", (root / page).read_text()) for page in ("README.md", "docs/tutorial.md")
+    }
+    (recording,) = {found[1] for found in named if found is not None}
+    assert len(read_recording(root / recording)) > RATE_HZ
 
 
 def test_a_reply_without_a_call_is_refused(tmp_path: Path) -> None:
