@@ -156,6 +156,7 @@ class Execution:
         """Wake those who wait for its end."""
         if self._finished is not None:
             self._finished.set()
+            self._finished = None  # ten thousand that have ended are kept
 
     def attempt(self) -> Dispatch:
         """What its node is given."""
