@@ -184,6 +184,7 @@ async def open_control_plane(
         stack.push_async_callback(sessions.close)
         await _host(agents, work.executions, work.notes, providers=providers)
         await work.executions.recover(kept.going_on)
+        work.fleet.count_lease()
         work.asking.recover()
         draining = Draining(sessions, work.executions)
         kept.telemetry.watch(work.executions, draining)

@@ -153,7 +153,8 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         is_step = isinstance(getattr(callback, "__self__", None), asyncio.Task)
         if self._chance is None or not is_step:
             return super().call_soon(callback, *args, context=context)
-        self._steps.append(functools.partial((context or copy_context()).run, callback, *args))
+        own = copy_context() if context is None else context  # an empty one is false
+        self._steps.append(functools.partial(own.run, callback, *args))
         return super().call_soon(self._next_step)
 
     def call_soon_threadsafe(

@@ -77,6 +77,9 @@ class NoExecutions:
 
     def began(self, execution_id: str, *, node_id: str) -> None: ...
 
+    def begun_at(self, node_id: str) -> list[str]:
+        return []
+
     async def note(self, note: Note) -> None: ...
 
 

@@ -71,10 +71,12 @@ class MemoryDialer:
 
     Attributes:
         wires: The agent's ends, the newest last.
+        is_held: What the plane says on the next wires does not arrive until it is released there.
     """
 
     def __init__(self, fleet: Fleet | None) -> None:
         self.fleet = fleet
+        self.is_held = False
         self.wires: list[MemoryWire] = []
         self._serving: set[asyncio.Task[None]] = set()
 
@@ -82,6 +84,7 @@ class MemoryDialer:
         if self.fleet is None:
             raise WireLost("nobody answers")
         here, there = wire_pair()
+        there.is_held = self.is_held
         self.wires.append(here)
         self._spawn(serve(self.fleet, there))
         return here

@@ -229,3 +229,17 @@ def test_so_many_turns_are_taken_at_most_and_no_timer_is_waited_for() -> None:
     assert happened == ["first", "second", "due at once"]
     assert loop.time() == 0.0
     loop.close()
+
+
+def test_a_task_keeps_its_context_also_an_empty_one() -> None:
+    var = contextvars.ContextVar("var", default="nothing")
+
+    async def sets() -> str:
+        var.set("mine")
+        await asyncio.sleep(0)
+        return var.get()
+
+    async def within() -> str:
+        return await asyncio.create_task(sets(), context=contextvars.Context())
+
+    assert run(within(), seed=1) == "mine"

@@ -55,6 +55,10 @@ class Engine(Protocol):
         """A node has it and will report, so it is not sent again. One that is not its is passed over."""
         ...
 
+    def begun_at(self, node_id: str) -> list[str]:
+        """The executions that a node has, and has not told the end of."""
+        ...
+
     async def note(self, note: Note) -> None:
         """Somebody remarked on an execution."""
         ...

@@ -58,6 +58,10 @@ class ExecutionsEngine:
         if execution is not None and execution.node_id == node_id:
             self._executions.began(execution_id)
 
+    def begun_at(self, node_id: str) -> list[str]:
+        """See `Engine.begun_at`."""
+        return [execution.execution_id for execution in self._executions.begun_at(node_id)]
+
     async def note(self, note: Note) -> None:
         """See `Engine.note`."""
         if note.execution_id is None:

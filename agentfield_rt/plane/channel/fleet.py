@@ -14,6 +14,7 @@ from agentfield_rt.plane.channel.engine import Engine
 from agentfield_rt.plane.channel.instance import Instance
 from agentfield_rt.plane.channel.leases import Leases
 from agentfield_rt.plane.channel.running import InstanceGone
+from agentfield_rt.plane.channel.workflow import report_lost
 from agentfield_rt.plane.errors import Busy
 from agentfield_rt.plane.executions.dispatch import Dispatch, NodeUnreachable, Outcome
 from agentfield_rt.plane.nodes import Lifecycle, Node, Nodes
@@ -43,6 +44,8 @@ class Fleet:
         self._channel_nodes: dict[str, ChannelNode] = {}
         self._letting_in = asyncio.Lock()
         self._is_closed = False
+        self._lease: asyncio.TimerHandle | None = None
+        self._losing = set[asyncio.Task[None]]()
 
     def __len__(self) -> int:
         """Instances that are connected, or may come back."""
@@ -51,6 +54,19 @@ class Fleet:
     def expect(self, node_id: str) -> "ChannelNode":
         """How a node will be reached of which no instance is connected yet."""
         return self._channel_nodes.setdefault(node_id, ChannelNode(node_id, self._leases))
+
+    def count_lease(self) -> None:
+        """The plane can be reached from now on: what an earlier one gave to processes that died is lost."""
+        self._lease = asyncio.get_running_loop().call_later(self._leases.lease_s, self._lose_unclaimed)
+
+    def _lose_unclaimed(self) -> None:
+        for channel_node in self._channel_nodes.values():
+            for execution_id in self._engine.begun_at(channel_node.node_id):
+                if not any(execution_id in instance.given for instance in channel_node.instances):
+                    lost = report_lost(self._engine, channel_node.node_id, execution_id)
+                    task = asyncio.create_task(lost, name=f"lost {execution_id}")
+                    self._losing.add(task)
+                    task.add_done_callback(self._losing.discard)
 
     async def connect(self, hello: Hello, wire: Wire) -> None:
         """Welcome an agent and talk to it until the wire breaks.
@@ -133,9 +149,11 @@ class Fleet:
     async def close(self) -> None:
         """The plane stops. Agents come back to the next one."""
         self._is_closed = True
+        if self._lease is not None:
+            self._lease.cancel()
         async with self._letting_in:  # whoever is being let in is told, too
             instances = tuple(self._by_channel.values())
-        await asyncio.gather(*(instance.close() for instance in instances))
+        await asyncio.gather(*(instance.close() for instance in instances), *self._losing)
 
 
 def _node_id(hello: Hello) -> str:

@@ -84,12 +84,8 @@ class Workflow:
             return False
 
     async def lost(self, execution_id: str) -> None:
-        """The instance had begun it and is gone. It may have had effects, so it is not run again."""
-        outcome = dispatch.Outcome(status=ExecutionStatus.FAILED, reason=Reason.PROCESS_LOST, error=ORPHANED)
-        try:
-            await self._engine.report(execution_id, outcome, node_id=self._node_id)
-        except (PlaneError, JournalError) as error:
-            log.info("%s was orphaned and has ended otherwise: %s", execution_id, type(error).__name__)
+        """The instance had begun it and is gone."""
+        await report_lost(self._engine, self._node_id, execution_id)
 
     async def note(self, message: Note) -> None:
         """A remark on an execution."""
@@ -167,3 +163,12 @@ class Workflow:
             self._refuse(request_id, str(error), Reason.OVERFLOW)
         except Exception as error:  # whatever it is, whoever asked is told; a text nobody foresaw is not
             self._post(Reply(request_id=request_id, failure=failure_of(error)))
+
+
+async def report_lost(engine: Engine, node_id: str, execution_id: str) -> None:
+    """Whoever had begun it is gone. It may have had effects, so it is not run again."""
+    outcome = dispatch.Outcome(status=ExecutionStatus.FAILED, reason=Reason.PROCESS_LOST, error=ORPHANED)
+    try:
+        await engine.report(execution_id, outcome, node_id=node_id)
+    except (PlaneError, JournalError) as error:
+        log.info("%s was orphaned and has ended otherwise: %s", execution_id, type(error).__name__)

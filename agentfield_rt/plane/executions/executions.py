@@ -230,12 +230,16 @@ class Executions:
             self._restarts.forget(request.run_id or "")
             raise
 
+    def begun_at(self, node_id: str) -> list[Execution]:
+        """Those that a node has accepted and has not told the end of."""
+        return [each for each in self._known.open() if each.accepted and each.node_id == node_id]
+
     def fail_orphans(self, node_id: str, why: str) -> int:
         """End what a node had begun and cannot report on any more, as its process is gone; returns how many.
 
         What it was not given yet goes to its next process.
         """
-        orphans = [each for each in self._known.open() if each.accepted and each.node_id == node_id]
+        orphans = self.begun_at(node_id)
         for orphan in orphans:
             reason = Reason.AGENT_RESTART_ORPHANED
             self._finish(orphan, Outcome(status=ExecutionStatus.FAILED, reason=reason, error=why))

@@ -19,6 +19,7 @@ from agentfield_rt.plane.catalogue.rows import ExecutionRow
 from agentfield_rt.plane.executions.dispatch import (
     CapabilityKind,
     Dispatch,
+    Dispatcher,
     DispatchInDoubt,
     NodeUnreachable,
     Outcome,
@@ -150,6 +151,10 @@ class Stage:
 
     def node(self) -> Node:
         """The node elsewhere, as it is now."""
+        return self.node_of(self.elsewhere)
+
+    def node_of(self, dispatcher: Dispatcher) -> Node:
+        """A node that works as the one elsewhere does, and is reached in another way."""
         return Node(
             node_id="far",
             version="1",
@@ -157,7 +162,7 @@ class Stage:
             base_url=None,
             capabilities={"work": Capability(name="work", kind=CapabilityKind.REASONER)},
             sessions={},
-            dispatcher=self.elsewhere,
+            dispatcher=dispatcher,
             handlers=None,
             lifecycle=self.lifecycle,
         )
