@@ -11,11 +11,22 @@ from agentfield_rt.core import records
 from agentfield_rt.core.records import Record
 from agentfield_rt.errors import Reason, RunIncomplete
 from agentfield_rt.observe import Observer
-from agentfield_rt.plane.errors import Conflict
+from agentfield_rt.plane.errors import BadRequest, Conflict
+from agentfield_rt.plane.notation import is_own_run
 from agentfield_rt.ports import Clock, system_clock
 from agentfield_rt.run import Context, Run
 
 log = logging.getLogger(__name__)
+
+
+def require_free_name(run_id: str | None) -> None:
+    """Refuse work under the name of a run that is about something else: the next process would not find it.
+
+    Raises:
+        BadRequest: it is one.
+    """
+    if run_id is not None and is_own_run(run_id):
+        raise BadRequest(f"run {run_id} has a name that this server gives its own runs; choose another")
 
 
 class Runs:

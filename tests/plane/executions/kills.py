@@ -1,7 +1,7 @@
 """Executions over HTTP, an agent on a real socket, and a plane that gets SIGKILL again and again.
 
-Each execution has a webhook, which the agent's server takes as well: the plane may die before it is told,
-while it is and after.
+One submitter uses the same run id all the time, so that its run has mostly ended. Each execution has a
+webhook, which the agent's server takes as well: the plane may die before it is told, while it is and after.
 
 `python -m tests.plane.executions.kills 200` is the campaign.
 """
@@ -210,7 +210,8 @@ async def campaign(rounds: int, data: Path, *, seed: int = 0) -> Told:
             told.up.set()
             await _register(client, agent_port)
             hook = f"http://127.0.0.1:{agent_port}/hook"
-            submitters = [asyncio.create_task(_submit(client, told, hook)) for _ in range(SUBMITTERS)]
+            places: list[dict[str, str]] = [{"X-Run-ID": "run_again"}, *[{}] * (SUBMITTERS - 1)]
+            submitters = [asyncio.create_task(_submit(client, told, hook, place)) for place in places]
             for _ in range(rounds):
                 for _ in range(chance.randint(*ACCEPTED_BETWEEN)):
                     await told.more.acquire()
@@ -244,12 +245,12 @@ async def _register(client: httpx.AsyncClient, port: int) -> None:
     assert answer.status_code in (200, 201), answer.text
 
 
-async def _submit(client: httpx.AsyncClient, told: Told, hook: str) -> None:
+async def _submit(client: httpx.AsyncClient, told: Told, hook: str, place: dict[str, str]) -> None:
     body = {"input": {"n": 1}, "webhook": {"url": hook}}
     while True:
         await told.up.wait()
         with contextlib.suppress(httpx.HTTPError):
-            answer = await client.post("/api/v1/execute/async/far.work", json=body)
+            answer = await client.post("/api/v1/execute/async/far.work", json=body, headers=place)
             assert answer.status_code in (202, 503), answer.text
             if answer.status_code == 202:
                 told.accepted.add(answer.json()["execution_id"])
