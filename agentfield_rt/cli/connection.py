@@ -15,17 +15,22 @@ if TYPE_CHECKING:
     from agentfield_rt.cli.http import PlaneClient
 
 SERVER_DEFAULT = "http://localhost:8080"
+TIMEOUT_S = 30.0
+"""AgentField's."""
+
+SERVER_VARIABLE = "AGENTFIELD_SERVER"
+API_KEY_VARIABLE = "AGENTFIELD_API_KEY"
 
 Server = Annotated[
-    str, typer.Option(envvar="AGENTFIELD_SERVER", help="Address of the control plane", show_envvar=True)
+    str, typer.Option(envvar=SERVER_VARIABLE, help="Address of the control plane", show_envvar=True)
 ]
-ApiKey = Annotated[
-    str, typer.Option(envvar="AGENTFIELD_API_KEY", help="Sent as X-API-Key", show_default=False)
-]
+ApiKey = Annotated[str, typer.Option(envvar=API_KEY_VARIABLE, help="Sent as X-API-Key", show_default=False)]
 Output = Annotated[Form, typer.Option("--output", "-o", help="How to write the answer")]
 Json = Annotated[bool, typer.Option("--json", help="The same as -o json")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for a script.")]
 Limit = Annotated[int, typer.Option(min=1, max=100, help="At most so many.")]
+
+INPUT_HELP = "Input: JSON, @FILE (.yaml too); - or nothing for stdin"
 
 Answer = TypeVar("Answer")
 
@@ -36,13 +41,14 @@ class Connection:
 
     server: str
     api_key: str = field(default="", repr=False)
+    timeout_s: float = TIMEOUT_S
 
     def ask(self, request: "Callable[[PlaneClient], Awaitable[Answer]]") -> Answer:
         """Make one request, or as many as `request` makes on one client."""
         from agentfield_rt.cli.http import PlaneClient
 
         async def go() -> Answer:
-            async with PlaneClient(self.server, api_key=self.api_key) as plane:
+            async with PlaneClient(self.server, api_key=self.api_key, timeout_s=self.timeout_s) as plane:
                 return await request(plane)
 
         return asyncio.run(go())

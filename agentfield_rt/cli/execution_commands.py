@@ -4,8 +4,16 @@ from typing import Annotated
 
 import typer
 
-from agentfield_rt.cli.completing import complete_capability
-from agentfield_rt.cli.connection import SERVER_DEFAULT, ApiKey, AsJson, Connection, Limit, Server
+from agentfield_rt.cli.completing import complete_capability, complete_run
+from agentfield_rt.cli.connection import (
+    INPUT_HELP,
+    SERVER_DEFAULT,
+    ApiKey,
+    AsJson,
+    Connection,
+    Limit,
+    Server,
+)
 
 run = typer.Typer(
     no_args_is_help=True, rich_markup_mode="rich", help="Look at workflows: af run list, af run show RUN_ID"
@@ -20,7 +28,7 @@ def execute(  # noqa: PLR0913 - its options
     *,
     given: Annotated[
         str | None,
-        typer.Option("--in", help="Input: JSON, @FILE (.yaml too); else stdin", show_default=False),
+        typer.Option("--in", help=INPUT_HELP, show_default=False),
     ] = None,
     run_id: Annotated[str, typer.Option("--run", help="In this run", show_default=False)] = "",
     session_id: Annotated[str, typer.Option("--session", help="For this session", show_default=False)] = "",
@@ -64,7 +72,9 @@ def list_(
 
 @run.command()
 def show(
-    run_id: Annotated[str, typer.Argument(metavar="RUN_ID|SESSION_ID", show_default=False)],
+    run_id: Annotated[
+        str, typer.Argument(metavar="RUN_ID|SESSION_ID", show_default=False, autocompletion=complete_run)
+    ],
     *,
     as_json: AsJson = False,
     server: Server = SERVER_DEFAULT,

@@ -10,10 +10,9 @@ from urllib.parse import SplitResult, urlsplit
 import httpx
 import msgspec
 
-from agentfield_rt.cli.connection import SERVER_DEFAULT
+from agentfield_rt.cli.connection import SERVER_DEFAULT, TIMEOUT_S
 from agentfield_rt.cli.failures import ExitCode, Failure, exit_code_of_status
 
-TIMEOUT_S = 30.0
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 _JSON = {"Content-Type": "application/json", "Accept": "application/json"}
 SDP = {"Content-Type": "application/sdp", "Accept": "application/sdp"}

@@ -112,7 +112,7 @@ def audit(
     place: Annotated[
         str,
         typer.Argument(
-            metavar="[URL]",
+            metavar="URL",
             envvar="AGENTFIELD_RT_DATA",
             help="A data folder, a journal file, or a journal's URL",
             show_default=False,

@@ -44,12 +44,10 @@ def list_(
         write_result(found)
         return
 
-    from rich.table import Table
-
-    from agentfield_rt.cli.printing import literal, stdout
+    from agentfield_rt.cli.printing import listing, literal, print_listing
 
     columns = ("node", "version", "health", "runs", "reasoners", "skills", "sessions")
-    table = Table(*columns, box=None, pad_edge=False, header_style="dim")
+    table = listing(*columns)
     for each in found["nodes"]:
         names = (
             literal(", ".join(part["id"] for part in each["reasoners"])),
@@ -61,4 +59,4 @@ def list_(
         place = literal(each["base_url"] or each["deployment_type"].replace("_", " "))
         cells = (literal(each["id"]), literal(each["version"]), f"[{colour}]{health_shown}[/{colour}]", place)
         table.add_row(*cells, *names)
-    stdout().print(table)
+    print_listing(table)

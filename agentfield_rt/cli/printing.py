@@ -13,10 +13,13 @@ from typing import Any
 import msgspec
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
+from rich.table import Table
 
 from agentfield_rt.cli.failures import ExitCode
 
 _CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 0xA0))}
+_WIDEST_COLUMNS = 1_000
 _PIPED_COLUMNS = 200  # a table that is piped must not lose words to a width nobody sees
 
 
@@ -70,6 +73,23 @@ def interruptible() -> Generator[None]:
 def literal(text: str) -> str:
     """`text` from a record as rich is to print it: not as markup, and with nothing that steers a terminal."""
     return escape(text.translate(_CONTROLS))
+
+
+def listing(*columns: str) -> Table:
+    """A table of rows that are asked for by what is in their first column."""
+    first, *others = columns
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column(first, no_wrap=True)
+    for column in others:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def print_listing(table: Table) -> None:
+    """Print a table and cut off no id and no word: where a terminal is too narrow, its lines run on."""
+    console = stdout()
+    needed = Measurement.get(console, console.options.update(max_width=_WIDEST_COLUMNS), table).minimum
+    Console(highlight=False, width=max(console.width, needed)).print(table, crop=False)
 
 
 def at_second(iso: str | None) -> str:

@@ -3,11 +3,13 @@
 Command modules stay light: what a command needs is imported when it runs, so that help is quick.
 """
 
+import inspect
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import typer
+from typer.main import get_command
 
 from agentfield_rt import __version__
 from agentfield_rt.cli import (
@@ -21,6 +23,7 @@ from agentfield_rt.cli import (
     session_looking_commands,
     settings_command,
 )
+from agentfield_rt.cli.connection import API_KEY_VARIABLE, SERVER_VARIABLE
 from agentfield_rt.cli.failures import ExitCode, as_failure
 from agentfield_rt.cli.printing import complain
 
@@ -60,17 +63,27 @@ def af(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_say_version, is_eager=True)
     ] = False,
+    server: Annotated[
+        str | None, typer.Option(help="For every command that asks a control plane", show_default=False)
+    ] = None,
+    api_key: Annotated[str | None, typer.Option(help="As --server", show_default=False)] = None,
 ) -> None:
     """Realtime voice sessions with a journal.
 
     Start with [bold]af demo[/bold]: a voice call on this machine, without a key or an account.
     """
+    # AgentField's are global, and may stand before the command; the command's own win.
+    for variable, given in ((SERVER_VARIABLE, server), (API_KEY_VARIABLE, api_key)):
+        if given is not None:
+            os.environ[variable] = given
 
 
 def run() -> int:
     """Run the command line of this process and return its exit code."""
     try:
-        program()
+        command = get_command(program)
+        _flow(command)
+        command()
     except SystemExit as end:
         return _code_of(end)
     except KeyboardInterrupt:
@@ -87,6 +100,21 @@ def run() -> int:
         complain(str(failure))
         return failure.exit_code
     return ExitCode.OK
+
+
+class _Helped(Protocol):
+    """A command as typer makes it; its classes are its own business."""
+
+    help: str | None
+
+
+def _flow(command: _Helped) -> None:
+    """Have each paragraph of a help text fill the terminal's lines: typer keeps those of the source."""
+    paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
+    command.help = "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
+    below: dict[str, _Helped] = getattr(command, "commands", {})
+    for each in below.values():
+        _flow(each)
 
 
 def _code_of(end: SystemExit) -> int:

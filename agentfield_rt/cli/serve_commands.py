@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-Host = Annotated[str | None, typer.Option(help="Address to listen on  [default: 127.0.0.1]")]
-Port = Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one  [default: 8080]")]
+Host = Annotated[str | None, typer.Option(help="Address to listen on", show_default="127.0.0.1")]
+Port = Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one", show_default="8080")]
 Data = Annotated[
-    Path | None, typer.Option(help="Folder of the journal and its content  [default: .agentfield]")
+    Path | None, typer.Option(help="Folder of the journal and its content", show_default=".agentfield")
 ]
 Config = Annotated[
     Path | None,
@@ -18,7 +18,7 @@ Json = Annotated[bool, typer.Option("--json", help="Write the result as JSON.")]
 
 
 def serve(  # noqa: PLR0913 - its options
-    apps: Annotated[list[str] | None, typer.Argument(metavar="[APP]…", show_default=False)] = None,
+    apps: Annotated[list[str] | None, typer.Argument(metavar="APP", show_default=False)] = None,
     *,
     host: Host = None,
     port: Port = None,

@@ -5,8 +5,21 @@ from typing import Annotated
 
 import typer
 
-from agentfield_rt.cli.completing import complete_session, complete_target
-from agentfield_rt.cli.connection import SERVER_DEFAULT, ApiKey, Connection, Json, Output, Server
+from agentfield_rt.cli.completing import (
+    complete_approval,
+    complete_session,
+    complete_target,
+    complete_tool,
+)
+from agentfield_rt.cli.connection import (
+    INPUT_HELP,
+    SERVER_DEFAULT,
+    ApiKey,
+    Connection,
+    Json,
+    Output,
+    Server,
+)
 from agentfield_rt.cli.printing import Form, write_result
 
 session = typer.Typer(
@@ -25,11 +38,13 @@ class OfferForm(StrEnum):
     YAML = "yaml"
 
 
-Registered = Annotated[str, typer.Option(help="[default: as registered]", show_default=False)]
+Registered = Annotated[str, typer.Option(show_default="as registered")]
 SessionId = Annotated[
     str, typer.Argument(metavar="SESSION_ID", show_default=False, autocompletion=complete_session)
 ]
-ApprovalId = Annotated[str, typer.Argument(metavar="APPROVAL_ID", show_default=False)]
+ApprovalId = Annotated[
+    str, typer.Argument(metavar="APPROVAL_ID", show_default=False, autocompletion=complete_approval)
+]
 DecidedBy = Annotated[str, typer.Option("--by", help="Who decides; kept as content", show_default=False)]
 
 
@@ -93,12 +108,12 @@ def offer(  # noqa: PLR0913 - its options
 @session.command()
 def tool(  # noqa: PLR0913 - its options
     session_id: SessionId,
-    tool: Annotated[str, typer.Argument(metavar="TOOL", show_default=False)],
+    tool: Annotated[str, typer.Argument(metavar="TOOL", show_default=False, autocompletion=complete_tool)],
     *,
     target: Annotated[str, typer.Option(help="NODE.REASONER, when TOOL is not its name")] = "",
     given: Annotated[
         str | None,
-        typer.Option("--in", help="Input: JSON, @FILE (.yaml too); else stdin", show_default=False),
+        typer.Option("--in", help=INPUT_HELP, show_default=False),
     ] = None,
     output: Output = Form.JSON,
     as_json: Json = False,
@@ -154,7 +169,9 @@ def workflows(
 
 @session.command()
 def approvals(
-    session_id: Annotated[str, typer.Argument(metavar="[SESSION_ID]", show_default=False)] = "",
+    session_id: Annotated[
+        str, typer.Argument(metavar="SESSION_ID", show_default=False, autocompletion=complete_session)
+    ] = "",
     *,
     output: Output = Form.JSON,
     as_json: Json = False,

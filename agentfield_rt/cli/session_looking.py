@@ -12,7 +12,15 @@ from rich.table import Table
 from agentfield_rt.cli.connection import Connection, segment
 from agentfield_rt.cli.failures import ExitCode, Failure
 from agentfield_rt.cli.http import Broken, PlaneClient, ServerEvent, decoded
-from agentfield_rt.cli.printing import at_second, literal, stderr, stdout, write_result
+from agentfield_rt.cli.printing import (
+    at_second,
+    listing,
+    literal,
+    print_listing,
+    stderr,
+    stdout,
+    write_result,
+)
 from agentfield_rt.cli.session_story import RecordView, Story
 
 AGAIN_MAX = 5
@@ -32,14 +40,14 @@ def list_sessions(connection: Connection, filters: Mapping[str, str | int], *, a
         write_result(found)
         return
     columns = ("session", "target", "provider", "started", "status", "close reason")
-    table = Table(*columns, box=None, pad_edge=False, header_style="dim")
+    table = listing(*columns)
     for session in found["sessions"]:
         pair = f"{session['provider']}/{session['transport']}"
         status = "[green]live[/green]" if session["status"] == "live" else "ended"
         started = at_second(session["started_at"])
         cells = (literal(session["session_id"]), literal(session["target"]), literal(pair), started, status)
         table.add_row(*cells, literal(session["close_reason"] or ""))
-    stdout().print(table)
+    print_listing(table)
     if (left := found["total"] - found["offset"] - len(found["sessions"])) > 0:
         stderr().print(f"[dim]{left} more; --limit and --offset show them[/dim]")
 

@@ -109,13 +109,13 @@ def read_offer(sdp: str | None) -> bytes:
 
 
 def read_input(given: str | None) -> dict[str, Any]:
-    """A tool's input: inline JSON, a file of JSON or YAML, or JSON on stdin; nothing at all is `{}`.
+    """A tool's input: inline JSON, a file of JSON or YAML, or (`-`, None) JSON on stdin; no text is `{}`.
 
     Raises:
         Failure: it is no JSON object.
     """
     is_yaml = False
-    if given is None:
+    if given is None or given == "-":
         text = _read_stdin()
     elif given.startswith("@"):
         path = Path(given[1:])

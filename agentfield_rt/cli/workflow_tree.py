@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from rich.table import Table
 from rich.tree import Tree
 
 from agentfield_rt.cli.connection import Connection, segment
 from agentfield_rt.cli.http import PlaneClient
-from agentfield_rt.cli.printing import at_second, literal, stdout, write_result
+from agentfield_rt.cli.printing import at_second, listing, literal, print_listing, stdout, write_result
 
 _SESSION = "sess_"
 _COLOURS = {
@@ -28,12 +27,12 @@ def print_workflows(connection: Connection, *, limit: int, as_json: bool) -> Non
         write_result(found)
         return
     columns = ("run", "began with", "started", "took", "executions", "status")
-    table = Table(*columns, box=None, pad_edge=False, header_style="dim")
+    table = listing(*columns)
     for row in found["data"]["results"]:
         names = (literal(row["workflow_id"]), literal(row["workflow_name"] or ""))
         figures = (_took(row["total_duration_ms"]), str(row["total_executions"]))
         table.add_row(*names, at_second(row["started_at"]), *figures, _status(row["status"]))
-    stdout().print(table)
+    print_listing(table)
 
 
 def print_workflow(connection: Connection, run_id: str, *, as_json: bool) -> None:

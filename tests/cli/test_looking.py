@@ -7,11 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import httpx
 import msgspec
 import pytest
+from rich.console import Console
 
+from agentfield_rt.cli import printing
 from tests.cli.conftest import AF, Ran, af, environment, press_ctrl_c, start_af
 
 TARGET = "voice-support.voice"
@@ -253,6 +256,32 @@ def test_the_shell_is_offered_what_the_server_has(server: tuple[str, Path], ende
     assert _offered("af session start voice-s", server[0]) == [TARGET, f"{TARGET}-websocket"]
     assert ended in _offered("af session show sess_", server[0])
     assert _offered("af execute voice-support.look", server[0]) == ["voice-support.lookup_order"]
+
+
+def test_the_shell_asks_the_server_that_the_line_names(server: tuple[str, Path], ended: str) -> None:
+    nowhere = "http://127.0.0.1:1"
+    assert ended in _offered(f"af session show --server {server[0]} sess_", nowhere)
+    assert _offered(f"af session show --server {nowhere} sess_", server[0]) == []
+
+
+def test_the_shell_is_offered_runs_and_the_tools_of_a_session(server: tuple[str, Path], ended: str) -> None:
+    run_id = ended.replace("sess_", "run_")
+    assert run_id in _offered("af run show run_", server[0])
+    assert run_id in _offered(f"af journal show --data {server[1]} run_", server[0])
+    tools = _offered(f"af session tool {ended} voice-support.look", server[0])
+    assert tools == ["voice-support.lookup_order"]
+
+
+def test_a_narrow_terminal_is_shown_ids_and_names_whole(served: Any, ended: str) -> None:
+    with mock.patch.object(printing, "stdout", lambda: Console(highlight=False, width=40)):
+        listed = served("session", "list").out
+    assert ended in listed
+    assert "…" not in listed
+
+
+def test_the_server_may_be_named_before_the_command_as_agentfield_s_can(server: tuple[str, Path]) -> None:
+    assert "voice-support" in af("--server", server[0], "node", "list").out
+    assert af("--server", server[0], "node", "list", "--server", "http://127.0.0.1:1").code == 3
 
 
 def test_the_shell_is_offered_nothing_where_no_server_is() -> None:

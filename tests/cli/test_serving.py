@@ -117,6 +117,15 @@ def test_the_local_provider_runs_alone_and_says_where() -> None:
     assert press_ctrl_c(process).code == 0
 
 
+def test_help_names_defaults_and_fills_the_lines_of_its_terminal() -> None:
+    shown = " ".join(af("demo", "--help").out.split())
+    assert "[default: (127.0.0.1)]" in shown
+    assert (
+        "stays until the last answer" in af("demo", "--help").out
+    )  # 120 columns: not broken where the source is
+    assert "(as registered)" in af("session", "start", "--help").out
+
+
 def test_help_names_every_command_and_loads_nothing_heavy() -> None:
     ran = af("--help")
     assert ran.code == 0

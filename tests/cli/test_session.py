@@ -75,6 +75,7 @@ def test_a_tool_s_input_comes_from_a_file_or_from_stdin(session: Any, tmp_path: 
     path.write_text("number: 8\n")
     assert session("tool", session_id, "lookup_order", "--in", f"@{path}").code == 0
     assert session("tool", session_id, "lookup_order", given='{"number": 8}').code == 0
+    assert session("tool", session_id, "lookup_order", "--in", "-", given='{"number": 8}').code == 0
     refused = session("tool", session_id, "lookup_order", "--in", "[8]")
     assert refused.code == 2
     assert "must be a JSON object" in refused.complaint
