@@ -77,7 +77,8 @@ class Run:
         self._journal = journal
         self._sealed = False
         self._read_seq = 0
-        self._records_total = 0
+        self._place = writer.head.seq
+        self._epoch = writer.epoch
         self._openers: dict[str, str] = {}
         self.intervened_once: dict[RepeatKey, None] = {}
         self._connected = Few[str]()
@@ -178,7 +179,10 @@ class Run:
 
     def _append(self, records: Sequence[Record], context: Context) -> Cursor:
         at_ns = self._clock()
-        cursor = self._writer.append([self._draft(record, context, at_ns) for record in records])
+        place = self._place
+        drafts = [self._draft(record, context, at_ns, place := place + 1) for record in records]
+        cursor = self._writer.append(drafts)
+        self._place = cursor.seq
         for record in records:
             if type(record) in _ENDS_OPERATION:  # only now: what was not taken may be said again
                 self._openers.pop(_op_id(record), None)
@@ -241,9 +245,8 @@ class Run:
     async def release(self) -> None:
         await self._writer.release()
 
-    def _draft(self, record: Record, context: Context, at_ns: int) -> Draft:
-        self._records_total += 1
-        record_id = f"{self._writer.epoch}.{self._records_total}"
+    def _draft(self, record: Record, context: Context, at_ns: int, place: int) -> Draft:
+        record_id = f"{self._epoch}.{place}"  # with its place at the end, the writer need not keep it
         op_id, request_record_id = self._link(record, record_id)
         return Draft(
             record_id=record_id,

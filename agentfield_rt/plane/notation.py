@@ -1,5 +1,6 @@
 """How the plane writes ids and times: AgentField's notation. Knows nothing of what they belong to."""
 
+import re
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -10,6 +11,7 @@ _SESSION, _RUN, _EXECUTION, _NODE = "sess_", "run_", "exec_", "node_"
 WEBHOOK = "webhook_"
 """What the run of a webhook is called, before its execution's id."""
 
+_NODE_RUN = re.compile(_NODE + r"\d{8}_\d{6}_[0-9a-f]{16}")
 _FURTHER = "~"
 """Stands in no id of a caller's: before it the workflow's, after it an execution's."""
 
@@ -34,7 +36,7 @@ def new_node_run_id() -> str:
 
 def is_node_run(run_id: str) -> bool:
     """Whether a run is a node's registration; it stands for longer than the process that writes it."""
-    return run_id.startswith(_NODE)
+    return _NODE_RUN.fullmatch(run_id) is not None
 
 
 def webhook_run_id(execution_id: str) -> str:
@@ -49,7 +51,12 @@ def webhook_execution_id(run_id: str) -> str:
 
 def is_webhook_run(run_id: str) -> bool:
     """Whether a run is a webhook's; it goes on in the next process."""
-    return run_id.startswith(WEBHOOK)
+    return run_id.startswith(WEBHOOK + _EXECUTION)
+
+
+def is_own_run(run_id: str) -> bool:
+    """Whether a run is one of these: its name is nobody else's to use."""
+    return is_node_run(run_id) or is_webhook_run(run_id)
 
 
 def further_run_id(run_id: str, execution_id: str) -> str:

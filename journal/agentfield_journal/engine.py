@@ -29,6 +29,7 @@ from agentfield_journal.errors import (
 from agentfield_journal.group import GroupCommit
 from agentfield_journal.pipelined import PipelinedCommit
 from agentfield_journal.ports import RunHead
+from agentfield_journal.remembered import Remembered
 from agentfield_journal.stores.port import (
     Batch,
     BeginsRuns,
@@ -105,7 +106,7 @@ class StoreJournal:
         try:
             claim = await self._claim(run_id)
             self._retire_writers(run_id, below=claim.epoch)
-            seen: dict[str, Seen] = {}
+            seen = Remembered()
             after = 0
             while after < claim.seq:
                 after = await self._reading(partial(self._index, run_id, after, seen))
@@ -137,7 +138,7 @@ class StoreJournal:
             raise JournalConflict(f"run {run_id} is there already; open it instead")
         number = self._begins.new_run()
         claim = Claim(run=number, epoch=1, seq=0, hash=codec.genesis(run_id), begins=True)
-        writer = StoreRunWriter(run_id, claim, seen={}, submit=self._submit, forget=self._forget)
+        writer = StoreRunWriter(run_id, claim, seen=Remembered(), submit=self._submit, forget=self._forget)
         self._writers[run_id] = (writer,)
         return writer
 
@@ -153,11 +154,12 @@ class StoreJournal:
                     JournalConflict(f"run {run_id} has a newer writer; this one can store nothing more")
                 )
 
-    def _index(self, run_id: str, after: int, seen: dict[str, Seen]) -> int:
+    def _index(self, run_id: str, after: int, seen: Remembered) -> int:
         page = self.store.page(run_id, after, _PAGE_RECORDS)
+        seen.forget_old(durable_seq=after)
         for record in codec.check(run_id, after, page.prev_hash, page.rows):
             body = page.rows[record.seq - after - 1][1]
-            seen[record.record_id] = Seen(record.seq, hash(codec.draft_part(body, run_id)))
+            seen.newest[record.record_id] = Seen(record.seq, hash(codec.draft_part(body, run_id)))
         if not page.rows:
             raise JournalUnavailable(f"run {run_id} became shorter while it was opened; verify the journal")
         return after + len(page.rows)

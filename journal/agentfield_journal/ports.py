@@ -37,10 +37,12 @@ class RunWriter(Protocol):
         """Queue `drafts` as one atomic batch and return the cursor of its last record.
 
         Never blocks and never awaits, so a commit on the event loop needs no lock. Appending a
-        record that is already there (same id, same content) returns the first one's cursor.
+        record that is already there (same id, same content) returns the first one's cursor. One whose id ends
+        in its own seq (`7.42`) is remembered while it is among the last 32, and refused when it is not.
 
         Raises:
-            JournalConflict: the record id is taken by different content, or another writer owns the run.
+            JournalConflict: the record id is taken by different content, or by content that is not
+                remembered; or another writer owns the run.
             BatchTooLarge: the store does not take so many bytes at once, ever; nothing was taken.
             JournalFull: the queue of records not yet durable is at its limit.
             JournalUnavailable: the writer is poisoned by a failed sync, or closed.

@@ -10,6 +10,7 @@ from agentfield_journal import codec
 from agentfield_journal.codec import Seen
 from agentfield_journal.envelope import Cursor, Draft
 from agentfield_journal.errors import JournalConflict, JournalError, JournalUnavailable, another
+from agentfield_journal.remembered import NEWEST_MIN, Remembered
 from agentfield_journal.stores.port import ROW_BYTES, Batch, Claim, Row
 
 
@@ -18,7 +19,7 @@ class StoreRunWriter:
 
     Args:
         claim: What the store said when the run was claimed.
-        seen: The records already in the run, by record id.
+        seen: The records already in the run.
         submit: Queues a batch, told whether it only closes what is open; raises what `append` raises,
             and then nothing was taken.
         forget: Tells the engine that this writer is done.
@@ -29,7 +30,7 @@ class StoreRunWriter:
         run_id: str,
         claim: Claim,
         *,
-        seen: dict[str, Seen],
+        seen: Remembered,
         submit: Callable[[Batch, bool], None],
         forget: Callable[["StoreRunWriter"], None],
     ) -> None:
@@ -67,6 +68,7 @@ class StoreRunWriter:
         if not drafts:
             raise ValueError("append needs at least one record")
         seen, run, record_head = self._seen, self._run, self._record_head
+        newest, others, has_old = seen.newest, seen.others, bool(seen.ranges)
         seq, digest = self._seq, self._hash
         rows: list[Row] = []
         fresh: dict[str, Seen] = {}
@@ -75,9 +77,15 @@ class StoreRunWriter:
         for draft in drafts:
             part = codec.encode_draft(draft)
             record_id = draft.record_id
-            if record_id in seen or record_id in fresh:
-                return self._append_again(drafts)
             seq += 1
+            if (
+                record_id in newest
+                or record_id in fresh
+                or record_id in others
+                # One that ends in the place it gets is in no range: they are all behind it.
+                or (has_old and not record_id.endswith(f".{seq}") and seen.is_in_a_range(record_id))
+            ):
+                return self._append_again(drafts)
             body = b"".join((record_head, seq.to_bytes(8, "big"), part))
             digest = codec.link(body, digest)
             rows.append((run, seq, body, digest))
@@ -87,7 +95,9 @@ class StoreRunWriter:
                 closes = False
         self._submit(Batch(self._run_id, self._epoch, rows, size_bytes, self._begins), closes)
         self._begins = False
-        seen |= fresh
+        if len(newest) >= 2 * NEWEST_MIN:
+            seen.forget_old(durable_seq=self._durable_seq)
+        newest |= fresh
         self._seq, self._hash = seq, digest
         return Cursor(self._run_id, seq)
 
@@ -95,6 +105,11 @@ class StoreRunWriter:
         last = 0
         for draft in drafts:
             known = self._seen.get(draft.record_id)
+            if known is None and self._seen.is_in_a_range(draft.record_id):
+                raise JournalConflict(
+                    f"run {self._run_id}: the batch repeats a record that was appended long ago; read it to"
+                    " see whether it is the same. Nothing of the batch was taken"
+                )
             if known is None or known.draft_hash != hash(codec.encode_draft(draft)):
                 raise JournalConflict(
                     f"run {self._run_id}: the batch repeats a record id with different content,"

@@ -38,3 +38,29 @@ async def test_what_waits_for_an_agent_is_counted_by_the_next_process_too(
             shown = (await it.client.get("/metrics")).text
             assert "agentfield_executions_waiting 1" in shown
             assert "agentfield_executions_open 1" in shown
+
+
+@pytest.mark.asyncio
+async def test_work_is_safe_under_any_name_of_a_run_and_the_server_s_own_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with peer() as agent:
+        agent.default = answer(503, {})
+        async with plane(tmp_path, monkeypatch) as it:
+            await it.post("/nodes/register", registration(agent.url))
+            await it.post("/nodes/worker/shutdown")
+            for run_id, status in {
+                "node_mine": 202,
+                "webhook_mine": 202,
+                "node_20261120_205646_0123456789abcdef": 400,
+                "webhook_exec_mine": 400,
+            }.items():
+                headers = {"X-Run-ID": run_id}
+                taken = await it.post("/execute/async/worker.think", {"input": {}}, headers=headers)
+                assert taken.status_code == status, taken.text
+                event = {"execution_id": "exec_1", "run_id": run_id, "reasoner_id": "r", "status": "running"}
+                told = await it.post("/workflow/executions/events", event)
+                assert told.status_code == (200 if status == 202 else 400)
+        async with plane(tmp_path, monkeypatch) as it:
+            shown = (await it.client.get("/metrics")).text
+            assert "agentfield_executions_waiting 2" in shown

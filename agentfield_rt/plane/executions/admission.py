@@ -13,7 +13,7 @@ from agentfield_rt.plane.executions.past import Past
 from agentfield_rt.plane.executions.submission import Extras
 from agentfield_rt.plane.nodes import Nodes
 from agentfield_rt.plane.notation import further_run_id, new_execution_id, new_run_id
-from agentfield_rt.plane.runs import Runs
+from agentfield_rt.plane.runs import Runs, require_free_name
 from agentfield_rt.run import Run
 from agentfield_rt.voice.link import ExecutionRequest
 
@@ -49,7 +49,8 @@ class Admission:
         """An execution that is durable, and whether it is new.
 
         Raises:
-            BadRequest, NotFound: the target is none of ours, or the arguments are no JSON.
+            BadRequest, NotFound: the target is none of ours, the arguments are no JSON, or the run is of
+                another kind.
             Busy: as many are open as may be, or the server is going down.
             Conflict: the key was used for something else.
             JournalError: it could not be made durable: it does not run.
@@ -78,6 +79,7 @@ class Admission:
         return found
 
     def _draft(self, request: ExecutionRequest, extras: Extras) -> tuple[Execution, bytes]:
+        require_free_name(request.run_id)
         node, capability = self._nodes.capability(request.target)
         parent = self._known.find(request.parent_execution_id or "")
         depth = 0 if parent is None else parent.depth + 1

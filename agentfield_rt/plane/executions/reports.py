@@ -14,7 +14,7 @@ from agentfield_journal import ContentStore, JournalConflict, Retention
 from agentfield_rt.core.records import ExecutionNoted, ReportedStatus, SubcallReported
 from agentfield_rt.plane.catalogue.catalogue import Catalogue
 from agentfield_rt.plane.errors import Busy, Gone, NotFound
-from agentfield_rt.plane.runs import Runs
+from agentfield_rt.plane.runs import Runs, require_free_name
 from agentfield_rt.run import Context
 
 REMEMBERED_MAX = 10_000
@@ -76,6 +76,7 @@ class Reports:
         """Record what is new in a report; returns whether nobody had heard of the call before.
 
         Raises:
+            BadRequest: the run is not for work.
             Busy: too many reports are being recorded.
             Gone: the run was archived or has expired.
             JournalError: it cannot be recorded.
@@ -135,7 +136,7 @@ class Reports:
 
         Raises:
             NotFound: nobody knows the execution, nor its run.
-            Busy, Gone, JournalError: as `take`.
+            BadRequest, Busy, Gone, JournalError: as `take`.
         """
         row = await self._catalogue.execution(execution_id)
         run_id = row.run_id if row is not None else run_id
@@ -149,6 +150,7 @@ class Reports:
         await self._content.durable(ref)
 
     async def _tell(self, run_id: str, record: SubcallReported | ExecutionNoted, context: Context) -> None:
+        require_free_name(run_id)
         if self._at_once >= AT_ONCE_MAX:
             raise Busy(f"{AT_ONCE_MAX} reports are being recorded, which is the limit; try again later")
         self._at_once += 1
