@@ -17,7 +17,7 @@ from agentfield_rt.plane.executions.dispatch import (
     Outcome,
 )
 from agentfield_rt.plane.executions.status import ExecutionStatus
-from agentfield_rt.plane.nodes.http_dispatch import HttpDispatcher
+from agentfield_rt.plane.nodes.http_dispatch import ANSWER_BYTES_MAX, HttpDispatcher
 from tests.nodes.peer import NOTHING, Peer, answer, peer
 
 NO_ROUTE = "Not Found: what listens at the agent's address does not know it; another agent, perhaps"
@@ -115,6 +115,20 @@ async def test_an_answer_is_an_outcome_or_that_one_will_follow(said: bytes, outc
     async with agent() as (it, dispatcher, _):
         it.default = said
         assert await dispatcher.dispatch(work()) == outcome
+
+
+@pytest.mark.asyncio
+async def test_an_answer_that_cannot_be_taken_is_a_failure_and_not_asked_for_again() -> None:
+    async with agent() as (it, dispatcher, _):
+        for said, why in (
+            (answer(200, b"x" * ANSWER_BYTES_MAX + b"x"), "larger"),
+            (b"SSH-2.0\r\n", "not HTTP"),
+        ):
+            it.default = said
+            outcome = await dispatcher.dispatch(work())
+            assert outcome is not None
+            assert (outcome.status, outcome.reason) == (ExecutionStatus.FAILED, Reason.PROTOCOL)
+            assert why in (outcome.error or "")
 
 
 @pytest.mark.asyncio

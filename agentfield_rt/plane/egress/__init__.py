@@ -4,12 +4,13 @@ Nothing is reached but this machine and what the operator lists; nothing is foll
 """
 
 from agentfield_rt.plane.egress.client import Answer, Bounds, HttpClient
-from agentfield_rt.plane.egress.failures import EgressError, EgressRefused, NoAnswer, Unreachable
+from agentfield_rt.plane.egress.failures import BadAnswer, EgressError, EgressRefused, NoAnswer, Unreachable
 from agentfield_rt.plane.egress.policy import Address, EgressPolicy, parse_address
 
 __all__ = [
     "Address",
     "Answer",
+    "BadAnswer",
     "Bounds",
     "EgressError",
     "EgressPolicy",

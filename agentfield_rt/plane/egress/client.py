@@ -74,7 +74,8 @@ class HttpClient:
         Raises:
             EgressRefused: the address may not be called.
             Unreachable: nobody got the request.
-            NoAnswer: somebody may have got it, and no answer came in time, or none that can be read.
+            NoAnswer: somebody may have got it, and no answer came in time.
+            BadAnswer: somebody got it and answered with what cannot be taken.
             ValueError: a header cannot be sent.
         """
         address = parse_address(url)
@@ -92,7 +93,7 @@ class HttpClient:
                 f"{address.authority} took no connection within {bounds.time_max_s:g} s"
             ) from None
         except NoAnswer as error:
-            raise NoAnswer(f"{address.authority}: {error}") from None
+            raise type(error)(f"{address.authority}: {error}") from None
         self._keep(address.origin, connection)
         return answer
 

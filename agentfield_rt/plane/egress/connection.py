@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import httptools
 
-from agentfield_rt.plane.egress.failures import NoAnswer
+from agentfield_rt.plane.egress.failures import BadAnswer, NoAnswer
 
 HEADERS_MAX = 100
 OVERHEAD_BYTES_MAX = 64 * 1024
@@ -50,7 +50,7 @@ class HttpConnection(asyncio.Protocol):
         """Send a whole request and return its answer; with a bound of 0, as soon as its status is known.
 
         Raises:
-            NoAnswer: the connection broke off, or what came is no answer or too large.
+            NoAnswer: the connection broke off; `BadAnswer`: what came is no answer, or too large.
         """
         assert self._transport is not None and self._answer is None
         self.is_reusable = False
@@ -78,21 +78,21 @@ class HttpConnection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._fail("its answer is not HTTP")
+            self._fail(BadAnswer("its answer is not HTTP"))
         self._left_bytes -= len(data)
         if self._left_bytes < 0:
-            self._fail("its answer is too large")
+            self._fail(BadAnswer("its answer is too large"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_reusable = False
         if exc is None and self._ends_with_connection:
             self._succeed()
-        self._fail("the connection broke off")
+        self._fail(NoAnswer("the connection broke off"))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
         if len(self._headers) > HEADERS_MAX:
-            self._fail(f"its answer has more than {HEADERS_MAX} headers")
+            self._fail(BadAnswer(f"its answer has more than {HEADERS_MAX} headers"))
 
     def on_headers_complete(self) -> None:
         if self._parser.get_status_code() < 200:  # an interim answer; the real one follows
@@ -106,7 +106,7 @@ class HttpConnection(asyncio.Protocol):
         if not self._body_max:
             return
         if len(self._body) + len(body) > self._body_max:
-            self._fail(f"its answer is larger than {self._body_max} bytes")
+            self._fail(BadAnswer(f"its answer is larger than {self._body_max} bytes"))
         else:
             self._body += body
 
@@ -130,7 +130,7 @@ class HttpConnection(asyncio.Protocol):
             status = self._parser.get_status_code()
             self._answer.set_result(Answer(status, MappingProxyType(self._headers), bytes(self._body)))
 
-    def _fail(self, why: str) -> None:
+    def _fail(self, error: NoAnswer) -> None:
         if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(NoAnswer(why))
+            self._answer.set_exception(error)
             self.close()

@@ -18,3 +18,7 @@ class Unreachable(EgressError):
 
 class NoAnswer(EgressError):
     """It was sent, in part at least, and what came of it is not known."""
+
+
+class BadAnswer(NoAnswer):
+    """There was an answer that cannot be taken: too large, or not HTTP. Asked again it would be the same."""

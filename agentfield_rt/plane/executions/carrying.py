@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 IN_DOUBT_S = 30.0
 """How long a report is waited for, of what may have reached its node, before it is sent again."""
 
+IN_DOUBT_TIMES_MAX = 10
+"""How often that may happen to one execution: perhaps its node dies of it each time."""
+
 CANCEL_MAX_S = 5.0
 """How long a node may take to answer that it cancels."""
 
@@ -180,7 +183,13 @@ class Carriers:
             return False
         except (DispatchInDoubt, TimeoutError, OSError) as error:
             log.warning("%s may have reached its node: %s", execution.execution_id, type(error).__name__)
-            self._wait_in_doubt(execution)
+            execution.doubts += 1
+            if execution.doubts < IN_DOUBT_TIMES_MAX:
+                self._wait_in_doubt(execution)
+            else:
+                said = f"its node was given it {execution.doubts} times, and the connection broke each time"
+                lost = Outcome(status=ExecutionStatus.FAILED, reason=Reason.CONNECTION_LOST, error=said)
+                self._finish(execution, lost)
             return True
         if execution.is_final:
             if outcome is None and execution.status in _GIVEN_UP:  # it began after it was asked to stop

@@ -29,6 +29,7 @@ class Execution:
         attempts: How often it was sent to its node.
         accepted: The node took it and will report.
         in_doubt: The last attempt may have reached the node, or not.
+        doubts: How often that was so, as far as this process knows.
         result_json: What came of it; None while it is in the content store only, under `result_ref`.
         error: What was said of its failure: content, as the result.
         error_details_json: What was said of it for programs, under `error_details_ref`.
@@ -55,6 +56,7 @@ class Execution:
     attempts: int = 0
     accepted: bool = False
     in_doubt: bool = False
+    doubts: int = 0
     status: ExecutionStatus = ExecutionStatus.QUEUED
     started_at: float | None = None
     completed_at: float | None = None

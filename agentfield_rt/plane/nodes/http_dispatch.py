@@ -13,7 +13,15 @@ from urllib.parse import quote
 import msgspec
 
 from agentfield_rt.errors import Reason
-from agentfield_rt.plane.egress import Answer, Bounds, EgressRefused, HttpClient, NoAnswer, Unreachable
+from agentfield_rt.plane.egress import (
+    Answer,
+    BadAnswer,
+    Bounds,
+    EgressRefused,
+    HttpClient,
+    NoAnswer,
+    Unreachable,
+)
 from agentfield_rt.plane.executions.dispatch import (
     CapabilityKind,
     Dispatch,
@@ -88,6 +96,8 @@ class HttpDispatcher:
             answer = await self._post(url, work.arguments, self._headers(work))
         except ValueError as error:  # an id of the caller's that no header can hold
             return _failed(Reason.INVALID_REQUEST, str(error))
+        except BadAnswer as error:
+            return _failed(Reason.PROTOCOL, str(error))
         return _outcome(answer)
 
     async def cancel(self, execution_id: str) -> None:
@@ -114,6 +124,7 @@ class HttpDispatcher:
         """Post the input; a connection that is not taken is tried for a moment.
 
         Raises:
+            BadAnswer: it has answered with what cannot be taken.
             NodeUnreachable, DispatchInDoubt: see `Dispatcher.dispatch`.
         """
         body = msgspec.json.encode(arguments)
@@ -122,6 +133,8 @@ class HttpDispatcher:
                 answer = await self.client.request("POST", url, bounds=_BOUNDS, body=body, headers=headers)
             except EgressRefused as error:
                 raise NodeUnreachable(str(error)) from None
+            except BadAnswer:
+                raise
             except NoAnswer as error:
                 self.unreachable()
                 raise DispatchInDoubt(str(error)) from None

@@ -10,7 +10,7 @@ from agentfield_journal import JournalFull
 from agentfield_rt.errors import Reason
 from agentfield_rt.plane.errors import BadRequest, Busy, Conflict, NotFound
 from agentfield_rt.plane.executions import admission
-from agentfield_rt.plane.executions.carrying import IN_DOUBT_S
+from agentfield_rt.plane.executions.carrying import IN_DOUBT_S, IN_DOUBT_TIMES_MAX
 from agentfield_rt.plane.executions.dispatch import Outcome
 from agentfield_rt.plane.executions.execution import Execution
 from agentfield_rt.plane.executions.restarting import Restart, Scope
@@ -115,6 +115,16 @@ async def test_in_doubt_the_report_is_waited_for_before_it_is_sent_again_under_t
             await plane.executions.report(execution.execution_id, DONE)
         await time_passes(3600)
         assert plane.elsewhere.ids() == [execution.execution_id] * (1 if act == "begun" else 2)
+
+
+@in_virtual_time
+async def test_work_that_its_node_does_not_live_through_is_given_up() -> None:
+    async with stage() as plane:
+        plane.elsewhere.acts.extend(["lost"] * 100)
+        execution = await plane.executions.submit(work())
+        await time_passes(3600)
+        assert (execution.status, execution.reason) == (FAILED, Reason.CONNECTION_LOST)
+        assert len(plane.elsewhere.attempts) == IN_DOUBT_TIMES_MAX
 
 
 @in_virtual_time
