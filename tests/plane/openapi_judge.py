@@ -4,44 +4,90 @@ What it sends is drawn from the document, right and wrong; the document has to t
 """
 
 import argparse
+import asyncio
+import contextlib
 import logging
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from agentfield_rt.plane import server as plane_server
+from agentfield_rt.plane.app import create_app
 from tests.plane.serving import Served, served
 
 ROOT = Path(__file__).parents[2]
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 
-STREAMS = r"/(events|sse|media)$"
-"""Event streams last as long as what they tell of; `test_events.py` reads them."""
-
 ALL_PHASES = "examples,coverage,fuzzing,stateful"
+
+
+class ShortStreams:
+    """Ends event streams that have begun: each lasts as long as what it tells of, and the judge waits for
+    the end of every answer. What is in one, `test_events.py` reads."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        ended = asyncio.Event()
+
+        async def send_beginning(message: Message) -> None:
+            if ended.is_set():
+                return
+            await send(message)
+            if message["type"] == "http.response.start" and _is_stream(message):
+                ended.set()
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+        async def receive_or_end() -> Message:
+            if ended.is_set():
+                return {"type": "http.disconnect"}
+            asked, over = asyncio.ensure_future(receive()), asyncio.ensure_future(ended.wait())
+            done, left = await asyncio.wait((asked, over), return_when=asyncio.FIRST_COMPLETED)
+            for task in left:
+                task.cancel()
+            return asked.result() if asked in done else {"type": "http.disconnect"}
+
+        await self._app(scope, receive_or_end if scope["type"] == "http" else receive, send_beginning)
+
+
+def _is_stream(message: Message) -> bool:
+    return (b"content-type", b"text/event-stream; charset=utf-8") in message["headers"]
+
+
+@contextlib.contextmanager
+def judged(folder: Path) -> Generator[Served]:
+    """A fresh server whose event streams are short."""
+
+    def create_short(*given: Any, **more: Any) -> FastAPI:
+        app = create_app(*given, **more)
+        app.add_middleware(ShortStreams)
+        return app
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plane_server, "create_app", create_short)
+        with served(folder / "data", patch) as server:
+            yield server
 
 
 def judge(examples: int, *, phases: str = ALL_PHASES, more: tuple[str, ...] = ()) -> int:
     """Judge a fresh server, so many cases per operation; returns schemathesis' exit code, 0: no failure."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        pytest.MonkeyPatch.context() as patch,
-        served(Path(folder) / "data", patch) as server,
-    ):
+    with tempfile.TemporaryDirectory() as folder, judged(Path(folder)) as server:
         command = _command(server, CONFIG, examples)
-        return _run([*command, "--phases", phases, "--exclude-path-regex", STREAMS, *more], Path(folder))
+        return _run([*command, "--phases", phases, *more], Path(folder))
 
 
 def judge_what_there_is(examples: int, *, more: tuple[str, ...] = ()) -> int:
     """As `judge`, with right requests about a session, an execution and a target that there are."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        pytest.MonkeyPatch.context() as patch,
-        served(Path(folder) / "data", patch) as server,
-    ):
+    with tempfile.TemporaryDirectory() as folder, judged(Path(folder)) as server:
         session_id = server.start()
         execution_id = server.execute("desk.double", number=2)["execution_id"]
         known = {
@@ -55,9 +101,9 @@ def judge_what_there_is(examples: int, *, more: tuple[str, ...] = ()) -> int:
         named = "".join(f'"{name}" = "{value}"\n' for name, value in known.items())
         config.write_text(f"[parameters]\n{named}\n{CONFIG.read_text()}")
         # Closing the session, and removing the node, would leave nothing to ask of.
-        streams = ("--exclude-path-regex", rf"{STREAMS}|/(close|shutdown)$", "--exclude-method", "DELETE")
+        left = ("--exclude-path-regex", "/(close|shutdown)$", "--exclude-method", "DELETE")
         command = _command(server, config, examples)
-        return _run([*command, "--phases", "fuzzing", "--mode", "positive", *streams, *more], Path(folder))
+        return _run([*command, "--phases", "fuzzing", "--mode", "positive", *left, *more], Path(folder))
 
 
 def _command(server: Served, config: Path, examples: int) -> list[str]:

@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from agentfield_rt.plane.http.openapi import ErrorBody
+from agentfield_rt.plane.app import create_app
 from tests.plane.openapi_judge import judge
 from tests.plane.serving import Served
 
@@ -61,3 +62,11 @@ def test_every_answer_has_an_id_and_a_caller_s_own_is_kept_if_it_is_one(server: 
     assert answered().headers["X-Request-ID"] != answered().headers["X-Request-ID"]
     assert server.get("/nothing").headers["X-Request-ID"]
     assert answered(Host="evil.example.com").headers["X-Request-ID"]
+
+
+def test_event_streams_are_documented_as_what_they_are() -> None:
+    paths = create_app().openapi()["paths"]
+    streams = {path for path, item in paths.items() if path.endswith(("/events", "/sse")) and "get" in item}
+    assert len(streams) == 4
+    answers = [paths[path]["get"]["responses"]["200"]["content"].keys() for path in sorted(streams)]
+    assert answers == [{"text/event-stream"}] * 4

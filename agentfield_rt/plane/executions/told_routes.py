@@ -6,13 +6,14 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Header, Path, Query
 from fastapi.responses import Response
-from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette import ServerSentEvent
 
 from agentfield_rt.plane.catalogue.rows import ExecutionRow
 from agentfield_rt.plane.errors import NotFound
 from agentfield_rt.plane.executions.feed import Event
 from agentfield_rt.plane.executions.logs import ENTRIES_MAX
 from agentfield_rt.plane.http.dependencies import ID_CHARS_MAX, Plane
+from agentfield_rt.plane.http.event_stream import EventStream
 
 HEARTBEAT_S = 30
 SEND_MAX_S = 30
@@ -60,16 +61,16 @@ async def logs(
     return Response(msgspec.json.encode(answer), media_type="application/json")
 
 
-@router.get("/api/ui/v1/executions/events")
-async def all_events(plane: Plane, last_event_id: LastEventId = None) -> EventSourceResponse:
+@router.get("/api/ui/v1/executions/events", response_class=EventStream)
+async def all_events(plane: Plane, last_event_id: LastEventId = None) -> EventStream:
     """Server-sent events of all executions; `Last-Event-ID` reaches as far back as is remembered."""
     after = _number(last_event_id)
     events = plane.chronicle.feed.follow(after=after)
     return _stream(_sent(events, by_number=True))
 
 
-@router.get("/api/v1/executions/{execution_id}/events")
-async def events_of(execution_id: Id, plane: Plane, last_event_id: LastEventId = None) -> EventSourceResponse:
+@router.get("/api/v1/executions/{execution_id}/events", response_class=EventStream)
+async def events_of(execution_id: Id, plane: Plane, last_event_id: LastEventId = None) -> EventStream:
     """Server-sent events of one execution, from its beginning or from `Last-Event-ID`, to its end."""
     row = await _row(plane, execution_id)
     return _stream(_sent(plane.chronicle.feed.follow_one(row, after=_number(last_event_id) or 0)))
@@ -89,10 +90,8 @@ async def _sent(events: AsyncGenerator[Event], *, by_number: bool = False) -> As
         await events.aclose()
 
 
-def _stream(events: AsyncGenerator[ServerSentEvent]) -> EventSourceResponse:
-    return EventSourceResponse(
-        events, ping=HEARTBEAT_S, ping_message_factory=_heartbeat, send_timeout=SEND_MAX_S
-    )
+def _stream(events: AsyncGenerator[ServerSentEvent]) -> EventStream:
+    return EventStream(events, ping=HEARTBEAT_S, ping_message_factory=_heartbeat, send_timeout=SEND_MAX_S)
 
 
 def _heartbeat() -> ServerSentEvent:

@@ -6,10 +6,11 @@ from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response, WebSocket, WebSocketDisconnect
-from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette import ServerSentEvent
 
 from agentfield_rt.memory import KEY_CHARS_MAX, PATTERNS_MAX, Interest, MemoryAccessError, Scope, TooSlow
 from agentfield_rt.plane.http.dependencies import ID_CHARS_MAX, Plane
+from agentfield_rt.plane.http.event_stream import EventStream
 from agentfield_rt.plane.http.guards import is_same_origin
 from agentfield_rt.plane.memory.feed import REMEMBERED_MAX, Feed, Reader, check_interest
 from agentfield_rt.plane.memory.memory import Memory
@@ -98,11 +99,11 @@ async def _close(websocket: WebSocket, code: int, reason: str) -> None:
             await websocket.close(code, reason.encode()[:REASON_BYTES_MAX].decode(errors="ignore"))
 
 
-@router.get("/sse", response_class=EventSourceResponse)
-async def watch_as_events(plane: Plane, interest: Interested) -> EventSourceResponse:
+@router.get("/sse", response_class=EventStream)
+async def watch_as_events(plane: Plane, interest: Interested) -> EventStream:
     """The same as server-sent events. `missed` says that some came faster than they were read."""
     check_interest(interest)
-    return EventSourceResponse(
+    return EventStream(
         _events(plane.memory.feed, interest), send_timeout=SEND_MAX_S, headers={"Cache-Control": "no-store"}
     )
 

@@ -15,13 +15,13 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from sse_starlette import EventSourceResponse
 
 from agentfield_rt.frames import ImageDetail, image_type
 from agentfield_rt.plane.calls.media import carry_media
 from agentfield_rt.plane.errors import BadRequest, Busy, Conflict, NotFound
 from agentfield_rt.plane.executions.views import accepted
 from agentfield_rt.plane.http.dependencies import ID_CHARS_MAX, Asking, Plane, Recorded, Session
+from agentfield_rt.plane.http.event_stream import EventStream
 from agentfield_rt.plane.sessions.events import past_events, session_events
 from agentfield_rt.plane.sessions.tool_calls import ToolCall
 
@@ -146,7 +146,7 @@ async def _tool_call(tool: str, request: Request, key: str | None) -> ToolCall:
     return ToolCall(tool=tool, target=body.target or None, arguments=body.input or {}, key=key)
 
 
-@router.get("/session-instances/{session_id}/events")
+@router.get("/session-instances/{session_id}/events", response_class=EventStream)
 async def events(  # noqa: PLR0913 - what may be asked
     recorded: Recorded,
     plane: Plane,
@@ -155,16 +155,16 @@ async def events(  # noqa: PLR0913 - what may be asked
     after: Annotated[int, Query(ge=0, le=CURSOR_MAX)] = 0,
     presence: bool = False,
     last_event_id: Annotated[str | None, Header()] = None,
-) -> EventSourceResponse:
+) -> EventStream:
     """Server-sent events: records from any cursor on, and live events in between while the session lives."""
     if last_event_id is not None and last_event_id.isdecimal() and len(last_event_id) < len(str(CURSOR_MAX)):
         after = int(last_event_id)
     try:
         session = plane.sessions.get(recorded.session_id, caller)
     except NotFound:
-        return EventSourceResponse(past_events(plane, recorded.run_id, after=after), send_timeout=30)
+        return EventStream(past_events(plane, recorded.run_id, after=after), send_timeout=30)
     if session.live.readers >= READERS_MAX:
         raise Busy(f"{READERS_MAX} readers follow session {session.session_id}, which is the limit")
-    return EventSourceResponse(
+    return EventStream(
         session_events(plane, session, after=after, presence=presence), ping=15, send_timeout=30
     )
