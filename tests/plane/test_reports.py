@@ -76,6 +76,19 @@ def test_a_call_within_an_agent_is_in_the_workflow_whatever_comes_first(
     assert dag(server, run_id)["total_nodes"] == 2
 
 
+def test_a_call_within_an_agent_that_failed_says_why_in_its_agent_s_words(server: Served) -> None:
+    done = server.execute("desk.double", number=1)
+    for error, said in (
+        ("sold \u201eout\u201c", "sold „out“"),
+        ({"code": 5}, '{"code":5}'),
+        (None, "handler_error"),
+    ):
+        call = new_call()
+        assert server.post(EVENTS, event(call, done["run_id"], "failed", error=error)).status_code == 200
+        found = server.get(f"/api/v1/executions/{call}").json()
+        assert (found["status"], found["error"]) == ("failed", said)
+
+
 def test_no_event_moves_what_was_submitted_here(server: Served) -> None:
     done = server.execute("desk.double", number=2)
     for status in ("failed", "running", "cancelled"):

@@ -89,4 +89,6 @@ def _from_row(row: ExecutionRow) -> Execution:
     )
     if found.status is ExecutionStatus.CANCELLED:
         found.reason = Reason.CANCELLED
+    elif found.status is ExecutionStatus.FAILED and found.reason is None:
+        found.reason = Reason.HANDLER_ERROR  # a call within its agent, of which only that has told
     return found

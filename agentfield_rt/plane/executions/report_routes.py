@@ -129,7 +129,7 @@ async def event(asked: Asked) -> Answer:
         status=_STATUSES[said],
         input=_json(body.input_data),
         result=_json(body.result),
-        error=_json(body.error),
+        error=_words(body.error),
         duration_ms=None if body.duration_ms is None else max(int(body.duration_ms), 0),
     )
     created = await asked.plane.chronicle.reports.take(report)
@@ -166,6 +166,14 @@ def _json(value: Raw | UnsetType) -> bytes | None:
         return None
     data = bytes(value)
     return None if data == b"null" else data
+
+
+def _words(value: Raw | UnsetType) -> bytes | None:
+    """What was said of a failure, as text; AgentField's SDK says it in one string."""
+    data = _json(value)
+    if data is None or not data.startswith(b'"'):
+        return data
+    return msgspec.json.decode(data, type=str).encode(errors="replace")
 
 
 async def note(asked: Asked) -> Answer:
