@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -32,6 +33,7 @@ from agentfield_rt.plane.nodes.in_process import in_process_node
 from agentfield_rt.plane.runs import Runs
 from agentfield_rt.plane.upkeep.left_runs import end_left_runs
 from agentfield_rt.ports import Clock, system_clock
+from agentfield_rt.testing.virtual_time import VirtualTimeLoop
 from agentfield_rt.voice.link import ExecutionRequest
 
 DONE = Outcome(status=ExecutionStatus.SUCCEEDED, result={"done": True})
@@ -237,3 +239,16 @@ def _near() -> Agent:
 def work(run_id: str | None = None, parent: str | None = None, **arguments: Any) -> ExecutionRequest:
     """Something for the node elsewhere."""
     return ExecutionRequest(target="far.work", arguments=arguments, run_id=run_id, parent_execution_id=parent)
+
+
+@asynccontextmanager
+async def stage() -> AsyncGenerator[Stage]:
+    """A stage in virtual time, with its first plane open."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    it = Stage(loop.time_ns)
+    await it.open()
+    try:
+        yield it
+    finally:
+        await it.close()
