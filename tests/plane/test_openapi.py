@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
-from agentfield_rt.plane.http.openapi import ErrorBody
 from agentfield_rt.plane.app import create_app
+from agentfield_rt.plane.http.openapi import ErrorBody
 from tests.plane.openapi_judge import judge
 from tests.plane.serving import Served
 
