@@ -145,6 +145,12 @@ class Execution:
         return self._finished
 
     @property
+    def duration_ms(self) -> int:
+        """How long it ran, once it is over; of one that never began, how long it was known."""
+        began = self.started_at or self.created_at
+        return max(0, int(((self.completed_at or began) - began) * 1000))
+
+    @property
     def context(self) -> Context:
         """Whom its records are about."""
         return Context(self.node_id, self.session_id, self.turn_id)

@@ -177,7 +177,9 @@ class Executions:
                     f"execution {execution_id} is {execution.status}; it cannot become {outcome.status}"
                 )
         elif not execution.remote:
-            raise Conflict(f"execution {execution_id} runs in this server; nobody else reports on it")
+            raise Conflict(
+                f"execution {execution_id} runs in this server or its agent; nobody else reports on it"
+            )
         else:
             self._close(execution, outcome)
         await execution.told()

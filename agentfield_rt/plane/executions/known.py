@@ -30,6 +30,7 @@ class Known:
         return list(self._open.values())
 
     def find(self, execution_id: str) -> Execution | None:
+        """One of them."""
         return self._open.get(execution_id) or self._ended.get(execution_id)
 
     def add(self, execution: Execution) -> None:

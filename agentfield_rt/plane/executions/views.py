@@ -73,6 +73,7 @@ class NotFoundView(msgspec.Struct, kw_only=True, gc=False):
 
 
 def accepted_view(execution: Execution) -> Accepted:
+    """One that was accepted just now, or under the same key before."""
     created_at = iso(execution.created_at)
     return Accepted(
         execution_id=execution.execution_id,
@@ -94,6 +95,7 @@ def accepted(execution: Execution) -> dict[str, Any]:
 
 
 def status_view(execution: Execution) -> StatusView:
+    """One that is asked about, but for its webhook's tries."""
     view = StatusView(
         execution_id=execution.execution_id,
         run_id=execution.workflow_id,
@@ -103,7 +105,7 @@ def status_view(execution: Execution) -> StatusView:
     )
     if execution.completed_at is not None:
         view.completed_at = iso(execution.completed_at)
-        view.duration_ms = _duration_ms(execution)
+        view.duration_ms = execution.duration_ms
         view.result = _result(execution)
     if execution.reason is not None:
         view.status_reason = execution.reason.value
@@ -113,6 +115,7 @@ def status_view(execution: Execution) -> StatusView:
 
 
 def sync_view(execution: Execution) -> SyncView:
+    """One that was waited for, whether or not it is over."""
     view = SyncView(
         execution_id=execution.execution_id,
         run_id=execution.workflow_id,
@@ -122,16 +125,11 @@ def sync_view(execution: Execution) -> SyncView:
     )
     if execution.completed_at is not None:
         view.finished_at = iso(execution.completed_at)
-        view.duration_ms = _duration_ms(execution)
+        view.duration_ms = execution.duration_ms
     if execution.reason is not None:
         view.error = view.error_message = execution.error or execution.reason.value
         view.error_details = _error_details(execution)
     return view
-
-
-def _duration_ms(execution: Execution) -> int:
-    began = execution.started_at or execution.created_at
-    return max(0, int(((execution.completed_at or began) - began) * 1000))
 
 
 def _result(execution: Execution) -> Raw:

@@ -33,7 +33,6 @@ def event_type(execution: Execution) -> str:
 
 def webhook_body(execution: Execution) -> bytes:
     """What whoever registered is told. Every try has the same bytes."""
-    completed_at = execution.completed_at or execution.created_at
     body: dict[str, Any] = {
         "event": event_type(execution),
         "execution_id": execution.execution_id,
@@ -41,8 +40,8 @@ def webhook_body(execution: Execution) -> bytes:
         "status": execution.status.value,
         "target": execution.target,
         "target_type": execution.kind.value,
-        "duration_ms": max(0, int((completed_at - (execution.started_at or execution.created_at)) * 1000)),
-        "timestamp": iso(completed_at),
+        "duration_ms": execution.duration_ms,
+        "timestamp": iso(execution.completed_at or execution.created_at),
     }
     if execution.status is ExecutionStatus.SUCCEEDED:
         body["result"] = msgspec.Raw(execution.result_json or b"null")

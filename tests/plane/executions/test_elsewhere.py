@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from agentfield_journal import JournalFull
+from agentfield_journal import JournalFull, JournalUnavailable
 from agentfield_rt.errors import Reason
 from agentfield_rt.plane.errors import Busy, Conflict, NotFound
 from agentfield_rt.plane.executions import admission
@@ -143,6 +143,20 @@ async def test_a_report_that_cannot_be_recorded_leaves_nothing_behind(
         assert (execution.is_final, execution.result_json, execution.result_ref) == (False, None, None)
         await plane.executions.report(execution.execution_id, Outcome(status=FAILED, error="no"))
         assert (execution.status, execution.result, execution.error) == (FAILED, None, "no")
+
+
+@in_virtual_time
+async def test_a_report_that_comes_while_the_plane_stops_is_taken_by_the_next() -> None:
+    async with stage() as plane:
+        execution = await plane.executions.submit(work())
+        await time_passes(1)
+        await plane.executions.close()
+        with pytest.raises(JournalUnavailable):
+            await plane.executions.report(execution.execution_id, DONE)
+        await plane.close()
+        await plane.open()
+        done = await plane.executions.report(execution.execution_id, DONE)
+        assert (done.status, plane.kinds(execution.run_id).count("execution_succeeded")) == (SUCCEEDED, 1)
 
 
 @in_virtual_time
