@@ -222,6 +222,28 @@ async def test_a_server_that_is_gone_ends_the_call_with_a_reason(pages: Pages, p
     while await facts(page, "state.call") == "in_call":
         await page.clock.run_for(1_000)
     await expect(page.get_by_role("alert")).to_contain_text("The server does not answer.")
+    assert await facts(page, "state.ended_at_ms") >= await facts(page, "state.started_at_ms")
+    plane.dead = False
+    await page.get_by_role("button", name="Call again").click()
+    await plane.session()
+    await until(page, "state.call === 'in_call'")
+
+
+async def test_a_server_that_is_away_for_a_moment_is_told_of_until_it_is_back(
+    pages: Pages, plane: FakePlane
+) -> None:
+    page = await pages.open()
+    await page.clock.install()
+    session = await begin_call(page, plane)
+    plane.dead = True
+    await session.drop_readers()
+    while not await facts(page, "state.notice"):
+        await page.clock.run_for(100)
+    await expect(page.get_by_role("alert")).to_have_text("The server does not answer. Trying to reach it …")
+    plane.dead = False
+    while await facts(page, "state.notice"):
+        await page.clock.run_for(500)
+    assert await facts(page, "state.call") == "in_call"
 
 
 async def test_leaving_the_page_closes_the_session(pages: Pages, plane: FakePlane) -> None:

@@ -14,6 +14,7 @@ const CONNECT_MS = 10_000;
 const FAREWELL_MS = 3_000; // from hanging up to the end of the events
 const GRACE_MS = 1_000; // media that stop may be the session's end, which the events say a little later
 const WAITING_TEXTS_MAX = 8;
+const LOST = "The server does not answer. Trying to reach it …";
 const ACTIVE = new Set(["microphone", "connecting", "in_call"]);
 
 const MICROPHONE_STATES = { microphone_denied: "denied", microphone_missing: "missing" };
@@ -174,6 +175,8 @@ export class Call {
       onRecord: (record) => this.model.addRecord(record),
       onLive: (event) => this.model.addLive(event),
       onEnd: () => this.#end(line),
+      onLost: () => this.model.update({ notice: LOST }),
+      onBack: () => this.model.state.notice === LOST && this.model.update({ notice: null }),
       onGone: () => this.#fail(line, new CallFailure("server_gone")),
     });
   }
@@ -215,7 +218,8 @@ export class Call {
     // What was typed stays for the next attempt only when this one never got as far as a session.
     if (sessionId) this.#waiting = [];
     const failure = { code, detail: error.detail ?? error.message ?? "" };
-    this.model.update({ call: "failed", failure, notice: null, microphone: MICROPHONE_STATES[code] ?? "off" });
+    const microphone = MICROPHONE_STATES[code] ?? "off";
+    this.model.update({ call: "failed", failure, notice: null, microphone, ended_at_ms: Date.now() });
   }
 
   #sendWaiting() {

@@ -2,6 +2,7 @@
 
 // The plane closes a session one second after its last listener left, so the first retries are quick.
 const RETRY_MS = [100, 200, 300, 500, 1000, 2000, 4000];
+const TELL_AT = 2; // a connection that is back at once is nobody's concern
 
 export class EventStream {
   #source = null;
@@ -10,8 +11,8 @@ export class EventStream {
 
   /**
    * @param {URL} url the session's events, without a cursor
-   * @param {object} listener `onRecord(record)`, `onLive(event)`, `onEnd()`, `onGone()` once it gives up, and
-   *   `lastSeq()`, the last record the page has
+   * @param {object} listener `onRecord(record)`, `onLive(event)`, `onEnd()`, `onLost()` when the connection breaks,
+   *   `onBack()` when it is there again, `onGone()` once it gives up, and `lastSeq()`, the last record the page has
    */
   constructor(url, listener) {
     this.url = url;
@@ -32,6 +33,7 @@ export class EventStream {
     const source = new EventSource(url);
     this.#source = source;
     source.addEventListener("open", () => {
+      if (this.#failures > 0) this.listener.onBack();
       this.#failures = 0;
     });
     source.addEventListener("record", (event) => this.listener.onRecord(JSON.parse(event.data)));
@@ -54,5 +56,6 @@ export class EventStream {
     }
     this.#retry = setTimeout(() => this.#open(), RETRY_MS[this.#failures]);
     this.#failures += 1;
+    if (this.#failures === TELL_AT) this.listener.onLost();
   }
 }

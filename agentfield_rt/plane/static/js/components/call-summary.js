@@ -52,6 +52,8 @@ const REASONS = {
   handler_failure: "the agent’s handler failed",
   policy_denial: "it asked for something it may not do",
   shutdown: "the server shut down",
+  internal: "the server broke off",
+  expired: "it had lasted as long as a call may",
   tampered: "somebody at this end kept changing what only the server may decide",
 };
 
