@@ -9,6 +9,7 @@ import pytest
 
 from tests.agentfield.conftest import AGENTS
 from tests.agentfield.processes import AF, ROOT, Field
+from tests.plane.serving import OFFER
 
 
 def test_agents_are_registered_as_they_declare_themselves(field: Field) -> None:
@@ -16,7 +17,7 @@ def test_agents_are_registered_as_they_declare_themselves(field: Field) -> None:
     assert (planner["version"], planner["lifecycle_status"]) == ("1.2.3", "ready")
     assert {each["id"] for each in planner["skills"]} == {"word_count"}
     assistant = field.get("/nodes/assistant")
-    (session,) = assistant["sessions"]
+    session, _ = assistant["sessions"]
     assert (session["target"], session["tools"], session["tags"]) == (
         "assistant.voice",
         ["assistant.add"],
@@ -102,8 +103,6 @@ def test_an_agent_waits_for_somebody_s_answer_and_so_does_whoever_called_it(fiel
         ("relies", "waiting"),
         ("asks_first", "waiting"),
     ]
-    field.server.kill()
-    field.server.start()
     answered = field.post(
         "/webhooks/approval-response", {"requestId": "req-1", "decision": "approved", "feedback": "go on"}
     )
@@ -116,6 +115,24 @@ def test_an_agent_keeps_what_it_is_told(field: Field) -> None:
     done = field.execute("planner.remembers", key="colour", value="blue")
     assert done["status"] == "succeeded", done
     assert done["result"] == {"found": {"value": "blue"}, "missing": "default"}
+
+
+def test_an_agent_keeps_four_scopes_apart(field: Field) -> None:
+    done = field.execute("planner.remembers_everywhere", key="size")
+    assert done["status"] == "succeeded", done
+    assert done["result"] == {
+        "found": {"workflow": "workflow", "session": "session", "actor": "nothing", "global": "global"},
+        "keys": ["size"],
+    }
+
+
+def test_an_agent_finds_what_is_similar(field: Field) -> None:
+    assert field.execute("planner.finds_similar")["result"] == ["north", "east"]
+
+
+def test_an_agent_is_told_of_changes_of_memory(field: Field) -> None:
+    done = field.execute("planner.watches", key="stock")
+    assert done["result"] == {"scope": "global", "key": "stock", "previous": 1}, done
 
 
 def test_an_agent_finds_a_skill_and_calls_it_by_the_name_it_found(field: Field) -> None:
@@ -155,6 +172,21 @@ def test_a_session_answers_by_its_model_and_runs_its_tools_at_the_agent(field: F
     assert field.get(f"/executions/{tool['execution_id']}")["result"] == {"sum": 5}
     refused = field.post(f"/sessions/{session['session_id']}/tools/breaks", {"target": "assistant.breaks"})
     assert refused.status_code == 403, "only what the session declares is a tool"
+    assert field.post(f"/session-instances/{session['session_id']}/close").status_code == 200
+
+
+def test_a_browser_s_session_runs_its_tools_over_the_sideband(field: Field) -> None:
+    session = field.post("/session-targets/assistant.web/start", {}).json()
+    offered = field.client.post(session["offer_url"], content=OFFER)
+    assert (offered.status_code, offered.text[:3]) == (200, "v=0"), offered.text
+    field.post(f"/session-instances/{session['session_id']}/input", {"text": "what is two and three"})
+    field.records(session["session_id"], until="tool_result_recorded")
+    run = field.client.get(f"/api/ui/v1/workflows/{session['run_id']}/dag").json()
+    assert [(node["reasoner_id"], node["workflow_depth"]) for node in run["timeline"]] == [
+        ("web", 0),
+        ("turn", 1),
+        ("add", 2),
+    ]
     assert field.post(f"/session-instances/{session['session_id']}/close").status_code == 200
 
 

@@ -35,5 +35,10 @@ async def voice(session: Any) -> None:
     """Never run by AgentField: its SDK has no way to be told of a session."""
 
 
+@app.session("web", provider="openai", transport="webrtc", tools=["assistant.add"])
+async def web(session: Any) -> None:
+    """As the other, for browsers."""
+
+
 if __name__ == "__main__":
     app.run()

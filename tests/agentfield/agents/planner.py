@@ -80,6 +80,53 @@ async def remembers(key: str, value: str) -> dict[str, Any]:
 
 
 @app.reasoner()
+async def remembers_everywhere(key: str) -> dict[str, Any]:
+    """In each scope something else; then one of them forgets."""
+    memory = app.memory
+    scopes = {
+        "workflow": memory.workflow("w1"),
+        "session": memory.session("s1"),
+        "actor": memory.actor("a1"),
+        "global": memory.global_scope,
+    }
+    for name, scope in scopes.items():
+        await scope.set(key, name)
+    await scopes["actor"].delete(key)
+    return {
+        "found": {name: await scope.get(key, "nothing") for name, scope in scopes.items()},
+        "keys": await scopes["session"].list_keys(),
+    }
+
+
+@app.reasoner()
+async def finds_similar() -> list[str]:
+    memory = app.memory
+    await memory.set_vector("north", [0.0, 1.0], {"kind": "way"})
+    await memory.set_vector("east", [1.0, 0.0], {"kind": "way"})
+    await memory.set_vector("up", [0.0, 0.9], {"kind": "height"})
+    await memory.delete_vector("up")
+    found = await memory.similarity_search([0.1, 1.0], top_k=2, filters={"kind": "way"})
+    return [each["key"] for each in found]
+
+
+@app.reasoner()
+async def watches(key: str) -> dict[str, Any]:
+    """Told of a change over the SDK's websocket."""
+    heard = asyncio.get_running_loop().create_future()
+    memory = app.memory
+
+    async def on_change(event: Any) -> None:
+        if event.action == "delete" and not heard.done():
+            heard.set_result({"scope": event.scope, "key": event.key, "previous": event.previous_data})
+
+    memory.on_change(f"{key}*")(on_change)
+    await memory.global_scope.set(key, 1)
+    await memory.global_scope.delete(key)
+    told: dict[str, Any] = await asyncio.wait_for(heard, 10)
+    return told
+
+
+@app.reasoner()
 async def looks(tag: str) -> dict[str, Any]:
     whole = app.discover(tags=[tag], include_input_schema=True).json
     compact = app.discover(tags=[tag], format="compact").compact
