@@ -46,8 +46,8 @@ def execute(  # noqa: PLR0913 - its options
 
     Example: [bold]af execute voice-support.lookup_order --in '{"number": 8}'[/bold]
     """
+    from agentfield_rt.cli.command_input import read_input
     from agentfield_rt.cli.execution_requests import Submission, execute_and_print
-    from agentfield_rt.cli.session_requests import read_input
 
     submission = Submission(
         target=target,

@@ -113,3 +113,9 @@ def write_result(value: Any, form: Form = Form.JSON) -> None:
             text = msgspec.yaml.encode(value).decode().rstrip("\n")
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
+
+
+def write_raw(body: bytes) -> None:
+    """Write bytes to stdout as they are."""
+    sys.stdout.buffer.write(body)
+    sys.stdout.buffer.flush()

@@ -20,7 +20,7 @@ from agentfield_rt.cli import (
     provider_command,
     serve_commands,
     session_commands,
-    session_looking_commands,
+    session_own_commands,
     settings_command,
 )
 from agentfield_rt.cli.connection import API_KEY_VARIABLE, SERVER_VARIABLE
@@ -45,7 +45,7 @@ program.command("serve")(serve_commands.serve)
 program.command("settings")(settings_command.settings)
 program.command("execute")(execution_commands.execute)
 program.add_typer(provider_command.commands)
-session_commands.session.add_typer(session_looking_commands.looking)
+session_commands.session.add_typer(session_own_commands.own)
 program.add_typer(session_commands.session, name="session")
 program.add_typer(execution_commands.run, name="run")
 program.add_typer(node_commands.node, name="node")

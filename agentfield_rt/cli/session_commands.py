@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from agentfield_rt.cli.completing import (
-    complete_approval,
     complete_session,
     complete_target,
     complete_tool,
@@ -20,7 +19,7 @@ from agentfield_rt.cli.connection import (
     Output,
     Server,
 )
-from agentfield_rt.cli.printing import Form, write_result
+from agentfield_rt.cli.printing import Form, write_raw, write_result
 
 session = typer.Typer(
     no_args_is_help=True,
@@ -42,10 +41,6 @@ Registered = Annotated[str, typer.Option(show_default="as registered")]
 SessionId = Annotated[
     str, typer.Argument(metavar="SESSION_ID", show_default=False, autocompletion=complete_session)
 ]
-ApprovalId = Annotated[
-    str, typer.Argument(metavar="APPROVAL_ID", show_default=False, autocompletion=complete_approval)
-]
-DecidedBy = Annotated[str, typer.Option("--by", help="Who decides; kept as content", show_default=False)]
 
 
 @session.command()
@@ -94,13 +89,14 @@ def offer(  # noqa: PLR0913 - its options
     Example: [bold]af session offer SESSION_ID --sdp @offer.sdp > answer.sdp[/bold]
     """
     from agentfield_rt.cli import session_requests as requests
+    from agentfield_rt.cli.command_input import read_offer
 
     query = {"provider": provider, "transport": transport, "target": target}
-    body = requests.read_offer(sdp)
+    body = read_offer(sdp)
     answer = requests.offer(Connection(server, api_key), session_id, query, body=body)
     form = OfferForm.JSON if as_json else output
     if form is OfferForm.RAW:
-        requests.write_raw(answer)
+        write_raw(answer)
     else:
         write_result({"answer_sdp": answer.decode(errors="replace")}, Form(form.value))
 
@@ -125,27 +121,11 @@ def tool(  # noqa: PLR0913 - its options
     Example: [bold]af session tool SESSION_ID lookup_order --in '{"number": 4}'[/bold]
     """
     from agentfield_rt.cli import session_requests as requests
+    from agentfield_rt.cli.command_input import read_input
 
-    body = {"target": target, "input": requests.read_input(given)}
+    body = {"target": target, "input": read_input(given)}
     answer = requests.tool(Connection(server, api_key), session_id, tool, body=body)
     write_result(answer, Form.JSON if as_json else output)
-
-
-@session.command()
-def recording(
-    session_id: SessionId,
-    *,
-    to: Annotated[str, typer.Option(help="Write it to this file; - for stdout")] = "-",
-    server: Server = SERVER_DEFAULT,
-    api_key: ApiKey = "",
-) -> None:
-    """Fetch a call's recording: Opus in Ogg, the caller on the left, the agent on the right.
-
-    Example: [bold]af session recording SESSION_ID --to call.ogg[/bold]
-    """
-    from agentfield_rt.cli import session_requests as requests
-
-    requests.recording(Connection(server, api_key), session_id, to=to)
 
 
 @session.command()
@@ -164,67 +144,4 @@ def workflows(
     from agentfield_rt.cli import session_requests as requests
 
     answer = requests.workflows(Connection(server, api_key), session_id)
-    write_result(answer, Form.JSON if as_json else output)
-
-
-@session.command()
-def approvals(
-    session_id: Annotated[
-        str, typer.Argument(metavar="SESSION_ID", show_default=False, autocompletion=complete_session)
-    ] = "",
-    *,
-    output: Output = Form.JSON,
-    as_json: Json = False,
-    server: Server = SERVER_DEFAULT,
-    api_key: ApiKey = "",
-) -> None:
-    """List what waits for somebody's approval, in one session or in all of them.
-
-    Example: [bold]af session approvals -o pretty[/bold]
-    """
-    from agentfield_rt.cli import session_requests as requests
-
-    answer = requests.approvals(Connection(server, api_key), session_id)
-    write_result(answer, Form.JSON if as_json else output)
-
-
-@session.command()
-def approve(  # noqa: PLR0913 - its options
-    approval_id: ApprovalId,
-    *,
-    for_session: Annotated[bool, typer.Option(help="Later calls of the same target, too")] = False,
-    decided_by: DecidedBy = "",
-    output: Output = Form.JSON,
-    as_json: Json = False,
-    server: Server = SERVER_DEFAULT,
-    api_key: ApiKey = "",
-) -> None:
-    """Let it happen.
-
-    Example: [bold]af session approve APPROVAL_ID --by alice[/bold]
-    """
-    from agentfield_rt.cli import session_requests as requests
-
-    decision = "approved_for_session" if for_session else "approved"
-    answer = requests.decide(Connection(server, api_key), approval_id, decision, by=decided_by)
-    write_result(answer, Form.JSON if as_json else output)
-
-
-@session.command()
-def deny(  # noqa: PLR0913 - its options
-    approval_id: ApprovalId,
-    *,
-    decided_by: DecidedBy = "",
-    output: Output = Form.JSON,
-    as_json: Json = False,
-    server: Server = SERVER_DEFAULT,
-    api_key: ApiKey = "",
-) -> None:
-    """Keep it from happening.
-
-    Example: [bold]af session deny APPROVAL_ID --by alice[/bold]
-    """
-    from agentfield_rt.cli import session_requests as requests
-
-    answer = requests.decide(Connection(server, api_key), approval_id, "denied", by=decided_by)
     write_result(answer, Form.JSON if as_json else output)

@@ -1,4 +1,4 @@
-"""What `af session` asks of a control plane, and where a command's input comes from."""
+"""What `af session` asks of a control plane, one function for each command that asks once."""
 
 import contextlib
 import sys
@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlencode
 
-import msgspec
-
 from agentfield_rt.cli.connection import Connection, segment
 from agentfield_rt.cli.failures import Failure
 from agentfield_rt.cli.http import SDP
 from agentfield_rt.cli.printing import stderr
+
+SESSIONS = "/api/v1/session-instances"
 
 
 def start(connection: Connection, target: str, wishes: Mapping[str, str]) -> Any:
@@ -24,13 +24,13 @@ def start(connection: Connection, target: str, wishes: Mapping[str, str]) -> Any
 def offer(connection: Connection, session_id: str, query: Mapping[str, str], *, body: bytes) -> bytes:
     """The SDP answer, byte for byte."""
     named = urlencode({name: value for name, value in query.items() if value})
-    path = f"/api/v1/session-instances/{segment(session_id)}/realtime-offer?{named}".rstrip("?")
+    path = f"{SESSIONS}/{segment(session_id)}/realtime-offer?{named}".rstrip("?")
     return connection.ask(lambda plane: plane.post("session offer", path, body=body, headers=SDP))
 
 
 def tool(connection: Connection, session_id: str, name: str, *, body: Mapping[str, Any]) -> Any:
     """The 202 body: an execution."""
-    path = f"/api/v1/session-instances/{segment(session_id)}/tools/{segment(name)}"
+    path = f"{SESSIONS}/{segment(session_id)}/tools/{segment(name)}"
     return connection.ask(lambda plane: plane.post_json("session tool", path, body))
 
 
@@ -42,7 +42,7 @@ def recording(connection: Connection, session_id: str, *, to: str) -> None:
     """
     if to == "-" and sys.stdout.isatty():
         raise Failure("a recording is no text; pass --to FILE, or send it into a file or a player")
-    path = f"/api/v1/session-instances/{segment(session_id)}/recording"
+    path = f"{SESSIONS}/{segment(session_id)}/recording"
 
     headers = connection.ask(lambda plane: plane.download("session recording", path, lambda: _opened(to)))
     status = headers.get("X-Recording-Status", "")
@@ -70,6 +70,12 @@ def _opened(to: str) -> Generator[BinaryIO]:
         raise Failure(f"cannot write {to}: {error.strerror}") from error
 
 
+def close(connection: Connection, session_id: str, *, reason: str) -> Any:
+    """What the server says of its end."""
+    path = f"{SESSIONS}/{segment(session_id)}/close"
+    return connection.ask(lambda plane: plane.post_json("session close", path, {"reason": reason}))
+
+
 def workflows(connection: Connection, session_id: str) -> Any:
     """The envelope of AgentField's query endpoint."""
     query = {"resource": "workflows", "filters": {"session_id": session_id}}
@@ -88,59 +94,3 @@ def decide(connection: Connection, approval_id: str, decision: str, *, by: str) 
     body = {"decision": decision, "decided_by": by or None}
     what = "session deny" if decision == "denied" else "session approve"
     return connection.ask(lambda plane: plane.post_json(what, path, body))
-
-
-def read_offer(sdp: str | None) -> bytes:
-    """The SDP offer: given, in a file, or on stdin.
-
-    Raises:
-        Failure: there is none.
-    """
-    if sdp is not None and sdp.startswith("@"):
-        path = Path(sdp[1:])
-        offer = _read_file(path, "SDP file")
-        if not offer.strip():
-            raise Failure(f"SDP file {path} is empty")
-        return offer
-    offer = _read_stdin() if sdp in (None, "-") else str(sdp).encode()
-    if not offer.strip():
-        raise Failure("SDP offer required; pass --sdp, --sdp @path, or pipe SDP on stdin")
-    return offer
-
-
-def read_input(given: str | None) -> dict[str, Any]:
-    """A tool's input: inline JSON, a file of JSON or YAML, or (`-`, None) JSON on stdin; no text is `{}`.
-
-    Raises:
-        Failure: it is no JSON object.
-    """
-    is_yaml = False
-    if given is None or given == "-":
-        text = _read_stdin()
-    elif given.startswith("@"):
-        path = Path(given[1:])
-        text, is_yaml = _read_file(path, "input file"), path.suffix in (".yaml", ".yml")
-    else:
-        text = given.encode()
-    try:
-        decode = msgspec.yaml.decode if is_yaml else msgspec.json.decode
-        return decode(text if text.strip() else b"{}", type=dict[str, Any])
-    except msgspec.MsgspecError as error:
-        raise Failure(f"the input must be a JSON object ({error})") from None
-
-
-def write_raw(body: bytes) -> None:
-    """Write bytes to stdout as they are."""
-    sys.stdout.buffer.write(body)
-    sys.stdout.buffer.flush()
-
-
-def _read_file(path: Path, kind: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise Failure(f"{kind} {path} cannot be read: {error.strerror}") from error
-
-
-def _read_stdin() -> bytes:
-    return b"" if sys.stdin.isatty() else sys.stdin.buffer.read()

@@ -1,86 +1,21 @@
-"""What `af session list`, `show`, `watch`, `replay` and `close` ask a control plane, and what they print."""
+"""A session followed, as it goes on (`af session watch`) or once more (`replay`)."""
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
-from typing import Any, cast
-from urllib.parse import urlencode
+from collections.abc import Callable
 
 from rich.status import Status
-from rich.table import Table
 
 from agentfield_rt.cli.connection import Connection, segment
 from agentfield_rt.cli.failures import ExitCode, Failure
 from agentfield_rt.cli.http import Broken, PlaneClient, ServerEvent, decoded
-from agentfield_rt.cli.printing import (
-    at_second,
-    listing,
-    literal,
-    print_listing,
-    stderr,
-    stdout,
-    write_result,
-)
+from agentfield_rt.cli.printing import literal, stderr, stdout, write_result
+from agentfield_rt.cli.session_requests import SESSIONS
 from agentfield_rt.cli.session_story import RecordView, Story
 
 AGAIN_MAX = 5
 """How often a stream that broke is asked for anew before anything came on it."""
 AGAIN_AFTER_S = 1.0
-
-_ROOT = "/api/v1/session-instances"
-
-
-def list_sessions(connection: Connection, filters: Mapping[str, str | int], *, as_json: bool) -> None:
-    """A table of sessions, the newest first."""
-    query = urlencode({name: value for name, value in filters.items() if value != ""})
-    found = connection.ask(
-        lambda plane: plane.get_json("session list", f"{_ROOT}?{query}", holding="sessions")
-    )
-    if as_json:
-        write_result(found)
-        return
-    columns = ("session", "target", "provider", "started", "status", "close reason")
-    table = listing(*columns)
-    for session in found["sessions"]:
-        pair = f"{session['provider']}/{session['transport']}"
-        status = "[green]live[/green]" if session["status"] == "live" else "ended"
-        started = at_second(session["started_at"])
-        cells = (literal(session["session_id"]), literal(session["target"]), literal(pair), started, status)
-        table.add_row(*cells, literal(session["close_reason"] or ""))
-    print_listing(table)
-    if (left := found["total"] - found["offset"] - len(found["sessions"])) > 0:
-        stderr().print(f"[dim]{left} more; --limit and --offset show them[/dim]")
-
-
-def show_session(connection: Connection, session_id: str, *, as_json: bool) -> None:
-    """Everything that is known of a session."""
-    path = f"{_ROOT}/{segment(session_id)}"
-    found = connection.ask(lambda plane: plane.get_json("session show", path, holding="session_id"))
-    if as_json:
-        write_result(found)
-        return
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(style="dim")
-    table.add_column()
-    for name, value in found.items():
-        if value not in (None, "", [], {}):
-            table.add_row(name.replace("_", " "), literal(_one_line(value)))
-    stdout().print(table)
-
-
-def _one_line(value: Any) -> str:
-    if isinstance(value, dict):
-        members = cast(dict[str, Any], value)
-        return ", ".join(f"{name}={inner}" for name, inner in members.items())
-    if isinstance(value, list):
-        return ", ".join(map(_one_line, value))  # pyright: ignore[reportUnknownArgumentType]
-    return str(value)
-
-
-def close_session(connection: Connection, session_id: str, *, reason: str) -> Any:
-    """What the server says of its end."""
-    path = f"{_ROOT}/{segment(session_id)}/close"
-    return connection.ask(lambda plane: plane.post_json("session close", path, {"reason": reason}))
 
 
 def watch_session(connection: Connection, session_id: str, *, every: bool, as_json: bool) -> None:
@@ -95,7 +30,7 @@ async def _follow(plane: PlaneClient, session_id: str, teller: "_Teller") -> Non
     after, failures = 0, 0
     while True:
         try:
-            path = f"{_ROOT}/{segment(session_id)}/events?after={after}"
+            path = f"{SESSIONS}/{segment(session_id)}/events?after={after}"
             async with contextlib.aclosing(plane.events("session watch", path)) as events:
                 async for event in events:
                     failures = 0
@@ -163,7 +98,7 @@ async def _replay(
 ) -> None:
     loop = asyncio.get_running_loop()
     began_at, first_at_ms = loop.time(), None
-    async for line in plane.lines("session replay", f"{_ROOT}/{segment(session_id)}/replay"):
+    async for line in plane.lines("session replay", f"{SESSIONS}/{segment(session_id)}/replay"):
         record = decoded("session replay", line.encode())
         if "at_ms" not in record:
             raise Failure(f"session replay failed: a line of {session_id} is no record", ExitCode.SERVER)
