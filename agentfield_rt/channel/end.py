@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from agentfield_rt.channel.delivery import Inbox, Outbox, ProtocolBroken
 from agentfield_rt.channel.frame import Frame, FrameDecoder, encode_frame, encode_message
 from agentfield_rt.channel.message import Message
-from agentfield_rt.channel.wire import Wire, WireSilent
+from agentfield_rt.channel.wire import Wire, WireLost, WireSilent
 
 M = TypeVar("M")
 
@@ -51,6 +51,7 @@ class ChannelEnd(Generic[M]):
         self._ack_timer: asyncio.TimerHandle | None = None
         self._is_ack_due = False
         self._receipts: list[tuple[int, asyncio.Future[None]]] = []
+        self._sending: asyncio.Task[None] | None = None
 
     @property
     def received(self) -> int:
@@ -93,6 +94,11 @@ class ChannelEnd(Generic[M]):
         """Whether a message was ever written to a wire: the other end may have it."""
         return seq <= self._sent
 
+    def break_off(self) -> None:
+        """End `run`, if it is under way, as if the wire were lost."""
+        if self._sending is not None:
+            self._sending.cancel()
+
     async def run(self, wire: Wire, *, received: int, keep_alive_s: float, lease_s: float) -> None:
         """Carry messages over `wire` until it breaks; what the other end has not `received` first.
 
@@ -104,7 +110,9 @@ class ChannelEnd(Generic[M]):
         self._acknowledged(received)
         self._told = self._inbox.received
         receiving = asyncio.create_task(self._receive(wire, lease_s), name="channel receives")
-        sending = asyncio.create_task(self._send(wire, received, keep_alive_s), name="channel sends")
+        self._sending = sending = asyncio.create_task(
+            self._send(wire, received, keep_alive_s), name="channel sends"
+        )
         try:
             await asyncio.wait((receiving, sending), return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -113,13 +121,14 @@ class ChannelEnd(Generic[M]):
             ended = await asyncio.gather(receiving, sending, return_exceptions=True)
             self._stop_ack_timer()
         errors = [error for error in ended if isinstance(error, Exception)]
+        if not errors:
+            raise WireLost("it was broken off here")
         for error in errors:
             if isinstance(error, ProtocolBroken):
                 self.is_stuck = self._broken_at == self._inbox.received
                 self._broken_at = self._inbox.received
                 raise error
-        if errors:
-            raise errors[0]
+        raise errors[0]
 
     async def _receive(self, wire: Wire, lease_s: float) -> None:
         loop = asyncio.get_running_loop()

@@ -125,6 +125,10 @@ class Elsewhere:
     processes: list[Process] = field(default_factory=list[Process])
 
     def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Another plane, which knows nothing of before."""
         leases = Leases(lease_s=self.lease_s, keep_alive_s=self.lease_s / 3)
         self.fleet = Fleet(self.nodes, self.engine, register=register, leases=leases)
 

@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+from agentfield_rt import RealtimeSession
+from agentfield_rt.agent import ExecutionContext
+from agentfield_rt.channel.delivery import UNRECEIVED_MAX
 from agentfield_rt.plane.channel.fleet import ChannelNode
 from agentfield_rt.plane.executions.dispatch import (
     CapabilityKind,
@@ -221,6 +224,50 @@ async def test_what_an_agent_may_have_got_before_it_went_is_in_doubt() -> None:
         with pytest.raises(DispatchInDoubt):
             await dispatched
         assert not there.engine.outcomes
+
+
+@in_virtual_time
+async def test_an_outcome_that_does_not_fit_is_told_on_a_channel_of_its_own() -> None:
+    go_on = asyncio.Event()
+
+    async def handle(_: RealtimeSession) -> None: ...
+
+    async with elsewhere(lease_s=100) as there:
+        process = await there.start(handle, work=go_on.wait)
+        await sent(there, "exec_1")
+        process.dialer.wires[-1].is_held = True  # the plane hears nothing of what follows
+        for _ in range(UNRECEIVED_MAX):
+            process.connection.note("hello", (), ExecutionContext("run_1", "exec_1"))
+        go_on.set()
+        await time_passes(1)
+        assert [execution_id for execution_id, _ in there.engine.outcomes] == ["exec_1"]
+        assert len(process.dialer.wires) == 2
+
+
+@in_virtual_time
+async def test_an_execution_that_cleans_up_is_not_cancelled_again() -> None:
+    cleaned = asyncio.Event()
+
+    async def handle(_: RealtimeSession) -> None: ...
+
+    async def cleans_up() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await time_passes(1)
+            cleaned.set()
+
+    async with elsewhere(lease_s=100) as there:
+        process = await there.start(handle, work=cleans_up)
+        await sent(there, "exec_1")
+        await channel_node(there).cancel("exec_1")
+        await time_passes(0.1)
+        there.engine.over.add("exec_1")
+        await there.fleet.close()  # the next plane finds that it has ended, and asks for its end once more
+        there.restart()
+        process.dialer.fleet = there.fleet
+        await time_passes(1)
+        assert cleaned.is_set()
 
 
 @in_virtual_time

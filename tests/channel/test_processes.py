@@ -95,3 +95,21 @@ async def test_an_agent_whose_key_is_wrong_says_so_in_a_line_and_ends(tmp_path: 
     assert (phone.returncode, said) == (3, b"")
     (line,) = why.decode().splitlines()
     assert line.endswith("answers 401; is it a control plane, and the key right?")
+
+
+@pytest.mark.asyncio
+async def test_an_agent_that_is_told_to_stop_twice_stops_at_once(tmp_path: Path) -> None:
+    settings = Settings(port=free_port(), data=tmp_path)
+    async with (
+        server(settings) as url,
+        agent_of(Path(__file__).parent / "stubborn.py", url) as agent,
+        httpx.AsyncClient(base_url=f"{url}/api/v1", timeout=20) as client,
+    ):
+        assert agent.stdout is not None
+        await client.post("/execute/async/stubborn.never_ends", json={"input": {}})
+        assert await agent.stdout.readline() == b"begun\n"
+        agent.send_signal(signal.SIGINT)
+        while (await client.get("/nodes/stubborn")).json()["lifecycle_status"] == "ready":
+            pass  # until it leaves
+        agent.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(agent.wait(), 20) == -signal.SIGINT

@@ -71,17 +71,30 @@ class Connection:
         self._url = channel_url(server, agent.node_id)
         self._headers = {"X-API-Key": api_key} if api_key else {}
         self._dialer = dialer
-        self._requests = Requests(self.post)
+        self._requests = Requests(self.post, self.insist)
         self.executor = RemoteExecutor(self._requests)
-        self._executing = Executing(agent, self.post)
-        self._handling = Handling(agent, self._requests, self.post)
+        self._executing = Executing(agent, self.insist)
+        self._handling = Handling(agent, self._requests, self.post, self.insist)
         self._end = ChannelEnd[ToAgent](frames_to_agent, self._take)
         self._channel_id: str | None = None
-        self._is_leaving = False
 
     def post(self, message: Message) -> None:
         """Send a message to the plane, now or when there is a wire again; see `ChannelEnd.post`."""
         self._end.post(message)
+
+    def insist(self, message: Message) -> None:
+        """As `post`, for what the plane relies on: where it receives so little that this does not fit, this
+        process comes to it as to another plane, which is told of all that it has to know.
+
+        Raises:
+            MessageTooLarge, TypeError, ValueError: see `ChannelEnd.post`.
+        """
+        try:
+            self._end.post(message)
+        except ChannelFull as full:
+            log.warning("agent %s begins anew with its plane: %s", self._agent.node_id, full)
+            self._channel_id = None
+            self._end.break_off()
 
     async def run(self) -> None:
         """Stay connected until cancelled.
@@ -99,6 +112,8 @@ class Connection:
                 finally:
                     await wire.close("the agent goes")
             except (WireLost, ProtocolBroken) as error:
+                if self._end.is_stuck:
+                    self._channel_id = None
                 is_news |= self.welcomed.is_set()
                 level = logging.WARNING if is_news else logging.INFO  # once: it may be away for long
                 log.log(level, "agent %s is not connected, and tries on: %s", self._agent.node_id, error)
@@ -118,9 +133,9 @@ class Connection:
         )
         await wire.send(encode_frame(encode_message(hello)))
         welcome = await self._welcome(wire)
+        self._channel_id = welcome.channel_id
         if not welcome.resumed:
             self._begin_anew()
-        self._channel_id = welcome.channel_id
         self.welcomed.set()
         log.info("agent %s is connected to %s", self._agent.node_id, self._url)
         await self._end.run(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from agentfield_rt.agent.context import ExecutionContext
 from agentfield_rt.agent.invocation import invoke
-from agentfield_rt.channel.delivery import ChannelFull
 from agentfield_rt.channel.frame import MessageTooLarge
 from agentfield_rt.channel.message import Message
 from agentfield_rt.channel.shapes import OutcomeStatus
@@ -28,7 +27,7 @@ class Executing:
     """The executions of this process.
 
     Args:
-        post: Sends a message to the plane.
+        post: Sends a message to the plane, which relies on it.
     """
 
     def __init__(self, agent: "Agent", post: Callable[[Message], None]) -> None:
@@ -54,8 +53,9 @@ class Executing:
             task.add_done_callback(lambda _: self._ended(execution_id))
 
     def cancel(self, execution_id: str) -> None:
-        """Stop it."""
-        if (task := self._running.get(execution_id)) is not None:
+        """Stop it; said twice, it is cancelled once, so that it can clean up."""
+        task = self._running.get(execution_id)
+        if task is not None and execution_id not in self._cancelled:
             self._cancelled.add(execution_id)
             task.cancel()
 
@@ -118,8 +118,6 @@ class Executing:
     def _tell(self, outcome: Outcome) -> None:
         try:
             self._post(outcome)
-        except ChannelFull:
-            log.warning("the outcome of %s waits for the plane to receive again", outcome.execution_id)
         except MessageTooLarge as error:
             self._end(
                 Outcome(

@@ -4,12 +4,10 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from agentfield_rt.agent.remote.link import RemoteLink
 from agentfield_rt.agent.remote.requests import Requests
-from agentfield_rt.channel.delivery import ChannelFull
 from agentfield_rt.channel.message import Message
 from agentfield_rt.channel.shapes import HandlerFailure
 from agentfield_rt.channel.to_agent import BeginHandler, CarryParcel, MeterRead, UtteranceChanged
@@ -27,19 +25,27 @@ class Handling:
 
     Args:
         post: Sends a message to the plane.
+        insist: As `post`, for what the plane relies on.
     """
 
-    def __init__(self, agent: "Agent", requests: Requests, post: Callable[[Message], None]) -> None:
+    def __init__(
+        self,
+        agent: "Agent",
+        requests: Requests,
+        post: Callable[[Message], None],
+        insist: Callable[[Message], None],
+    ) -> None:
         self._agent = agent
         self._requests = requests
         self._post = post
+        self._insist = insist
         self._links: dict[str, RemoteLink] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._carrying: set[asyncio.Task[None]] = set()
 
     def begin(self, message: BeginHandler) -> None:
         """Run the function of a session."""
-        link = RemoteLink(message, self._requests, self._post)
+        link = RemoteLink(message, self._requests, self._post, self._insist)
         task = asyncio.create_task(self._run(message, link), name=f"handler {message.session_id}")
         self._links[message.handler_id] = link
         self._tasks[message.handler_id] = task
@@ -98,8 +104,7 @@ class Handling:
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
                 raise
             failure = self._failure(message, error)
-        with suppress(ChannelFull):
-            self._post(HandlerEnded(handler_id=message.handler_id, failure=failure))
+        self._insist(HandlerEnded(handler_id=message.handler_id, failure=failure))
 
     def _failure(self, message: BeginHandler, error: BaseException) -> HandlerFailure:
         """Its text may hold what the user said: the traceback is for hosts that ask for it."""

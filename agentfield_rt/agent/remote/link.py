@@ -137,9 +137,14 @@ class RemoteRecall:
 
 
 class RemoteLink:
-    """The session of one run of a handler."""
+    """The session of one run of a handler.
 
-    def __init__(self, begin: BeginHandler, requests: Requests, post: Post) -> None:
+    Args:
+        post: Sends a message to the plane.
+        insist: As `post`, for what the plane relies on.
+    """
+
+    def __init__(self, begin: BeginHandler, requests: Requests, post: Post, insist: Post) -> None:
         self.handler_id = begin.handler_id
         self.session_id = begin.session_id
         self.run_id = begin.run_id
@@ -148,7 +153,7 @@ class RemoteLink:
         self.digits = RemoteDigits(begin.handler_id, requests)
         self.meter = RemoteMeter()
         self.phone = RemotePhone(begin.handler_id, requests)
-        self.deliveries = RemoteDeliveries(begin.handler_id, requests, post)
+        self.deliveries = RemoteDeliveries(begin.handler_id, requests, insist)
         self.recall = RemoteRecall(begin, requests, post)
         self._requests = requests
         self._post = post

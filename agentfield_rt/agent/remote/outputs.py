@@ -16,12 +16,16 @@ from agentfield_rt.sinks import Destination, Output, Parcel, Sink, SinkError
 
 
 class RemoteDeliveries:
-    """The deliveries of one session."""
+    """The deliveries of one session.
 
-    def __init__(self, handler_id: str, requests: Requests, post: Callable[[Message], None]) -> None:
+    Args:
+        insist: Sends a message to the plane, which relies on it.
+    """
+
+    def __init__(self, handler_id: str, requests: Requests, insist: Callable[[Message], None]) -> None:
         self._handler_id = handler_id
         self._requests = requests
-        self._post = post
+        self._insist = insist
         self._sinks: dict[str, Sink] = {}
 
     async def deliver(
@@ -86,7 +90,7 @@ class RemoteDeliveries:
                 reason=Reason.INTERNAL,
                 not_done=isinstance(error, KeyError),
             )
-        self._post(
+        self._insist(
             ParcelCarried(
                 handler_id=message.handler_id,
                 request_id=message.request_id,

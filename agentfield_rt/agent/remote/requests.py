@@ -1,7 +1,6 @@
 """What the agent asks of the plane and waits for: one answer each, on whichever wire it comes."""
 
 import asyncio
-import contextlib
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,10 +32,12 @@ class Requests:
 
     Args:
         post: Sends a message to the plane.
+        insist: As `post`, for what the plane relies on.
     """
 
-    def __init__(self, post: Callable[[Message], None]) -> None:
+    def __init__(self, post: Callable[[Message], None], insist: Callable[[Message], None]) -> None:
         self._post = post
+        self._insist = insist
         self._waiting: dict[str, _Waiting] = {}
 
     async def ask(self, asked: Asked, *, late: Callable[[Any], None] | None = None) -> Any:
@@ -67,8 +68,7 @@ class Requests:
 
         waiting.answer.add_done_callback(take)
         handler_id = waiting.asked.handler_id if not isinstance(waiting.asked, Follow) else None
-        with contextlib.suppress(ChannelFull):
-            self._post(CancelRequest(request_id=waiting.asked.request_id, handler_id=handler_id))
+        self._insist(CancelRequest(request_id=waiting.asked.request_id, handler_id=handler_id))
 
     def answer(self, request_id: str, result: Any) -> None:
         """The plane has answered."""
@@ -97,6 +97,6 @@ class Requests:
         """This plane knows nothing of what was asked before: calls outside of sessions are asked anew."""
         for request_id, waiting in self._waiting.items():
             if waiting.execution_id is not None:
-                self._post(Follow(request_id=request_id, execution_id=waiting.execution_id))
+                self._insist(Follow(request_id=request_id, execution_id=waiting.execution_id))
             else:
-                self._post(waiting.asked)
+                self._insist(waiting.asked)

@@ -65,7 +65,7 @@ async def connected(
 
 
 def serve_connected(agent: "Agent") -> None:
-    """Serve until Ctrl-C or SIGTERM; what is under way may end first.
+    """Serve until Ctrl-C or SIGTERM; what is under way may end first, unless a second one comes.
 
     Raises:
         SystemExit: the server refuses the agent. It was said on stderr: whoever started this program is at
@@ -83,17 +83,21 @@ def serve_connected(agent: "Agent") -> None:
 
 async def _serve(agent: "Agent") -> None:
     stopped, reached = asyncio.Event(), asyncio.Event()
-    serving = asyncio.current_task()
+    serving, loop = asyncio.current_task(), asyncio.get_running_loop()
     assert serving is not None
+    told = (signal.SIGINT, signal.SIGTERM)
 
     def stop() -> None:
         stopped.set()
+        for name in told:  # who asks twice does not wait for a handler that ignores its cancellation
+            loop.remove_signal_handler(name)
+            signal.signal(name, signal.SIG_DFL)
         if not reached.is_set():  # nothing is under way, and the server may never be there
             serving.cancel()
 
     if threading.current_thread() is threading.main_thread():
-        for name in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(name, stop)
+        for name in told:
+            loop.add_signal_handler(name, stop)
     try:
         async with connected(agent):
             reached.set()
