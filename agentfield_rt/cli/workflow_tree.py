@@ -16,6 +16,7 @@ _COLOURS = {
     "cancelled": "yellow",
     "running": "cyan",
     "queued": "cyan",
+    "waiting": "cyan",
 }
 
 

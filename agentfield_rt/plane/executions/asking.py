@@ -118,7 +118,7 @@ class Asking:
         """
         execution = self._asked.get(given.request_id)
         asked = None if execution is None else self._question(execution)
-        if execution is None or asked is None:
+        if execution is None or asked is None or execution.is_final:
             raise NotFound(f"no execution found for approval request {given.request_id}")
         if asked.answer is not None:
             return execution, asked, False
