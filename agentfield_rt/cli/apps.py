@@ -7,10 +7,12 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
+import agentfield_rt
 from agentfield_rt import Agent
 from agentfield_rt.cli.failures import Failure
 
 DEFAULT_ATTRIBUTE = "app"
+_RUNTIME = Path(agentfield_rt.__file__).parent
 
 
 def load_agent(name: str) -> Agent:
@@ -66,6 +68,8 @@ def _import_module(name: str) -> ModuleType:
 def _broken(name: str, error: Exception) -> Failure:
     if isinstance(error, SyntaxError):  # which names its own place, and where it was raised says nothing
         return Failure(f"{name} cannot be imported: {type(error).__name__}: {error}")
-    frame = traceback.extract_tb(error.__traceback__)[-1]
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = (each for each in reversed(frames) if _RUNTIME not in Path(each.filename).parents)
+    frame = next(theirs, frames[-1])  # where the runtime refuses something, their line asked for it
     where = f"{frame.filename}, line {frame.lineno}"
     return Failure(f"{name} cannot be imported: {type(error).__name__}: {error} ({where})")

@@ -98,6 +98,9 @@ def test_an_app_that_does_not_import_says_where(tmp_path: Path) -> None:
     assert ran.code == 2
     assert "NameError" in ran.complaint
     assert "line 2" in ran.complaint
+    path.write_text("from agentfield_rt import Agent\nAgent('a').record('missing')\n")
+    ran = af("serve", path)
+    assert f"({path}, line 2)" in ran.complaint, "not where the runtime refused it"
     path.write_text("first = 1\ndef (:\n")
     ran = af("serve", path)
     assert "line 2" in ran.complaint
