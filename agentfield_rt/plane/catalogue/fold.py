@@ -4,7 +4,7 @@ Runs are folded apart from each other: a record changes rows of its own run only
 """
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeAlias
+from typing import Any, TypeAlias
 
 from agentfield_journal.envelope import Envelope
 from agentfield_rt.core import records
@@ -14,30 +14,24 @@ from agentfield_rt.errors import Reason
 from agentfield_rt.plane.catalogue.rows import ExecutionRow, NoteRow, RowT, RunRow, SessionRow, TurnRow
 
 
-class Rows(Generic[RowT]):
-    """The rows of one table that a fold has met: found where they are kept, or made by it.
+class Rows(dict[str, RowT]):
+    """The rows of one table that a fold has met, by key: found where they are kept, or made by it.
 
     Args:
         load: Finds a row that is kept; None: none is.
     """
 
-    __slots__ = ("_load", "_met")
+    __slots__ = ("_load",)
 
     def __init__(self, load: Callable[[str], RowT | None] | None = None) -> None:
+        super().__init__()
         self._load = load
-        self._met: dict[str, RowT | None] = {}
 
     def find(self, key: str) -> RowT | None:
-        if self._load is not None and key not in self._met:
-            self._met[key] = self._load(key)
-        return self._met.get(key)
-
-    def add(self, key: str, row: RowT) -> None:
-        self._met[key] = row
-
-    def met(self) -> list[RowT]:
-        """All of them, to be kept as they are now."""
-        return [row for row in self._met.values() if row is not None]
+        row = self.get(key)
+        if row is None and self._load is not None and (row := self._load(key)) is not None:
+            self[key] = row
+        return row
 
 
 class RunFold:
@@ -91,7 +85,7 @@ def _queued(fold: RunFold, of: Envelope, record: records.ExecutionQueued) -> Non
         queued_at_ns=of.at_ns,
         started_at_ns=None if record.remote else of.at_ns,
     )
-    fold.executions.add(record.op_id, row)
+    fold.executions[record.op_id] = row
 
 
 def _open_execution(fold: RunFold, execution_id: str) -> ExecutionRow | None:
@@ -153,7 +147,7 @@ def _reported(fold: RunFold, of: Envelope, record: records.SubcallReported) -> N
             queued_at_ns=began_at_ns,
             started_at_ns=began_at_ns,
         )
-        fold.executions.add(record.execution_id, row)
+        fold.executions[record.execution_id] = row
     if not row.is_reported:  # of what was submitted here we know better
         return
     row.parent_execution_id = row.parent_execution_id or record.parent_execution_id
@@ -203,7 +197,7 @@ def _session_started(fold: RunFold, of: Envelope, record: records.SessionStarted
         ended_at_ns=None,
         close_reason=None,
     )
-    fold.sessions.add(session_id, row)
+    fold.sessions[session_id] = row
 
 
 def _session_ended(fold: RunFold, of: Envelope, record: records.SessionEnded) -> None:
@@ -224,7 +218,7 @@ def _turn_started(fold: RunFold, of: Envelope, record: records.TurnStarted) -> N
             started_at_ns=of.at_ns,
             ended_at_ns=None,
         )
-        fold.turns.add(record.op_id, row)
+        fold.turns[record.op_id] = row
 
 
 def _turn_ended(fold: RunFold, of: Envelope, record: records.TurnCompleted | records.TurnFailed) -> None:

@@ -217,9 +217,9 @@ class _Changed:
 
     def take(self, fold: RunFold) -> None:
         self._runs.append(fold.run)
-        self._executions += fold.executions.met()
-        self._sessions += fold.sessions.met()
-        self._turns += fold.turns.met()
+        self._executions += fold.executions.values()
+        self._sessions += fold.sessions.values()
+        self._turns += fold.turns.values()
         self._notes += fold.notes
 
     def put(self, db: Database) -> None:
