@@ -2,15 +2,15 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+
+import msgspec
 
 from agentfield_rt.core.records import Record
 
 __all__ = ["Observation", "Observer", "Within"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
+class Observation(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A record that a run has taken, and whom it is about. It may not be durable yet."""
 
     run_id: str

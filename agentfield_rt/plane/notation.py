@@ -86,7 +86,14 @@ def session_id_of(run_id: str) -> str:
 
 def iso(at_s: float) -> str:
     """Seconds since 1970 as ISO 8601 in UTC, with `Z`."""
-    return datetime.fromtimestamp(at_s, UTC).isoformat().replace("+00:00", "Z")
+    second, micros = divmod(round(at_s * 1e6), 1_000_000)
+    return f"{_iso_at(second)}.{micros:06d}Z" if micros else f"{_iso_at(second)}Z"
+
+
+@lru_cache(maxsize=4)
+def _iso_at(second: int) -> str:
+    """Most times that are written are of the second that is, or of the one before."""
+    return datetime.fromtimestamp(second, UTC).replace(tzinfo=None).isoformat()
 
 
 def iso_ns(at_ns: int | None) -> str | None:

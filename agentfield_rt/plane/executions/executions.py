@@ -7,10 +7,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from typing import Any
 
 from msgspec import Raw
+from msgspec.structs import replace
 
 from agentfield_journal import JournalError, QueuedContentStore
 from agentfield_rt.errors import ExecutionFailed, RealtimeError, Reason
@@ -306,10 +306,8 @@ class Executions:
 
     def _look_at_time(self) -> None:
         self._clock = None
-        now = self._runs.now()
-        for execution in self._known.open():
-            if execution.is_overdue(now):
-                self._give_up(execution)
+        for execution in self._known.overdue(self._runs.now()):
+            self._give_up(execution)
         if self._known:
             self._watch_time()
 

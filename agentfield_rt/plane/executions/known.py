@@ -1,5 +1,6 @@
 """Executions in memory: all that are open, and the last that ended. Reads and writes nothing."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterator
 
@@ -20,6 +21,7 @@ class Known:
         self._ended: OrderedDict[str, Execution] = OrderedDict()
         self._ended_bytes = 0
         self._called: dict[str, dict[str, Execution]] = {}
+        self._overdue_from = math.inf
 
     def __len__(self) -> int:
         """How many are open."""
@@ -36,9 +38,17 @@ class Known:
     def add(self, execution: Execution) -> None:
         """It is open from now on."""
         self._open[execution.execution_id] = execution
+        self._overdue_from = min(self._overdue_from, _ends_at(execution))
         if execution.parent_execution_id is not None:
             called = self._called.setdefault(execution.parent_execution_id, {})
             called[execution.execution_id] = execution
+
+    def overdue(self, now: float) -> list[Execution]:
+        """The open ones whose time is over; all are looked at only when that may be so of the first."""
+        if now < self._overdue_from:
+            return []
+        self._overdue_from = min(map(_ends_at, self._open.values()), default=math.inf)
+        return [execution for execution in self._open.values() if execution.is_overdue(now)]
 
     def end(self, execution: Execution) -> None:
         """It is over; it is remembered until too many others are."""
@@ -63,3 +73,8 @@ class Known:
         yield execution
         for called in tuple(self._called.get(execution.execution_id, {}).values()):
             yield from self.family(called)
+
+
+def _ends_at(execution: Execution) -> float:
+    """When its time is over at the earliest."""
+    return execution.created_at + execution.time_max_s if execution.time_max_s > 0 else math.inf

@@ -1,12 +1,12 @@
 """What may be passed along with work, besides its arguments."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Extras:
+
+class Extras(msgspec.Struct, frozen=True, kw_only=True):
     """What a caller says of an execution beyond what is to be run and where it belongs.
 
     Attributes:

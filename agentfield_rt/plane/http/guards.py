@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -69,6 +70,13 @@ class SecurityHeaders:
         await self._app(scope, receive, send_with_headers)
 
 
+@lru_cache(maxsize=64)
+def _name_in(host: str) -> str | None:
+    """The name that a Host header asks for: nearly all ask for the same few."""
+    written = _HOST.fullmatch(host.lower())
+    return None if written is None else written["name"]
+
+
 class OwnNames:
     """Refuses requests under a name that is not this server's: a page could give it one of its own.
 
@@ -96,10 +104,9 @@ class OwnNames:
         """As `is_ours`, of a request with this Host header."""
         if "*" in self._names:
             return True
-        written = _HOST.fullmatch(host.lower())
-        if written is None:
+        name = _name_in(host)
+        if name is None:
             return False
-        name = written["name"]
         if name == self._public_name and name not in self._names:
             path: str = scope["path"]
             return path.removeprefix(scope.get("root_path", "")).startswith(PUBLIC_PATHS)

@@ -25,17 +25,12 @@ _JSON = (b"content-type", b"application/json")
 _ENCODE = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """A request as a plain route gets it."""
 
     scope: Scope
     receive: Receive
-
-    @property
-    def plane(self) -> "ControlPlane":
-        plane: ControlPlane = self.scope["app"].state.plane
-        return plane
+    plane: "ControlPlane"
 
     @property
     def headers(self) -> Headers:
@@ -79,8 +74,7 @@ class Asked:
             raise BadRequest("invalid request: the body is no JSON") from None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What a plain route answers."""
 
     body: Any
@@ -111,7 +105,7 @@ class _Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["route"] = self._route.operation  # whoever observes requests asks for its path
-        await send_answer(await self._route.handle(Asked(scope, receive)), send)
+        await send_answer(await self._route.handle(Asked(scope, receive, scope["app"].state.plane)), send)
 
 
 async def send_answer(answer: Answer, send: Send, more: Iterable[tuple[bytes, bytes]] = ()) -> None:

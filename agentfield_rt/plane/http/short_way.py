@@ -7,6 +7,7 @@ not let pass at once, or has to think about (a page's origin, a body of unknown 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,6 +21,9 @@ from agentfield_rt.plane.http.hot_routes import Answer, Asked, HotRoute, send_an
 from agentfield_rt.plane.http.patience import Patience, TooSlow
 from agentfield_rt.plane.http.refusals import refusal_of
 from agentfield_rt.plane.operation.requests import RAW_REQUEST_ID, Request
+
+if TYPE_CHECKING:
+    from agentfield_rt.plane.control_plane import ControlPlane
 
 _UNKNOWN = frozenset({b"origin", b"transfer-encoding"})
 _READ = _UNKNOWN | {b"host", b"content-length", RAW_REQUEST_ID}
@@ -47,7 +51,8 @@ class ShortWay:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         way = self._way(scope) if scope["type"] == "http" else None
-        if way is None:
+        plane: ControlPlane | None = None if way is None else getattr(scope["app"].state, "plane", None)
+        if way is None or plane is None:  # it is not open yet
             await self._app(scope, receive, send)
             return
         # Of a header that is there twice the first counts, as for whoever asks by name.
@@ -56,10 +61,10 @@ class ShortWay:
             await self._app(scope, receive, send)
             return
         scope["route"] = way.route.operation
-        request = Request(scope, found.get(RAW_REQUEST_ID, b""))
+        request = Request(scope, found.get(RAW_REQUEST_ID, b""), plane.telemetry)
         token = REQUEST_ID.set(request.request_id)
         try:
-            answer = await self._answer(way.route, scope, receive)
+            answer = await self._answer(way.route, Asked(scope, _InTime(receive, self._patience), plane))
             await send_answer(answer, send, (*API_HEADERS, request.header))
             request.status = answer.status
         except Exception as error:
@@ -69,9 +74,9 @@ class ShortWay:
             request.finish()
             REQUEST_ID.reset(token)
 
-    async def _answer(self, route: HotRoute, scope: Scope, receive: Receive) -> Answer:
+    async def _answer(self, route: HotRoute, asked: Asked) -> Answer:
         try:
-            return await route.handle(Asked(scope, _InTime(receive, self._patience)))
+            return await route.handle(asked)
         except (RealtimeError, JournalError) as error:
             refusal = refusal_of(error)
             headers = tuple((name.lower().encode(), text.encode()) for name, text in refusal.headers.items())
@@ -84,8 +89,6 @@ class ShortWay:
         return self._own_names.has(host, scope) and self._guard.lets_in(scope)
 
     def _way(self, scope: Scope) -> "_Way | None":
-        if getattr(scope["app"].state, "plane", None) is None:  # it is not open yet
-            return None
         path: str = scope["path"]
         for way in self._ways.get(scope["method"], ()):
             if (parameters := way.parameters(path)) is not None:

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from agentfield_rt.plane.errors import BadRequest
 
@@ -21,8 +22,7 @@ _NAMES = {
 _KEY = b"idempotency-key"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workflow:
+class Workflow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Where a call belongs; an empty header counts as none.
 
     Attributes:

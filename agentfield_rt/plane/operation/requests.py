@@ -40,7 +40,7 @@ class Requests:
             await self._app(scope, receive, send)
             return
         given = next((value for name, value in scope["headers"] if name == RAW_REQUEST_ID), b"")
-        request = Request(scope, given)
+        request = Request(scope, given, _telemetry(scope))
 
         async def send_named(message: Message) -> None:
             """Pass on a part of the answer, the first with the request's id."""
@@ -70,6 +70,7 @@ class Request:
 
     Args:
         given: The id that its caller gave it; used if it is one.
+        telemetry: Of the plane that is asked; None while it is not open.
 
     Attributes:
         status: What was answered, once something was.
@@ -77,15 +78,15 @@ class Request:
 
     __slots__ = ("_began_s", "_method", "_scope", "_span", "_telemetry", "request_id", "status")
 
-    def __init__(self, scope: Scope, given: bytes) -> None:
+    def __init__(self, scope: Scope, given: bytes, telemetry: "Telemetry | None") -> None:
         self.request_id = given.decode() if given and _GIVEN.fullmatch(given) else f"req_{drawn_hex(12)}"
         self.status: int | None = None
         self._scope = scope
         self._began_s = time.perf_counter()
         method: str = scope.get("method", "WEBSOCKET")
         self._method = method if method in _METHODS or method == "WEBSOCKET" else OTHER
-        self._telemetry = _telemetry(scope)
-        spans = None if self._telemetry is None else self._telemetry.request_spans
+        self._telemetry = telemetry
+        spans = None if telemetry is None else telemetry.request_spans
         self._span = (
             None if spans is None else spans.begin(scope, method=self._method, request_id=self.request_id)
         )
