@@ -1,6 +1,7 @@
 """Audio over the media socket: 16 kHz up, 24 kHz down, and every way it may end."""
 
 import asyncio
+import contextlib
 import json
 import threading
 from collections.abc import Generator
@@ -14,6 +15,7 @@ from websockets.typing import Origin
 
 from agentfield_rt.errors import ProviderError, Reason
 from agentfield_rt.frames import AudioFrame, TurnEndFrame
+from agentfield_rt.plane.calls import media as calls_media
 from agentfield_rt.ports import Connection, ConnectRequest
 from tests.media.tones import tone
 from tests.plane.serving import OFFER, AnsweringAdapter, Served, served
@@ -104,6 +106,20 @@ def test_a_caller_who_lets_go_of_the_button_ends_a_turn_with_its_last_sound(serv
     audio, end = server.adapters[-1].sent
     assert isinstance(audio, AudioFrame) and len(audio.pcm) == 960
     assert isinstance(end, TurnEndFrame)
+
+
+def test_sound_that_comes_faster_than_time_passes_ends_the_socket(
+    server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls_media, "AHEAD_MAX_S", 1.0)
+    session_id = server.start()
+    with media(server, session_id) as socket:
+        ready(socket)
+        with contextlib.suppress(ConnectionClosed):  # it ends while it is sent to
+            for _ in range(100):
+                socket.send(bytes(32_000))
+        assert close_code(socket) == 4400
+    assert close_reason_of(server, session_id) == "caller_gone"
 
 
 @pytest.mark.parametrize(

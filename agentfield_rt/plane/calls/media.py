@@ -25,6 +25,10 @@ log = logging.getLogger(__name__)
 
 CALLER_RATE_HZ = 16_000
 MESSAGE_BYTES_MAX = CALLER_RATE_HZ * 2
+BYTES_PER_S = CALLER_RATE_HZ * 2
+AHEAD_MAX_S = 30.0
+"""How much more sound may come than time has passed: a recording may be sent at once, days of noise not."""
+
 END_TURN = {"type": "end_turn"}
 """What a caller sends, as JSON text, when the button is let go (push to talk)."""
 SEND_MAX_S = 4.0
@@ -133,6 +137,7 @@ async def _carry(socket: WebSocket, session: VoiceSession) -> None:
 
 async def _listen(socket: WebSocket, session: VoiceSession) -> None:
     upsampler, tones = Upsampler(), Tones(session)
+    began_at_s, heard_bytes = asyncio.get_running_loop().time(), 0
     while not session.is_over:
         message = await socket.receive()
         if message["type"] == "websocket.disconnect":
@@ -142,6 +147,10 @@ async def _listen(socket: WebSocket, session: VoiceSession) -> None:
         if ends_turn:
             pieces = upsampler.flush()
         elif pcm is not None and len(pcm) <= MESSAGE_BYTES_MAX:
+            heard_bytes += len(pcm)
+            if heard_bytes / BYTES_PER_S > asyncio.get_running_loop().time() - began_at_s + AHEAD_MAX_S:
+                await socket.close(CALLERS_FAULT, "more sound comes than time passes")
+                return
             pieces = upsampler.push(pcm)
         else:
             await socket.close(CALLERS_FAULT, f"a message is at most {MESSAGE_BYTES_MAX} bytes of audio")
