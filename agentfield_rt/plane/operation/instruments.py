@@ -57,163 +57,138 @@ class Instrument:
         return f"{name}_total" if self.kind is Kind.COUNTER else name
 
 
-OPERATION = Instrument(
-    name="gen_ai.client.operation.duration",
-    kind=Kind.HISTOGRAM,
-    unit="s",
-    description="An operation on a provider's connection: connect, restart, interrupt, refer, close.",
-    labels=("gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model", "error.type"),
-    buckets=_SECONDS,
+def _timed(name: str, description: str, *labels: str, buckets: tuple[float, ...] = _SECONDS) -> Instrument:
+    """How long something takes."""
+    return Instrument(
+        name=name, kind=Kind.HISTOGRAM, unit="s", description=description, labels=labels, buckets=buckets
+    )
+
+
+def _counted(name: str, unit: str, description: str, *labels: str) -> Instrument:
+    """How often something happens."""
+    return Instrument(name=name, kind=Kind.COUNTER, unit=unit, description=description, labels=labels)
+
+
+def _shown(name: str, unit: str, description: str) -> Instrument:
+    """How much of something there is now."""
+    return Instrument(name=name, kind=Kind.GAUGE, unit=unit, description=description)
+
+
+_AGENT = "gen_ai.agent.name"
+_DOING = "gen_ai.operation.name"
+_ERROR = "error.type"
+_MODEL = "gen_ai.request.model"
+_PROVIDER = "gen_ai.provider.name"
+_TARGET = "agentfield.target"
+_TRANSPORT = "agentfield.transport"
+
+OPERATION = _timed(
+    "gen_ai.client.operation.duration",
+    "An operation on a provider's connection: connect, restart, interrupt, refer, close.",
+    _DOING,
+    _PROVIDER,
+    _MODEL,
+    _ERROR,
 )
 TOKENS = Instrument(
     name="gen_ai.client.token.usage",
     kind=Kind.HISTOGRAM,
     unit="{token}",
     description="Tokens of one answer, or of putting what was said into text, as the provider reports them.",
-    labels=("gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model", "gen_ai.token.type"),
+    labels=(_DOING, _PROVIDER, _MODEL, "gen_ai.token.type"),
     buckets=_TOKENS,
 )
-FIRST_CHUNK = Instrument(
-    name="gen_ai.client.operation.time_to_first_chunk",
-    kind=Kind.HISTOGRAM,
-    unit="s",
-    description="From asking the provider to say something to the caller beginning to hear it.",
-    labels=("gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model"),
+FIRST_CHUNK = _timed(
+    "gen_ai.client.operation.time_to_first_chunk",
+    "From asking the provider to say something to the caller beginning to hear it.",
+    _DOING,
+    _PROVIDER,
+    _MODEL,
     buckets=_REPLY_SECONDS,
 )
-TURN = Instrument(
-    name="gen_ai.invoke_agent.duration",
-    kind=Kind.HISTOGRAM,
-    unit="s",
-    description="A turn: from the user having spoken to the handler asking for the next one.",
-    labels=("gen_ai.agent.name", "error.type"),
-    buckets=_SECONDS,
+TURN = _timed(
+    "gen_ai.invoke_agent.duration",
+    "A turn: from the user having spoken to the handler asking for the next one.",
+    _AGENT,
+    _ERROR,
 )
-TOOL = Instrument(
-    name="gen_ai.execute_tool.duration",
-    kind=Kind.HISTOGRAM,
-    unit="s",
-    description="A tool that a provider's model called by itself, with what it waited for.",
-    labels=("gen_ai.tool.name", "error.type"),
-    buckets=_SECONDS,
+TOOL = _timed(
+    "gen_ai.execute_tool.duration",
+    "A tool that a provider's model called by itself, with what it waited for.",
+    "gen_ai.tool.name",
+    _ERROR,
 )
-FIRST_AUDIO = Instrument(
-    name="agentfield.turn.time_to_first_audio",
-    kind=Kind.HISTOGRAM,
-    unit="s",
-    description="From the user falling silent to the caller beginning to hear the answer: the reply time.",
-    labels=("gen_ai.agent.name", "gen_ai.provider.name"),
+FIRST_AUDIO = _timed(
+    "agentfield.turn.time_to_first_audio",
+    "From the user falling silent to the caller beginning to hear the answer: the reply time.",
+    _AGENT,
+    _PROVIDER,
     buckets=_REPLY_SECONDS,
 )
-EXECUTION = Instrument(
-    name="agentfield.execution.duration",
-    kind=Kind.HISTOGRAM,
-    unit="s",
-    description="An execution from being accepted to its outcome.",
-    labels=("agentfield.target", "agentfield.status"),
-    buckets=_SECONDS,
+EXECUTION = _timed(
+    "agentfield.execution.duration",
+    "An execution from being accepted to its outcome.",
+    _TARGET,
+    "agentfield.status",
 )
-QUEUED = Instrument(
-    name="agentfield.execution.queue.duration",
-    kind=Kind.HISTOGRAM,
-    unit="s",
-    description="From an execution being accepted to its being sent to a node in another process.",
-    labels=("agentfield.target",),
-    buckets=_SECONDS,
+QUEUED = _timed(
+    "agentfield.execution.queue.duration",
+    "From an execution being accepted to its being sent to a node in another process.",
+    _TARGET,
 )
-SESSION = Instrument(
-    name="agentfield.session.duration",
-    kind=Kind.HISTOGRAM,
-    unit="s",
-    description="A session from its start to its end, by why it ended.",
-    labels=("gen_ai.agent.name", "gen_ai.provider.name", "agentfield.transport", "agentfield.close_reason"),
+SESSION = _timed(
+    "agentfield.session.duration",
+    "A session from its start to its end, by why it ended.",
+    _AGENT,
+    _PROVIDER,
+    _TRANSPORT,
+    "agentfield.close_reason",
     buckets=_CALL_SECONDS,
 )
-SESSIONS_STARTED = Instrument(
-    name="agentfield.sessions.started",
-    kind=Kind.COUNTER,
-    unit="{session}",
-    description="Sessions that were started.",
-    labels=("gen_ai.agent.name", "gen_ai.provider.name", "agentfield.transport"),
+SESSIONS_STARTED = _counted(
+    "agentfield.sessions.started", "{session}", "Sessions that were started.", _AGENT, _PROVIDER, _TRANSPORT
 )
-CONNECTIONS_LOST = Instrument(
-    name="agentfield.connections.lost",
-    kind=Kind.COUNTER,
-    unit="{connection}",
-    description="Provider connections that ended without being asked to.",
-    labels=("gen_ai.provider.name", "error.type"),
+CONNECTIONS_LOST = _counted(
+    "agentfield.connections.lost",
+    "{connection}",
+    "Provider connections that ended without being asked to.",
+    _PROVIDER,
+    _ERROR,
 )
-FRAMES_DROPPED = Instrument(
-    name="agentfield.frames.dropped",
-    kind=Kind.COUNTER,
-    unit="{frame}",
-    description="Frames that waited for a provider and will never be sent.",
-    labels=("error.type",),
+FRAMES_DROPPED = _counted(
+    "agentfield.frames.dropped",
+    "{frame}",
+    "Frames that waited for a provider and will never be sent.",
+    _ERROR,
 )
-OUTPUT_LATE = Instrument(
-    name="agentfield.output.late",
-    kind=Kind.COUNTER,
-    unit="{event}",
-    description="Output of interrupted answers that came after all, and was given to nobody.",
+OUTPUT_LATE = _counted(
+    "agentfield.output.late",
+    "{event}",
+    "Output of interrupted answers that came after all, and was given to nobody.",
 )
-RECORDS = Instrument(
-    name="agentfield.journal.records",
-    kind=Kind.COUNTER,
-    unit="{record}",
-    description="Records that runs have taken.",
-    labels=("agentfield.record.kind",),
+RECORDS = _counted(
+    "agentfield.journal.records", "{record}", "Records that runs have taken.", "agentfield.record.kind"
 )
-REQUESTS = Instrument(
-    name="http.server.request.duration",
-    kind=Kind.HISTOGRAM,
-    unit="s",
-    description="A request until its answer is sent. Event streams last as long as their readers stay.",
-    labels=("http.request.method", "http.route", "http.response.status_code"),
+REQUESTS = _timed(
+    "http.server.request.duration",
+    "A request until its answer is sent. Event streams last as long as their readers stay.",
+    "http.request.method",
+    "http.route",
+    "http.response.status_code",
     buckets=_REQUEST_SECONDS,
 )
-SESSIONS_ACTIVE = Instrument(
-    name="agentfield.sessions.active",
-    kind=Kind.GAUGE,
-    unit="{session}",
-    description="Sessions that are live now.",
+SESSIONS_ACTIVE = _shown("agentfield.sessions.active", "{session}", "Sessions that are live now.")
+EXECUTIONS_OPEN = _shown(
+    "agentfield.executions.open",
+    "{execution}",
+    "Executions that were accepted and have no outcome yet, queued ones included.",
 )
-EXECUTIONS_OPEN = Instrument(
-    name="agentfield.executions.open",
-    kind=Kind.GAUGE,
-    unit="{execution}",
-    description="Executions that were accepted and have no outcome yet, queued ones included.",
+EXECUTIONS_WAITING = _shown(
+    "agentfield.executions.waiting",
+    "{execution}",
+    "Executions that have not been sent to their node: the queue's depth.",
 )
-EXECUTIONS_WAITING = Instrument(
-    name="agentfield.executions.waiting",
-    kind=Kind.GAUGE,
-    unit="{execution}",
-    description="Executions that have not been sent to their node: the queue's depth.",
-)
-DRAINING = Instrument(
-    name="agentfield.draining",
-    kind=Kind.GAUGE,
-    unit="1",
-    description="1 while the server takes no new work because it is to stop.",
-)
+DRAINING = _shown("agentfield.draining", "1", "1 while the server takes no new work because it is to stop.")
 
-INSTRUMENTS = (
-    OPERATION,
-    TOKENS,
-    FIRST_CHUNK,
-    TURN,
-    TOOL,
-    FIRST_AUDIO,
-    EXECUTION,
-    QUEUED,
-    SESSION,
-    SESSIONS_STARTED,
-    CONNECTIONS_LOST,
-    FRAMES_DROPPED,
-    OUTPUT_LATE,
-    RECORDS,
-    REQUESTS,
-    SESSIONS_ACTIVE,
-    EXECUTIONS_OPEN,
-    EXECUTIONS_WAITING,
-    DRAINING,
-)
+INSTRUMENTS = tuple(each for each in tuple(globals().values()) if isinstance(each, Instrument))
+"""All of the above, in their order."""
