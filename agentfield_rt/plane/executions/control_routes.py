@@ -40,7 +40,7 @@ class RestartBody(BaseModel):
 @router.post("/executions/{execution_id}/cancel")
 async def cancel(execution_id: str, plane: Plane, body: CancelBody | None = None) -> dict[str, Any]:
     """End an execution and all that it called; their agents are asked to stop."""
-    before = (await plane.executions.get(execution_id)).status
+    before = (await plane.executions.get(execution_id)).standing
     execution = await plane.executions.cancel(execution_id)
     return {
         "execution_id": execution.execution_id,
