@@ -154,7 +154,7 @@ def _node(node: Node, heard: Mapping[str, str]) -> dict[str, Any]:
         "base_url": node.base_url or "",
         "version": node.version,
         "health_status": health_of(node),
-        "deployment_type": "long_running" if node.dispatcher.remote else "in_process",
+        "deployment_type": node.deployment_type,
         "last_heartbeat": heard.get(node.node_id, ""),
     }
 

@@ -77,6 +77,11 @@ class Node:
     registered_at: float = 0.0
 
     @property
+    def deployment_type(self) -> str:
+        """Where it runs, in a word as AgentField has them."""
+        return "long_running" if self.dispatcher.remote else "in_process"
+
+    @property
     def takes_work(self) -> bool:
         """Whether work may be sent there now; for one that is only offline it waits in the queue."""
         return self.lifecycle in _TAKES_WORK

@@ -152,7 +152,7 @@ def node_view(plane: ControlPlane, node: Node) -> dict[str, Any]:
         "instance_id": node.instance_id,
         "description": node.description,
         "tags": node.tags,
-        "deployment_type": "long_running" if node.dispatcher.remote else "in_process",
+        "deployment_type": node.deployment_type,
         "health_status": health_of(node),
         "lifecycle_status": node.lifecycle,
         "last_heartbeat": iso(heard_at) if heard_at is not None else None,
