@@ -136,7 +136,10 @@ async def list_sessions(  # noqa: PLR0913 - what may be asked
     caller: Asking,
     *,
     status: Literal["live", "ended"] | None = None,
-    target: Annotated[str | None, Query(max_length=ID_CHARS_MAX)] = None,
+    target: Annotated[
+        str | None,
+        Query(max_length=ID_CHARS_MAX, json_schema_extra={"pattern": r"^[^.]+\.[\s\S]+$"}),
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = 50,
     offset: Annotated[int, Query(ge=0, le=OFFSET_MAX)] = 0,
 ) -> dict[str, Any]:
