@@ -70,6 +70,13 @@ def test_a_head_that_is_too_large_is_refused(server: Served, more: str) -> None:
     assert b"HTTP/1.1 200" not in answer
 
 
+@pytest.mark.parametrize("path", ["/health", "/api/v1/executions/nobody"])
+def test_a_request_under_two_names_is_refused_though_both_are_ours(server: Served, path: str) -> None:
+    with connected(server) as caller:
+        caller.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        assert everything(caller).startswith(b"HTTP/1.1 400 ")
+
+
 def test_a_head_of_an_ordinary_size_may_come_in_pieces(server: Served) -> None:
     head = OWN + "".join(f"X-{number}: {'a' * 300}\r\n" for number in range(150)) + "\r\n"
     with connected(server) as caller:

@@ -1,4 +1,4 @@
-"""How large the head of a request may be, and how long it may take to come: uvicorn bounds neither."""
+"""What the head of a request may be, and how long it may take to come: uvicorn bounds neither."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ SILENT_MAX_S = 30.0
 _REFUSED = f"the head of a request has at most {HEAD_BYTES_MAX} bytes and {HEADERS_MAX} headers"
 
 
-class HeadTooLarge(Exception):
+class BadHead(Exception):
     """Ends the parsing of a request, whose caller is told 400."""
 
 
@@ -23,6 +23,7 @@ class BoundedHeads(OneWriteProtocol):
     """A connection whose every request has to begin, and to be small, in time."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _has_host = False
     _head_bytes = 0
     _is_in_head = False
 
@@ -48,13 +49,17 @@ class BoundedHeads(OneWriteProtocol):
             self._deadline = self.loop.call_later(HEAD_MAX_S, self._give_up)
 
     def on_message_begin(self) -> None:
-        self._is_in_head, self._head_bytes = True, 0
+        self._is_in_head, self._has_host, self._head_bytes = True, False, 0
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
         if len(self.headers) > HEADERS_MAX or len(value) > HEAD_BYTES_MAX:
-            raise HeadTooLarge
+            raise BadHead
+        if len(name) == 4 and name.lower() == b"host":
+            if self._has_host:  # something in front of us may have gone by the other one (RFC 9112, 3.2)
+                raise BadHead
+            self._has_host = True
 
     def on_headers_complete(self) -> None:
         self._is_in_head = False
