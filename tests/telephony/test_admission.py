@@ -13,6 +13,7 @@ from agentfield_adapters.media.telephony.telnyx import Telnyx
 from agentfield_adapters.media.telephony.twilio import Twilio
 from agentfield_rt.config import Settings
 from agentfield_rt.errors import IllegalCommand, UnsupportedTransport
+from agentfield_rt.plane.sessions import Sessions
 from agentfield_rt.plane.telephony.routes import TICKET_VALID_S, TICKETS_MAX, Tickets
 from agentfield_rt.telephony import TICKET, NotFromVendor, SignedRequest, phone_vendor
 from tests.telephony.exchange import Exchange, exchange
@@ -216,6 +217,15 @@ async def test_when_no_session_is_free_the_caller_hears_that_we_are_busy(
                 assert '<Reject reason="busy"/>' in answer.text
             assert await closed_with(line, TwilioVendor(), None) == 4500
             await phone.send(vendor.stop())
+
+
+@pytest.mark.asyncio
+async def test_while_no_session_is_started_any_more_the_caller_hears_that_we_are_busy(
+    line: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Sessions, "has_room", False)  # what a server that is about to stop says
+    answer = await asyncio.to_thread(ask, line.server, TwilioVendor())
+    assert '<Reject reason="busy"/>' in answer.text
 
 
 @pytest.mark.parametrize("key", ["", "x", "AAAA", OTHER_KEY + "AA"])

@@ -81,6 +81,11 @@ class Sessions:
         """Live sessions, and those that ended lately."""
         return iter(tuple(self._sessions.values()))
 
+    @property
+    def has_room(self) -> bool:
+        """Whether another may be started."""
+        return self._takes_new and len(self) + self._starting < self._providers.settings.sessions_max
+
     def get(self, session_id: str, caller: Caller) -> VoiceSession:
         """A session that was started here, for somebody who may use it.
 

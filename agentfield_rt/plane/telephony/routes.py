@@ -207,8 +207,7 @@ def telephony_router(settings: Settings) -> APIRouter:
         except NotFromVendor as error:
             raise NotAllowed(str(error)) from None
         _require_session(line, plane)
-        is_busy = len(plane.sessions) >= settings.sessions_max
-        document = line.vendor.busy() if is_busy else switchboard.answer(line, fields)
+        document = switchboard.answer(line, fields) if plane.sessions.has_room else line.vendor.busy()
         return Response(document, media_type="application/xml")
 
     @router.websocket("/telephony/{vendor}/{target}")
