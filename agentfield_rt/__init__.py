@@ -84,7 +84,12 @@ if not TYPE_CHECKING:  # a checker would take any name at all for exported
         """Import an exported name, once."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
+        try:
+            home = import_module(f"{__name__}.{_HOMES.get(name, 'errors')}")
+        except ModuleNotFoundError as missing:  # it is in one of the extras
+            needs = f"{name} needs {missing.name}; pip install 'agentfield-rt[all]'"
+            raise ModuleNotFoundError(needs, name=missing.name) from None
+        value = getattr(home, name)
         globals()[name] = value
         return value
 

@@ -1,12 +1,14 @@
 """What other packages bring is found by name, and what cannot be used says what would help."""
 
+import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from typing import Any
 
 import pytest
 
-from agentfield_rt import caller_media, digit_detection, extensions, registry, telephony
+import agentfield_rt
+from agentfield_rt import Agent, caller_media, digit_detection, extensions, registry, telephony
 from agentfield_rt.agent import hosting
 from agentfield_rt.errors import RealtimeError, RecordingUnavailable, UnsupportedTransport
 from agentfield_rt.extensions import Extensions, NotInstalled
@@ -81,6 +83,24 @@ def test_whoever_asks_for_what_is_not_there_hears_what_would_work(
     install(monkeypatch, EntryPoint(name, "no_such_module:thing", extensions_of.group))
     with pytest.raises(refusal, match="pip install"):
         ask()
+
+
+def test_an_agent_with_a_server_elsewhere_names_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("agentfield_rt.agent.remote.serving", "agentfield_rt.agent.remote_memory"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    with pytest.raises(RealtimeError, match=r"needs httpx; pip install 'agentfield-rt\[agent\]'"):
+        Agent("desk", server="http://127.0.0.1:9").run()
+
+
+def test_a_name_whose_packages_are_not_installed_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(_name: str) -> None:
+        raise ModuleNotFoundError(name="httptools")
+
+    monkeypatch.delitem(vars(agentfield_rt), "RealtimeRuntime", raising=False)
+    monkeypatch.setattr(agentfield_rt, "import_module", nothing)
+    with pytest.raises(ImportError, match=r"RealtimeRuntime needs httptools; pip install"):
+        from agentfield_rt import RealtimeRuntime  # noqa: F401 # pyright: ignore[reportUnusedImport]
 
 
 def test_digits_without_a_detector_come_as_messages_only(monkeypatch: pytest.MonkeyPatch) -> None:

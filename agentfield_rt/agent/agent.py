@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +182,8 @@ class Agent(SessionDeclarations):
         if self.server is None:
             host_agents([self], host=host, port=port, data=data)
             return
-        from agentfield_rt.agent.remote.serving import serve_connected
+        with _extra_for_a_server():
+            from agentfield_rt.agent.remote.serving import serve_connected
 
         serve_connected(self)
 
@@ -191,9 +192,20 @@ class Agent(SessionDeclarations):
         """Serve this agent at its `server` while the block runs, in a loop that is there already.
 
         Raises:
-            RealtimeError: it has no server, or the server refuses it.
+            RealtimeError: it has no server, the server refuses it, or nothing here can connect.
         """
-        from agentfield_rt.agent.remote.serving import connected
+        with _extra_for_a_server():
+            from agentfield_rt.agent.remote.serving import connected
 
         async with connected(self):
             yield
+
+
+@contextlib.contextmanager
+def _extra_for_a_server() -> Generator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as missing:
+        raise RealtimeError(
+            f"an agent with a server elsewhere needs {missing.name}; pip install 'agentfield-rt[agent]'"
+        ) from None
