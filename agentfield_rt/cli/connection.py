@@ -44,7 +44,11 @@ class Connection:
     timeout_s: float = TIMEOUT_S
 
     def ask(self, request: "Callable[[PlaneClient], Awaitable[Answer]]") -> Answer:
-        """Make one request, or as many as `request` makes on one client."""
+        """Make one request, or as many as `request` makes on one client.
+
+        Raises:
+            Failure: as `request` does, or the server's address is none.
+        """
         from agentfield_rt.cli.http import PlaneClient
 
         async def go() -> Answer:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from agentfield_rt.cli.serve_commands import Data, Host, Json, Port
+from agentfield_rt.cli.connection import AsJson
+from agentfield_rt.cli.serve_commands import Data, Host, Port
 
 
 class DemoProvider(StrEnum):
@@ -30,7 +31,7 @@ def demo(  # noqa: PLR0913 - its options
     reply: Annotated[
         Path | None, typer.Option(metavar="REPLY.wav", help="Where to write what the caller heard")
     ] = None,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Take a voice call on this machine: an order desk, its page, and everything behind it.
 

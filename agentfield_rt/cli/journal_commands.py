@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from agentfield_rt.cli import journal_keeping
+from agentfield_rt.cli.connection import AsJson
 from agentfield_rt.cli.journal_options import DATA, Content, Place, Run
-from agentfield_rt.cli.serve_commands import Json
 
 journal = typer.Typer(
     no_args_is_help=True,
@@ -18,7 +18,7 @@ journal = typer.Typer(
 
 
 @journal.command("list")
-def list_runs(*, data: Place = DATA, as_json: Json = False) -> None:
+def list_runs(*, data: Place = DATA, as_json: AsJson = False) -> None:
     """List the runs, newest first.
 
     Example: [bold]af journal list --data .agentfield[/bold]
@@ -37,7 +37,7 @@ def show(
     every: Annotated[
         bool, typer.Option("--all", help="Also the provider events that went as always")
     ] = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the records of a run: times from its beginning, each outcome under its intent.
 
@@ -57,7 +57,7 @@ def tail(
         bool, typer.Option("--all", help="Every run, those that begin later too, from now on")
     ] = False,
     last: Annotated[int, typer.Option("--last", "-n", min=0, help="Begin this many records earlier")] = 10,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Follow a run while it is written, to its last record; or all runs, until Ctrl-C.
 
@@ -88,7 +88,7 @@ def verify(
             "--earlier", metavar="FILE", help="Checkpoints kept in a second place", show_default=False
         ),
     ] = None,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check every record's place, hash and identity, and the signed checkpoints: of one run, or of all.
 
@@ -124,7 +124,7 @@ def audit(
         list[str] | None,
         typer.Option(help="Text that must not occur in any record", show_default=False),
     ] = None,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check every record against what the runtime promises: of one run, or of all.
 
@@ -142,7 +142,7 @@ def audit(
 
 
 @journal.command()
-def stats(*, data: Place = DATA, as_json: Json = False) -> None:
+def stats(*, data: Place = DATA, as_json: AsJson = False) -> None:
     """Count runs, records by kind, bytes, and operations without an outcome.
 
     Example: [bold]af journal stats --data postgresql://af@localhost/af[/bold]
@@ -161,7 +161,7 @@ def timeline(
     svg: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write an SVG picture", show_default=False)
     ] = None,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Draw a run: who spoke when, what ran, where somebody was cut off.
 

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from agentfield_rt.cli.connection import AsJson
 from agentfield_rt.cli.journal_options import DATA, Place
-from agentfield_rt.cli.serve_commands import Json
 
 keeping = typer.Typer(rich_markup_mode="rich")
 
@@ -29,7 +29,7 @@ def export_run(  # noqa: PLR0913 - what a shell gives
     parquet: Annotated[
         bool, typer.Option("--parquet", help="One table, for analysis; needs agentfield-rt[parquet]")
     ] = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a run to one file that proves itself, with the newest signed checkpoint that saw it.
 
@@ -53,7 +53,7 @@ def import_run(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="An exported run")],
     *,
     data: Place = DATA,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Store an exported run, checked and byte for byte, in a journal that no server has open.
 
@@ -69,7 +69,7 @@ def upgrade(
     source: Annotated[str, typer.Argument(metavar="SRC", help="Folder, file or URL; only read")],
     target: Annotated[str, typer.Argument(metavar="DST", help="File or URL of a new journal")],
     *,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Copy a journal into a new one of the current format, or to another kind of store, and verify it.
 
@@ -92,7 +92,7 @@ def erase(  # noqa: PLR0913 - what a shell gives
         str, typer.Option("--reason", help="Why, in words that identify nobody")
     ] = "requested by the subject",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first")] = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Destroy the content of a subject and its key, for good; the journal records it and still verifies.
 

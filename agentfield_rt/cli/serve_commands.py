@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from agentfield_rt.cli.connection import AsJson
+
 Host = Annotated[str | None, typer.Option(help="Address to listen on", show_default="127.0.0.1")]
 Port = Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one", show_default="8080")]
 Data = Annotated[
@@ -14,7 +16,6 @@ Config = Annotated[
     Path | None,
     typer.Option(help="A TOML file of settings; what the environment or an option says wins over it."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Write the result as JSON.")]
 
 
 def serve(  # noqa: PLR0913 - its options
@@ -24,7 +25,7 @@ def serve(  # noqa: PLR0913 - its options
     port: Port = None,
     data: Data = None,
     config: Config = None,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Serve agents with a control plane, until Ctrl-C.
 

@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Any, cast
 
-from agentfield_rt.cli.serve_commands import Config, Json
+from agentfield_rt.cli.connection import AsJson
+from agentfield_rt.cli.serve_commands import Config
 
 
 def settings(
     *,
     config: Config = None,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show every setting a server would have here, and where it is from. Secrets are not shown.
 

@@ -31,6 +31,7 @@ from agentfield_rt.plane.operation.draining import Tell, Waiting
 log = logging.getLogger(__name__)
 
 GRACE_S = 3
+"""How long connections may take to end when nothing is live any more."""
 
 UNREAD_MAX_S = 30
 """How long a peer may take nothing of what is sent to it. Linux only: elsewhere a deaf peer is waited for."""

@@ -15,6 +15,8 @@ CHECK_MAX_S = 2.0
 RETRY_AFTER_S = 5
 """When to ask again."""
 
+_NO_REF = "content.none"
+
 Check = Callable[[], Awaitable[None]]
 """Returns if a part can do its work, else raises what keeps it."""
 
@@ -76,6 +78,3 @@ def checks_of(
         "provider": providers.require_local,
         "admission": takes_work,
     }
-
-
-_NO_REF = "content.none"
