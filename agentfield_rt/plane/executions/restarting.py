@@ -19,6 +19,9 @@ from agentfield_rt.plane.executions.status import ExecutionStatus
 from agentfield_rt.plane.notation import new_run_id
 from agentfield_rt.voice.link import ExecutionRequest
 
+READY_MAX = 256
+"""Runs for which results are held ready; for the oldest of more, everything is done anew."""
+
 REUSED_MAX = 1_000
 """Results that are held ready for one run: those of the first executions."""
 
@@ -95,6 +98,8 @@ class Restarts:
         )
         if restart.reuses and (ready := await self._results(run.values(), callers)):
             self._ready[request.run_id or ""] = ready
+            if len(self._ready) > READY_MAX:
+                del self._ready[next(iter(self._ready))]
         return request, again.execution_id
 
     async def _callers(self, execution: Execution, run: dict[str, Execution]) -> list[Execution]:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from agentfield_rt.plane.errors import BadRequest
+from agentfield_rt.plane.executions import restarting
 from agentfield_rt.plane.executions.dispatch import Outcome
 from agentfield_rt.plane.executions.execution import Execution
 from agentfield_rt.plane.executions.restarting import Restart, Scope
@@ -68,6 +69,16 @@ async def test_a_workflow_that_is_run_again_does_not_repeat_what_had_succeeded()
         later = await plane.executions.submit(work(again.run_id, again.execution_id, step=1))
         await time_passes(1)
         assert later.status is RUNNING
+
+
+@in_virtual_time
+async def test_no_more_results_are_held_ready_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restarting, "READY_MAX", 1)
+    async with failed_workflow() as (plane, top, _):
+        runs = [await plane.executions.restart(top.execution_id) for _ in range(2)]
+        steps = [await plane.executions.submit(work(run.run_id, run.execution_id, step=1)) for run in runs]
+        await time_passes(1)
+        assert [step.status for step in steps] == [RUNNING, SUCCEEDED]
 
 
 @in_virtual_time
