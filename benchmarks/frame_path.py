@@ -17,6 +17,7 @@ from functools import partial
 
 from agentfield_journal import open_journal
 from agentfield_journal.codec import genesis
+from agentfield_journal.remembered import Remembered
 from agentfield_journal.stores.port import Batch, Claim
 from agentfield_journal.writer import StoreRunWriter
 from agentfield_rt import RealtimeSessionController, Run
@@ -37,7 +38,7 @@ def run_without_disk() -> Run:
         writer.acknowledge(batch.rows[-1][1])
 
     claim = Claim(run=0, epoch=1, seq=0, hash=genesis(RUN_ID))
-    writer = StoreRunWriter(RUN_ID, claim, seen={}, submit=acknowledge, forget=lambda _: None)
+    writer = StoreRunWriter(RUN_ID, claim, seen=Remembered(), submit=acknowledge, forget=lambda _: None)
     return Run(writer)
 
 
