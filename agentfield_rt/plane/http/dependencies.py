@@ -20,6 +20,8 @@ def the_plane(request: Request) -> ControlPlane:
 
 
 ID_CHARS_MAX = 128
+CURSOR_MAX = 2**63 - 1
+"""A journal's sequence numbers are 64 bit."""
 
 Plane = Annotated[ControlPlane, Depends(the_plane)]
 

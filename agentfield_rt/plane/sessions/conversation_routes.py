@@ -20,7 +20,7 @@ from agentfield_rt.frames import ImageDetail, image_type
 from agentfield_rt.plane.calls.media import carry_media
 from agentfield_rt.plane.errors import BadRequest, Busy, Conflict, NotFound
 from agentfield_rt.plane.executions.views import accepted
-from agentfield_rt.plane.http.dependencies import ID_CHARS_MAX, Asking, Plane, Recorded, Session
+from agentfield_rt.plane.http.dependencies import CURSOR_MAX, ID_CHARS_MAX, Asking, Plane, Recorded, Session
 from agentfield_rt.plane.http.event_stream import EventStream
 from agentfield_rt.plane.sessions.events import past_events, session_events
 from agentfield_rt.plane.sessions.tool_calls import ToolCall
@@ -28,7 +28,6 @@ from agentfield_rt.plane.sessions.tool_calls import ToolCall
 TEXT_CHARS_MAX = 4_000
 READERS_MAX = 64
 """Event streams of one session at once."""
-CURSOR_MAX = 2**63 - 1  # a journal's sequence numbers are 64 bit
 
 IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,128}$")]
 

@@ -8,11 +8,10 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
 from agentfield_journal import ContentStore, StoreJournal, verify
-from agentfield_rt.plane.http.dependencies import Plane, Recorded
+from agentfield_rt.plane.http.dependencies import CURSOR_MAX, Plane, Recorded
 from agentfield_rt.plane.sessions.record_views import record_view
 from agentfield_rt.timeline import timeline_svg
 
-CURSOR_MAX = 2**63 - 1  # a journal's sequence numbers are 64 bit
 _PAGE_RECORDS = 200
 
 router = APIRouter(prefix="/api/v1", tags=["sessions"])
