@@ -3,7 +3,6 @@
 # A bug is planted inside the classes, so this file reaches where no other may.
 # pyright: reportPrivateUsage=false, reportUnknownLambdaType=false, reportUnknownArgumentType=false
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,20 +19,10 @@ from agentfield_adapters.openai.wire_audio import PcmDecoder
 from agentfield_rt.errors import ConnectionLost
 from agentfield_rt.frames import ProviderEvent, TurnEndFrame, UsageReported
 from tests.adapters import test_conversation_reports, test_received_audio, test_wire_audio
+from tests.planting import Bug, Bugs
 
-Plant = Callable[[pytest.MonkeyPatch], None]
-Proof = Callable[[], None]
-PLANTED: dict[str, tuple[Plant, Proof]] = {}
-
-
-def planted(wrong: str, *, seen_by: Proof) -> Callable[[Plant], Plant]:
-    """Registers a bug under what it does wrong, for the proof that must find it."""
-
-    def register(plant: Plant) -> Plant:
-        PLANTED[wrong] = (plant, seen_by)
-        return plant
-
-    return register
+PLANTED = Bugs()
+planted = PLANTED.planted
 
 
 @planted(
@@ -198,10 +187,6 @@ def strangers_pass(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(reading, "NAMES", reading.NAMES | {"session.surprise"})
 
 
-@pytest.mark.parametrize("wrong", PLANTED)
-def test_a_planted_bug_is_found(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    plant, proof = PLANTED[wrong]
-    proof()
-    plant(monkeypatch)
-    with pytest.raises(AssertionError):
-        proof()
+@pytest.mark.parametrize("bug", PLANTED, ids=str)
+def test_a_planted_bug_is_found(bug: Bug, monkeypatch: pytest.MonkeyPatch) -> None:
+    bug.must_be_noticed(monkeypatch, AssertionError)

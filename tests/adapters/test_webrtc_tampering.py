@@ -24,8 +24,8 @@ from tests.adapters.calls_peer import CallsPeer
 from tests.adapters.peer import Json, both
 from tests.adapters.test_sessions_in_the_plane import plane
 from tests.adapters.test_webrtc_adapter import REJOIN, REQUEST, Call, adapter_for
-from tests.controller.planting import always
 from tests.plane.serving import Served
+from tests.planting import always
 
 __all__ = ["af_provider", "af_provider_process"]  # also in an environment older than the plugin
 

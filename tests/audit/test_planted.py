@@ -18,30 +18,24 @@ from agentfield_rt.core.state import State
 from agentfield_rt.errors import RunIncomplete
 from tests.audit.story import CALL, dispatch, stored
 from tests.core.test_fold import wander
+from tests.planting import Bug, Bugs, Plant, always
 
-Plant = Callable[[pytest.MonkeyPatch], None]
-PLANTED: dict[str, tuple[Code, Plant]] = {}
 SEEDS = 400
 EFFECTS: dict[Any, Any] = evolve._EFFECTS
 
 
-def always(answer: object) -> Callable[..., object]:
-    """A function that is not interested in its arguments."""
-
-    def function(*_: object, **__: object) -> object:
-        return answer
-
-    return function
+PLANTED = Bugs()
+CODES = set[Code]()
 
 
 def planted(wrong: str, code: Code) -> Callable[[Plant], Plant]:
     """Registers a bug under what it does wrong, with what the auditor must say."""
 
-    def register(plant: Plant) -> Plant:
-        PLANTED[wrong] = (code, plant)
-        return plant
+    def no_journal_has_it() -> None:
+        assert not any(_found(history, code) for history in journals())
 
-    return register
+    CODES.add(code)
+    return PLANTED.planted(wrong, seen_by=no_journal_has_it)
 
 
 @planted("frames are sent while the connection is replaced", Code.SENT_WHILE_RESTARTING)
@@ -135,12 +129,13 @@ def journals() -> Iterator[list[Record]]:
     yield from (history for seed in range(SEEDS) if (history := wander(seed)))
 
 
-@pytest.mark.parametrize("wrong", PLANTED)
-def test_a_planted_bug_of_the_runtime_is_found(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    code, plant = PLANTED[wrong]
-    assert not _found(LEFT_OPEN, code)
-    plant(monkeypatch)
-    assert any(_found(history, code) for history in journals()), f"nobody noticed: {wrong}"
+@pytest.mark.parametrize("bug", PLANTED, ids=str)
+def test_a_planted_bug_of_the_runtime_is_found(bug: Bug, monkeypatch: pytest.MonkeyPatch) -> None:
+    bug.must_be_noticed(monkeypatch, AssertionError)
+
+
+def test_without_a_bug_nothing_of_it_is_found() -> None:
+    assert not [code for code in CODES if _found(LEFT_OPEN, code)]
 
 
 def _found(history: list[Record], code: Code) -> bool:

@@ -19,6 +19,7 @@ from agentfield_rt.plane.catalogue.projection import Projection
 from agentfield_rt.plane.catalogue.rows import RunRow, RunTotals
 from agentfield_rt.plane.errors import BadRequest
 from tests.catalogue.worlds import Differs, World, run_world
+from tests.planting import Plant, noticed
 
 SEEDS = range(16)
 SEEDS_TO_A_BUG = range(60)
@@ -121,9 +122,8 @@ def _one_run_changes_another(patch: pytest.MonkeyPatch) -> None:
         _one_run_changes_another,
     ],
 )
-def test_a_planted_bug_is_found(plant: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plant(monkeypatch)
-    with pytest.raises(Differs):
+def test_a_planted_bug_is_found(plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with noticed(plant, monkeypatch, Differs):
         for seed in SEEDS_TO_A_BUG:
             asyncio.run(run_world(seed, tmp_path / f"{seed}.db"))
 

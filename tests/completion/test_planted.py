@@ -3,8 +3,6 @@
 # pyright: reportPrivateUsage=false
 
 import asyncio
-import inspect
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,28 +16,10 @@ from agentfield_rt.core.completion import Completion
 from agentfield_rt.core.records import RECORD_TYPES
 from tests.audit.story import CALL
 from tests.completion import test_fold, test_gate
+from tests.planting import Bug, Bugs, Proof, always, prove
 
-Plant = Callable[[pytest.MonkeyPatch], None]
-PLANTED: dict[str, tuple[Plant, Callable[[], Any]]] = {}
-
-
-def planted(wrong: str, *, seen_by: Callable[[], Any]) -> Callable[[Plant], Plant]:
-    """Registers a bug under what it does wrong, with the test that must see it."""
-
-    def register(plant: Plant) -> Plant:
-        PLANTED[wrong] = (plant, seen_by)
-        return plant
-
-    return register
-
-
-def always(answer: object) -> Callable[..., Any]:
-    """A function that is not interested in its arguments."""
-
-    def function(*_: object, **__: object) -> object:
-        return answer
-
-    return function
+PLANTED = Bugs()
+planted = PLANTED.planted
 
 
 @planted(
@@ -178,21 +158,11 @@ def output_is_assumed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Completion, "output_seen", True)
 
 
-@pytest.mark.parametrize("wrong", PLANTED)
-def test_a_planted_bug_is_found(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    plant, seen_by = PLANTED[wrong]
-    plant(monkeypatch)
-    with pytest.raises((Exception, pytest.fail.Exception, asyncio.CancelledError)):
-        outcome = seen_by()
-        if inspect.iscoroutine(outcome):
-            asyncio.run(outcome)
+@pytest.mark.parametrize("bug", PLANTED, ids=str)
+def test_a_planted_bug_is_found(bug: Bug, monkeypatch: pytest.MonkeyPatch) -> None:
+    bug.must_be_noticed(monkeypatch)
 
 
-SEEN_BY = dict.fromkeys(seen_by for _, seen_by in PLANTED.values())
-
-
-@pytest.mark.parametrize("seen_by", SEEN_BY, ids=[test.__name__ for test in SEEN_BY])
-def test_without_it_the_test_is_green(seen_by: Callable[[], Any]) -> None:
-    outcome = seen_by()
-    if inspect.iscoroutine(outcome):
-        asyncio.run(outcome)
+@pytest.mark.parametrize("seen_by", PLANTED.proofs, ids=lambda test: test.__name__)
+def test_without_it_the_test_is_green(seen_by: Proof) -> None:
+    prove(seen_by)

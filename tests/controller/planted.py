@@ -25,11 +25,13 @@ from agentfield_rt.frames import Media
 from agentfield_rt.run import Run
 from tests.controller.machine import (
     BrokenJournalMachine,
+    ControllerMachine,
     WindowMachine,
 )
-from tests.controller.planting import EFFECTS, Bugs, always, decided_on, settled_as
+from tests.controller.planting import EFFECTS, decided_on, settled_as
+from tests.planting import Bugs, always
 
-BUGS = Bugs()
+BUGS = Bugs(seen_by=ControllerMachine)
 planted = BUGS.planted
 
 # The gate.
@@ -65,7 +67,7 @@ def gate_is_a_stack(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(EFFECTS, records.BackpressureApplied, gate)
 
 
-@planted("frames that wait are forgotten after the restart")
+@planted("frames that wait are forgotten after the restart", seed=7)
 def gate_is_never_released(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Outgoing, "release", always(None))
 
@@ -94,7 +96,7 @@ def low_water_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(evolve_module, "_leave_gate", leave)
 
 
-@planted("a text is dropped to make room")
+@planted("a text is dropped to make room", seed=2)
 def text_dropped(patch: pytest.MonkeyPatch) -> None:
     def all_audio(state: State) -> State:
         return replace(state, gated=tuple(replace(frame, media=Media.AUDIO) for frame in state.gated))
@@ -102,7 +104,7 @@ def text_dropped(patch: pytest.MonkeyPatch) -> None:
     decided_on(commands.Send, all_audio)(patch)
 
 
-@planted("a blocked sender is never woken")
+@planted("a blocked sender is never woken", seed=1)
 def blocked_for_ever(patch: pytest.MonkeyPatch) -> None:
     async def wait(self: Outgoing) -> None:
         await asyncio.Event().wait()
@@ -180,7 +182,7 @@ def nothing_superseded(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Calls, "supersede", always([]))
 
 
-@planted("two frames are handed over at the same time")
+@planted("two frames are handed over at the same time", seed=8)
 def wire_is_shared(patch: pytest.MonkeyPatch) -> None:
     class Open(nullcontext[None]):
         """A lock that everybody passes."""
@@ -204,7 +206,7 @@ def cursor_reset(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(EFFECTS, records.RestartCompleted, restarted)
 
 
-@planted("the connection is replaced as often as anybody likes")
+@planted("the connection is replaced as often as anybody likes", seed=3)
 def restart_budget_ignored(patch: pytest.MonkeyPatch) -> None:
     decided_on(commands.Restart, lambda state: replace(state, restarts_begun=0))(patch)
 

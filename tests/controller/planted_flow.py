@@ -14,11 +14,12 @@ from agentfield_rt.controller.window import Allowance, Tally
 from agentfield_rt.core.state import State
 from agentfield_rt.errors import IllegalCommand, RepairNeeded
 from tests.controller.machine import (
+    ControllerMachine,
     WindowMachine,
 )
-from tests.controller.planting import Bugs, always
+from tests.planting import Bugs, always
 
-BUGS = Bugs()
+BUGS = Bugs(seen_by=ControllerMachine)
 planted = BUGS.planted
 
 # What comes.
@@ -42,7 +43,7 @@ def late_output_counted(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(incoming_module._Count, "take", take)
 
 
-@planted("a receive that waits is left without an intent", seen_by=WindowMachine)
+@planted("a receive that waits is left without an intent", seen_by=WindowMachine, seed=5)
 def cut_under_a_receive(patch: pytest.MonkeyPatch) -> None:
     def cut(self: Incoming) -> None:
         if self.flow is not None and self.flow.count.total:
@@ -61,7 +62,7 @@ def demand_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Incoming, "_receive", receive)
 
 
-@planted("events that came after the session was given up are delivered", seen_by=WindowMachine)
+@planted("events that came after the session was given up are delivered", seen_by=WindowMachine, seed=1)
 def given_up_and_delivered(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Operations, "require_open", always(None))
 
@@ -113,13 +114,15 @@ def cut_forgets(patch: pytest.MonkeyPatch) -> None:
 
 
 @planted(
-    "a window with a frame on the wire forgets what flowed when the session fails", seen_by=WindowMachine
+    "a window with a frame on the wire forgets what flowed when the session fails",
+    seen_by=WindowMachine,
+    seed=1,
 )
 def given_up_forgets(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(OutgoingAudio, "give_up", always(None))
 
 
-@planted("a window that cannot be renewed is left open", seen_by=WindowMachine)
+@planted("a window that cannot be renewed is left open", seen_by=WindowMachine, seed=3)
 def refused_renewal_forgotten(patch: pytest.MonkeyPatch) -> None:
     def renew(self: Operations, outcome: Any) -> Any:
         try:
@@ -136,7 +139,7 @@ def period_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(OutgoingAudio, "_watch", always(None))
 
 
-@planted("a frame that a restart overtook counts as sent in its window", seen_by=WindowMachine)
+@planted("a frame that a restart overtook counts as sent in its window", seen_by=WindowMachine, seed=3)
 def overtaken_frame_counts(patch: pytest.MonkeyPatch) -> None:
     def require(self: OutgoingAudio, flow: Any) -> None:
         self._operations.require_open(flow.op_id)

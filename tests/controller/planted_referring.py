@@ -12,18 +12,19 @@ from agentfield_rt.core import decide as decide_module
 from agentfield_rt.core.lifecycle import REPAIRABLE
 from agentfield_rt.core.outcomes import next_op_id
 from tests.controller.machine_referring import ReferringMachine
-from tests.controller.planting import DECIDERS, Bugs
+from tests.controller.planting import DECIDERS
+from tests.planting import Bugs
 
-BUGS = Bugs()
+BUGS = Bugs(seen_by=ReferringMachine)
 planted = BUGS.planted
 
 
-@planted("a call in doubt is handed on again", seen_by=ReferringMachine)
+@planted("a call in doubt is handed on again")
 def doubt_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(decide_module, "REPAIRABLE", REPAIRABLE | {commands.Refer})
 
 
-@planted("a call is handed on twice at a time", seen_by=ReferringMachine)
+@planted("a call is handed on twice at a time", seed=3)
 def overlapping(patch: pytest.MonkeyPatch) -> None:
     def refer(state: Any, command: commands.Refer) -> Any:
         return (records.ReferRequested(op_id=next_op_id(state), target_ref=command.target_ref),)
@@ -31,7 +32,7 @@ def overlapping(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(DECIDERS, commands.Refer, refer)
 
 
-@planted("a call is handed on and nothing says so", seen_by=ReferringMachine)
+@planted("a call is handed on and nothing says so")
 def unannounced(patch: pytest.MonkeyPatch) -> None:
     async def refer(self: RealtimeSessionController, target_uri: str, *, target_ref: str) -> None:
         adapter: Any = self._adapter
@@ -40,7 +41,7 @@ def unannounced(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(RealtimeSessionController, "refer", refer)
 
 
-@planted("a call is handed on elsewhere than was announced", seen_by=ReferringMachine)
+@planted("a call is handed on elsewhere than was announced")
 def elsewhere(patch: pytest.MonkeyPatch) -> None:
     original = RealtimeSessionController.refer
 

@@ -1,4 +1,4 @@
-"""Bugs planted on purpose. Each is one plausible slip of the hand; the machine must notice every one."""
+"""How the bugs that the machine of the controller must notice are planted."""
 
 # pyright: reportPrivateUsage=false
 
@@ -14,35 +14,10 @@ from agentfield_rt.core import evolve as evolve_module
 from agentfield_rt.core.outcomes import Records
 from agentfield_rt.core.state import State
 from agentfield_rt.errors import Reason
-from tests.controller.machine import (
-    ControllerMachine,
-)
+from tests.planting import Plant
 
 EFFECTS: dict[Any, Any] = evolve_module._EFFECTS
 DECIDERS: dict[Any, Any] = decide_module._DECIDERS
-Plant = Callable[[pytest.MonkeyPatch], None]
-
-
-class Bugs(dict[str, tuple[Plant, type[ControllerMachine]]]):
-    """How each bug is planted and the machine that must find it, by what it does wrong."""
-
-    def planted(
-        self, wrong: str, *, seen_by: type[ControllerMachine] = ControllerMachine
-    ) -> Callable[[Plant], Plant]:
-        def register(plant: Plant) -> Plant:
-            self[wrong] = (plant, seen_by)
-            return plant
-
-        return register
-
-
-def always(answer: object) -> Callable[..., object]:
-    """A function that is not interested in its arguments."""
-
-    def function(*_: object, **__: object) -> object:
-        return answer
-
-    return function
 
 
 def decided_on(command: type[commands.Command], change: Callable[[State], State]) -> Plant:

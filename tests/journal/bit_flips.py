@@ -37,12 +37,12 @@ class Tally(msgspec.Struct):
     slack: int = 0
 
 
-async def fill(path: Path) -> None:
-    """A journal of 50 records in two runs, and a checkpoint."""
+async def fill(path: Path, *, records_per_run: int = 25) -> None:
+    """A journal of two runs and a checkpoint; ten records of each need every kind of page there is."""
     async with open_journal(f"sqlite:///{path}") as journal:
         for run_id in ("run-1", "run-2"):
             writer = await journal.open_run(run_id)
-            writer.append([make_draft(number) for number in range(1, 26)])
+            writer.append([make_draft(number) for number in range(1, records_per_run + 1)])
             await writer.release()
         await (await Checkpointer.open(journal, SIGNER)).checkpoint()
     for leftover in (".db-wal", ".db-shm", ".db.lock"):
@@ -84,7 +84,7 @@ def check_flips(journal_file: Path, bits: Iterable[int], *, scratch: Path) -> Ta
     whole = journal_file.read_bytes()
     with asyncio.Runner() as runner:
         expected = runner.run(look(journal_file))
-        assert expected is not None and len(expected) == 51
+        assert expected is not None and len(expected) > 20
         records = _record_bytes(whole, expected)
         tally = Tally()
         data = bytearray(whole)

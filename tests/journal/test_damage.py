@@ -16,13 +16,12 @@ GAP_STRIDE_BYTES = 128
 def journal_file() -> Generator[Path]:
     with memory_folder() as folder:
         path = folder / "journal.db"
-        asyncio.run(fill(path))
+        asyncio.run(fill(path, records_per_run=10))
         yield path
 
 
-@pytest.mark.timeout(400)
 def test_a_flipped_bit_in_any_byte_is_found_or_changes_nothing(journal_file: Path) -> None:
-    """One bit of each byte that SQLite reads, and of some that it does not. `make torture` flips all."""
+    """One bit of each byte that SQLite reads, and of some others; `make torture` flips all."""
     whole = journal_file.read_bytes()
     unread = gaps(whole)
     bits = [
@@ -31,7 +30,7 @@ def test_a_flipped_bit_in_any_byte_is_found_or_changes_nothing(journal_file: Pat
         if position not in unread or position % GAP_STRIDE_BYTES == 0
     ]
     tally = check_flips(journal_file, bits, scratch=journal_file.with_name("damaged.db"))
-    assert tally.found > 15_000
+    assert tally.found > 7_500
     assert 0 < tally.slack < len(bits) / 5
 
 

@@ -28,6 +28,7 @@ from agentfield_journal import (
 from agentfield_journal.leased import LeasedJournal, open_run_when_free
 from agentfield_journal.stores.leasing import HeldLeases
 from agentfield_journal.testing import make_draft
+from tests.planting import Plant, noticed
 
 WRITER = Path(__file__).with_name("leased_writer.py")
 SHORT_S = 1.0
@@ -295,11 +296,10 @@ def rely_on_a_lease_for_ever(patch: pytest.MonkeyPatch) -> None:
     ids=lambda function: function.__name__,
 )
 async def test_a_planted_bug_is_found(
-    plant: Callable[[pytest.MonkeyPatch], None],
+    plant: Plant,
     proof: Callable[[str], Awaitable[None]],
     server_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    plant(monkeypatch)
-    with pytest.raises((AssertionError, pytest.fail.Exception)):
+    with noticed(plant, monkeypatch, AssertionError, pytest.fail.Exception):
         await proof(server_url)

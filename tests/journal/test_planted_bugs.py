@@ -18,6 +18,7 @@ from agentfield_journal.stores.port import Batch
 from agentfield_journal.stores.sqlite import SqliteStore
 from agentfield_journal.testing import CHECKS
 from agentfield_journal.writer import StoreRunWriter
+from tests.journal.folders import memory_folder
 from tests.journal.test_checkpoints import (
     test_a_group_is_acknowledged_before_the_log_is_moved as acknowledgement_proof,
 )
@@ -34,8 +35,8 @@ from tests.journal.test_engine import (
 from tests.journal.test_golden import (
     test_records_are_encoded_today_as_in_the_golden_journal as golden_proof,
 )
+from tests.planting import Plant, noticed
 
-Plant = Callable[[pytest.MonkeyPatch], None]
 Proof = Callable[[Path], None]
 
 
@@ -177,9 +178,7 @@ def bytes_are_chained_as_stored(folder: Path) -> None:
     ],
     ids=lambda function: function.__name__,
 )
-def test_a_planted_bug_is_found(
-    plant: Plant, proof: Proof, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    plant(monkeypatch)
-    with pytest.raises((AssertionError, JournalError, TimeoutError, ValueError, pytest.fail.Exception)):
-        proof(tmp_path)
+def test_a_planted_bug_is_found(plant: Plant, proof: Proof, monkeypatch: pytest.MonkeyPatch) -> None:
+    red = (AssertionError, JournalError, TimeoutError, ValueError, pytest.fail.Exception)
+    with memory_folder() as folder, noticed(plant, monkeypatch, *red):
+        proof(folder)

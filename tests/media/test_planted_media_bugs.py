@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import pytest
 
@@ -18,19 +17,10 @@ from agentfield_rt.plane.calls import webrtc as webrtc_calls
 from agentfield_rt.sdp import BadOffer, candidates, reading
 from agentfield_rt.testing import NothingCanHappen
 from tests.media import test_arrival, test_caller, test_carrying, test_hearing, test_offers
+from tests.planting import Bug, Bugs
 
-Plant = Callable[[pytest.MonkeyPatch], None]
-PLANTED: dict[str, tuple[Plant, Callable[[], None]]] = {}
-
-
-def planted(wrong: str, *, seen_by: Callable[[], None]) -> Callable[[Plant], Plant]:
-    """Registers a bug under what it does wrong, with the test that must find it."""
-
-    def register(plant: Plant) -> Plant:
-        PLANTED[wrong] = (plant, seen_by)
-        return plant
-
-    return register
+PLANTED = Bugs()
+planted = PLANTED.planted
 
 
 @planted(
@@ -222,9 +212,6 @@ def heard_unbounded(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(webrtc_calls, "WAITING_MS_MAX", 10**9)
 
 
-@pytest.mark.parametrize("wrong", PLANTED)
-def test_a_planted_bug_is_found(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    plant, seen_by = PLANTED[wrong]
-    plant(monkeypatch)
-    with pytest.raises((AssertionError, BadOffer, NothingCanHappen)):
-        seen_by()
+@pytest.mark.parametrize("bug", PLANTED, ids=str)
+def test_a_planted_bug_is_found(bug: Bug, monkeypatch: pytest.MonkeyPatch) -> None:
+    bug.must_be_noticed(monkeypatch, AssertionError, BadOffer, NothingCanHappen)

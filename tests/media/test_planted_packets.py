@@ -5,9 +5,7 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -17,19 +15,10 @@ from agentfield_adapters.media.webrtc.pacing import Paced, Pacer
 from agentfield_adapters.media.webrtc.receiving import PacketReader
 from agentfield_adapters.media.webrtc.sending import OpusStream
 from tests.media import test_libopus, test_pacing, test_receiving, test_sending
+from tests.planting import Bug, Bugs, Plant
 
-Plant = Callable[[pytest.MonkeyPatch], None]
-PLANTED: dict[str, tuple[Plant, Callable[..., Any]]] = {}
-
-
-def planted(wrong: str, seen_by: Callable[..., Any]) -> Callable[[Plant], Plant]:
-    """Registers a bug under what it does wrong, with the test that sees it."""
-
-    def register(plant: Plant) -> Plant:
-        PLANTED[wrong] = (plant, seen_by)
-        return plant
-
-    return register
+PLANTED = Bugs()
+planted = PLANTED.planted
 
 
 def sends(change: Callable[[OpusStream, int], int]) -> Plant:
@@ -44,7 +33,7 @@ def sends(change: Callable[[OpusStream, int], int]) -> Plant:
 
 @planted(
     "after a stall all that was missed is sent at once",
-    test_pacing.test_after_a_stall_time_is_made_up_for_or_reported_as_skipped,
+    seen_by=test_pacing.test_after_a_stall_time_is_made_up_for_or_reported_as_skipped,
 )
 def rushes(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(pacing, "STALL_S_MAX", 1e6)
@@ -52,7 +41,7 @@ def rushes(patch: pytest.MonkeyPatch) -> None:
 
 @planted(
     "after a stall the clock is moved and nobody told",
-    test_pacing.test_after_a_stall_time_is_made_up_for_or_reported_as_skipped,
+    seen_by=test_pacing.test_after_a_stall_time_is_made_up_for_or_reported_as_skipped,
 )
 def silently_late(patch: pytest.MonkeyPatch) -> None:
     original = Pacer._ask
@@ -65,7 +54,7 @@ def silently_late(patch: pytest.MonkeyPatch) -> None:
 
 @planted(
     "one call's fault silences all",
-    test_pacing.test_a_call_that_fails_is_asked_no_more_and_the_others_do_not_notice,
+    seen_by=test_pacing.test_a_call_that_fails_is_asked_no_more_and_the_others_do_not_notice,
 )
 def all_fall_silent(patch: pytest.MonkeyPatch) -> None:
     async def ask(self: Pacer, member: Paced, skipped_frames: int) -> None:
@@ -78,7 +67,7 @@ def all_fall_silent(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Pacer, "_ask", ask)
 
 
-@planted("everybody sends in the same moment", test_pacing.test_calls_take_turns_within_the_20_ms)
+@planted("everybody sends in the same moment", seen_by=test_pacing.test_calls_take_turns_within_the_20_ms)
 def in_one_phase(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Pacer, "join", _join_first)
 
@@ -88,12 +77,12 @@ def _join_first(self: Pacer, member: Paced) -> None:
     self._task = self._task or asyncio.create_task(self._run())
 
 
-@planted("RTP time stands still in a stall", test_sending.test_a_stall_is_a_gap_in_time_but_no_loss)
+@planted("RTP time stands still in a stall", seen_by=test_sending.test_a_stall_is_a_gap_in_time_but_no_loss)
 def time_stands_still(patch: pytest.MonkeyPatch) -> None:
     sends(lambda stream, skipped: 0)(patch)
 
 
-@planted("a stall looks like loss", test_sending.test_a_stall_is_a_gap_in_time_but_no_loss)
+@planted("a stall looks like loss", seen_by=test_sending.test_a_stall_is_a_gap_in_time_but_no_loss)
 def looks_like_loss(patch: pytest.MonkeyPatch) -> None:
     def lose(stream: OpusStream, skipped: int) -> int:
         stream._sequence += skipped
@@ -104,7 +93,7 @@ def looks_like_loss(patch: pytest.MonkeyPatch) -> None:
 
 @planted(
     "copies are carried for ever once a packet got lost",
-    test_sending.test_packets_carry_copies_while_the_other_side_reports_loss_and_a_minute_longer,
+    seen_by=test_sending.test_packets_carry_copies_while_the_other_side_reports_loss_and_a_minute_longer,
 )
 def never_calm(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(sending, "CALM_LOOKS", 10**6)
@@ -112,31 +101,33 @@ def never_calm(patch: pytest.MonkeyPatch) -> None:
 
 @planted(
     "copies are given up at the first report without loss",
-    test_sending.test_packets_carry_copies_while_the_other_side_reports_loss_and_a_minute_longer,
+    seen_by=test_sending.test_packets_carry_copies_while_the_other_side_reports_loss_and_a_minute_longer,
 )
 def calm_at_once(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(sending, "CALM_LOOKS", 1)
 
 
-@planted("a packet's padding is sound", test_receiving.test_a_packet_is_read_as_aiortc_reads_it)
+@planted("a packet's padding is sound", seen_by=test_receiving.test_a_packet_is_read_as_aiortc_reads_it)
 def padding_is_sound(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(receiving, "_HAS_PADDING", 0)
 
 
-@planted("a header extension is sound", test_receiving.test_a_packet_is_read_as_aiortc_reads_it)
+@planted("a header extension is sound", seen_by=test_receiving.test_a_packet_is_read_as_aiortc_reads_it)
 def extension_is_sound(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(receiving, "_HAS_EXTENSION", 0)
 
 
 @planted(
     "every stream that a caller makes up is reported on",
-    test_receiving.test_a_caller_cannot_make_us_report_on_streams_without_end,
+    seen_by=test_receiving.test_a_caller_cannot_make_us_report_on_streams_without_end,
 )
 def streams_without_end(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(receiving, "SOURCES_MAX", 10**6)
 
 
-@planted("aiortc is left with what is too short to be looked at", test_receiving.test_no_datagram_raises)
+@planted(
+    "aiortc is left with what is too short to be looked at", seen_by=test_receiving.test_no_datagram_raises
+)
 def looks_first(patch: pytest.MonkeyPatch) -> None:
     def take(self: PacketReader, data: bytes, component: int) -> None:
         self._others(data[data[0] :], component)
@@ -146,7 +137,7 @@ def looks_first(patch: pytest.MonkeyPatch) -> None:
 
 @planted(
     "a lost packet is guessed where its copy has come",
-    test_libopus.test_a_packet_carries_a_copy_of_the_one_before_where_loss_is_expected,
+    seen_by=test_libopus.test_a_packet_carries_a_copy_of_the_one_before_where_loss_is_expected,
 )
 def copies_unused(patch: pytest.MonkeyPatch) -> None:
     def recovered(self: Decoder, packet: bytes, lost_ms: int) -> bytes:
@@ -155,12 +146,6 @@ def copies_unused(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Decoder, "recovered", recovered)
 
 
-@pytest.mark.parametrize("wrong", sorted(PLANTED), ids=str)
-def test_a_planted_bug_is_seen(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    plant, test = PLANTED[wrong]
-    plant(monkeypatch)
-    with pytest.raises((AssertionError, IndexError)):
-        if inspect.iscoroutinefunction(test):
-            asyncio.run(test())
-        else:
-            test()
+@pytest.mark.parametrize("bug", PLANTED, ids=str)
+def test_a_planted_bug_is_seen(bug: Bug, monkeypatch: pytest.MonkeyPatch) -> None:
+    bug.must_be_noticed(monkeypatch, AssertionError, IndexError)

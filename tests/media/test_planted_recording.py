@@ -2,10 +2,7 @@
 
 # pyright: reportPrivateUsage=false
 
-from collections.abc import Callable
-
 import pytest
-from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 
 from agentfield_rt.core import records
 from agentfield_rt.frames import AudioFrame
@@ -16,34 +13,15 @@ from agentfield_rt.recording.source import Source
 from agentfield_rt.recording.track import Track
 from agentfield_rt.testing import run
 from tests.media.test_recording import STEPS, Step, a_recorded_call
-
-Plant = Callable[[pytest.MonkeyPatch], None]
-PLANTED: dict[str, Plant] = {}
-
-SEARCH = settings(
-    max_examples=300,
-    deadline=None,
-    database=None,
-    derandomize=True,
-    phases=[Phase.generate],
-    verbosity=Verbosity.quiet,
-    report_multiple_bugs=False,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+from tests.planting import Bug, Bugs, nothing, property_search
 
 
-def planted(wrong: str) -> Callable[[Plant], Plant]:
-    """Registers a bug under what it does wrong."""
-
-    def register(plant: Plant) -> Plant:
-        PLANTED[wrong] = plant
-        return plant
-
-    return register
+def _is_a_recording(steps: list[Step]) -> None:
+    run(a_recorded_call(steps), threads="inline")
 
 
-def nothing(*_: object) -> None:
-    """What was forgotten."""
+PLANTED = Bugs(seen_by=property_search(_is_a_recording, STEPS))
+planted = PLANTED.planted
 
 
 @planted("a window that did not end well does not count")
@@ -90,7 +68,7 @@ def cuts_nothing(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Recording, "cleared", nothing)
 
 
-@planted("what came before a cut is played after it")
+@planted("what came before a cut is played after it", seed=8)
 def plays_what_was_cut(patch: pytest.MonkeyPatch) -> None:
     original = Desk._take
 
@@ -135,14 +113,6 @@ def plays_what_came(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Desk, "_take", take)
 
 
-@pytest.mark.parametrize("wrong", PLANTED)
-def test_a_planted_bug_of_a_recording_is_found(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    PLANTED[wrong](monkeypatch)
-
-    @SEARCH
-    @given(STEPS)
-    def search(steps: list[Step]) -> None:
-        run(a_recorded_call(steps), threads="inline")
-
-    with pytest.raises((AssertionError, IndexError)):
-        search()
+@pytest.mark.parametrize("bug", PLANTED, ids=str)
+def test_a_planted_bug_of_a_recording_is_found(bug: Bug, monkeypatch: pytest.MonkeyPatch) -> None:
+    bug.must_be_noticed(monkeypatch, AssertionError, IndexError)

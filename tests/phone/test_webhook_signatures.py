@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from openai import OpenAI
 
 from agentfield_rt.webhooks import OLD_S_MAX, WebhookRefused, WebhookSecret
-from tests.controller.planting import always
+from tests.planting import always
 
 SECRET = f"whsec_{base64.b64encode(bytes(range(32))).decode()}"
 OTHER = f"whsec_{base64.b64encode(bytes(32)).decode()}"

@@ -16,7 +16,6 @@ from agentfield_rt.plane.sessions import Sessions, StartRequest
 from agentfield_rt.plane.telephony.phone import ANSWERING_MAX, IncomingCall, Phones, SipHeader
 from agentfield_rt.voice.session import VoiceSession
 from agentfield_rt.webhooks import WebhookSecret
-from tests.controller.planting import always
 from tests.phone.stage import (
     OTHER_SECRET,
     SECRET,
@@ -27,6 +26,7 @@ from tests.phone.stage import (
     signed,
     until,
 )
+from tests.planting import always
 
 __all__ = ["af_provider", "af_provider_process"]  # also in an environment older than the plugin
 

@@ -3,7 +3,6 @@
 # pyright: reportPrivateUsage=false
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -21,36 +20,23 @@ from agentfield_rt.core.state import OpenOperation, State
 from agentfield_rt.errors import Reason
 from agentfield_rt.frames import Media, TextFrame
 from agentfield_rt.run import Context, Run
+from agentfield_rt.testing import run
+from tests.planting import Bugs, Plant, nothing
 from tests.recovery import enumeration
+from tests.recovery.golden import GOLDEN
 from tests.recovery.process import RUN
 
-Plant = Callable[[pytest.MonkeyPatch], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Planted:
-    """A bug, and a story that brings it to light."""
-
-    wrong: str
-    seen_in: str
-    plant: Plant
-
-
-PLANTED: list[Planted] = []
+STORIES = {golden.name: golden for golden in GOLDEN}
+PLANTED = Bugs()
 
 
 def planted(wrong: str, *, seen_in: str) -> Callable[[Plant], Plant]:
-    """Registers a bug under what it does wrong."""
+    """Registers a bug under what it does wrong, with the story that brings it to light."""
 
-    def register(plant: Plant) -> Plant:
-        PLANTED.append(Planted(wrong, seen_in, plant))
-        return plant
+    def everywhere() -> None:
+        run(enumeration.die_everywhere(STORIES[seen_in], enumeration.Tally()))
 
-    return register
-
-
-def nothing(*_: object, **__: object) -> None:
-    """Does nothing where something should be done."""
+    return PLANTED.planted(wrong, seen_by=everywhere)
 
 
 def no_records(*_: object) -> Records:

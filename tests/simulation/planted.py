@@ -26,10 +26,9 @@ from agentfield_rt.testing import HeldAdapter, MemoryProvider
 from agentfield_rt.voice.ending import Ending
 from agentfield_rt.voice.session import VoiceSession
 from agentfield_rt.voice.tools import ToolGate
+from tests.planting import Plant
 from tests.simulation.options import FATES
 from tests.simulation.storage import Memory, SimulatedDisk
-
-Plant = Callable[[MonkeyPatch], None]
 
 
 def _never(*_: Any) -> bool:

@@ -6,8 +6,9 @@ import pytest
 
 from agentfield_rt.errors import ReplayMismatch, RunIncomplete
 from agentfield_rt.testing.virtual_time import NothingCanHappen, TimeIsUp
+from tests.planting import Plant
 from tests.simulation.options import options_of
-from tests.simulation.planted import PLANTED, Plant
+from tests.simulation.planted import PLANTED
 from tests.simulation.world import simulate
 
 SEEDS = range(30)

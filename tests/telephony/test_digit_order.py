@@ -5,11 +5,12 @@
 import asyncio
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentfield_rt.plane.telephony import digits as telephony_digits
 from agentfield_rt.plane.telephony.digits import HELD_S, DigitOrder
+from tests.planting import property_search
 from tests.virtual_time import in_virtual_time, time_passes
 
 KEYS = "0123456789*#"
@@ -76,11 +77,5 @@ def test_a_planted_bug_turns_the_order_red(
     where: object, name: str, wrong: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(where, name, wrong)
-
-    @settings(max_examples=1_000, deadline=None, database=None, derandomize=True, phases=[Phase.generate])
-    @given(PRESSES)
-    def search(presses: list[tuple[str, float, float]]) -> None:
-        in_virtual_time(overtaking)(presses)
-
     with pytest.raises(AssertionError):
-        search()
+        property_search(in_virtual_time(overtaking), PRESSES)()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.testing.test_planted import SEARCH
+from tests.planting import SEARCH
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "test-your-handler.md").read_text()
 HANDLER, MACHINE, FIX, STORY = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

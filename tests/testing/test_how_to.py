@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from agentfield_rt.testing import RuleBroken
-from tests.testing.test_planted import SEARCH
+from tests.planting import SEARCH
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "test-your-adapter.md").read_text()
 ADAPTER, MACHINE, FIX, STORY = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

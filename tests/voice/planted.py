@@ -3,7 +3,6 @@
 # pyright: reportPrivateUsage=false
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from agentfield_rt.errors import ProviderError, Reason
 from agentfield_rt.frames import InputFrame
 from agentfield_rt.idle import Recent
 from agentfield_rt.run import Context, Run
-from agentfield_rt.testing.handler_machine import HandlerMachine
 from agentfield_rt.voice import handling as handling_module
 from agentfield_rt.voice import stopping as stopping_module
 from agentfield_rt.voice.ending import Ending
@@ -27,24 +25,12 @@ from agentfield_rt.voice.tools import ToolCalls, ToolGate
 from agentfield_rt.voice.turns import Turns
 from agentfield_rt.voice.utterance import Utterance
 from agentfield_rt.voice.utterances import Utterances
+from tests.planting import Bugs, nothing
+from tests.voice import test_connection
 from tests.voice.machine import BrokenJournalVoiceMachine, VoiceMachine
 
-Plant = Callable[[pytest.MonkeyPatch], None]
-PLANTED: dict[str, tuple[Plant, type[HandlerMachine]]] = {}
-
-
-def planted(wrong: str, *, seen_by: type[HandlerMachine] = VoiceMachine) -> Callable[[Plant], Plant]:
-    """Registers a bug under what it does wrong, for the machine that must find it."""
-
-    def register(plant: Plant) -> Plant:
-        PLANTED[wrong] = (plant, seen_by)
-        return plant
-
-    return register
-
-
-def nothing(*_: object, **__: object) -> None:
-    """What was forgotten."""
+PLANTED = Bugs(seen_by=VoiceMachine)
+planted = PLANTED.planted
 
 
 async def no_wait(*_: object, **__: object) -> None:
@@ -54,7 +40,7 @@ async def no_wait(*_: object, **__: object) -> None:
 # Turns.
 
 
-@planted("the newest turn comes first")
+@planted("the newest turn comes first", seed=2)
 def newest_turn_first(patch: pytest.MonkeyPatch) -> None:
     original = Turns.next
 
@@ -141,7 +127,10 @@ def two_at_once(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Utterances, "_say", say)
 
 
-@planted("what broke off with the connection is said again from its beginning")
+@planted(
+    "what broke off with the connection is said again from its beginning",
+    seen_by=test_connection.test_the_caller_hears_the_rest_of_what_broke_off_and_nothing_twice,
+)
 def said_again(patch: pytest.MonkeyPatch) -> None:
     original = Utterance.take_up
 
@@ -152,7 +141,7 @@ def said_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Utterance, "take_up", take_up)
 
 
-@planted("a frame that may have arrived is sent again")
+@planted("a frame that may have arrived is sent again", seed=11)
 def doubtful_frame_sent_again(patch: pytest.MonkeyPatch) -> None:
     original = VoiceSession._send
 
@@ -176,7 +165,7 @@ def silence_without_end(patch: pytest.MonkeyPatch) -> None:
 # Tools, approvals, rules, deliveries.
 
 
-@planted("a tool that the provider asks for twice is run twice")
+@planted("a tool that the provider asks for twice is run twice", seed=11)
 def tool_run_twice(patch: pytest.MonkeyPatch) -> None:
     original = ToolCalls.handle
 
@@ -187,7 +176,7 @@ def tool_run_twice(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ToolCalls, "handle", handle)
 
 
-@planted("the result of a cancelled tool is lost")
+@planted("the result of a cancelled tool is lost", seed=6)
 def cancelled_tool_lost(patch: pytest.MonkeyPatch) -> None:
     original = ToolCalls._finish
 
@@ -252,7 +241,7 @@ def feed_left_open(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(LiveFeed, "close", nothing)
 
 
-@planted("a doubt is left when the call ends")
+@planted("a doubt is left when the call ends", seed=9)
 def doubt_left(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Ending, "abandon_unknown", nothing)
 
@@ -265,7 +254,7 @@ def effect_runs_ahead(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Run, "durable", durable)
 
 
-@planted("an outcome that the journal did not take is forgotten", seen_by=BrokenJournalVoiceMachine)
+@planted("an outcome that the journal did not take is forgotten", seen_by=BrokenJournalVoiceMachine, seed=4)
 def owed_forgotten(patch: pytest.MonkeyPatch) -> None:
     def record(self: Recorder, record: records.Record, turn_id: str | None = None) -> None:
         self._run.append([record], Context(session_id=self._session_id, turn_id=turn_id))
@@ -273,7 +262,7 @@ def owed_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Recorder, "record", record)
 
 
-@planted("the microphone stays open when the journal is gone", seen_by=BrokenJournalVoiceMachine)
+@planted("the microphone stays open when the journal is gone", seen_by=BrokenJournalVoiceMachine, seed=9)
 def microphone_open(patch: pytest.MonkeyPatch) -> None:
     async def end(self: Ending, reason: Any) -> None:
         await self.tasks.stop()

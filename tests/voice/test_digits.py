@@ -3,7 +3,7 @@
 # pyright: reportPrivateUsage=false
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from agentfield_rt.core import records
 from agentfield_rt.core.records import DigitSource, Record
 from agentfield_rt.errors import SessionClosed
 from agentfield_rt.voice.digits import DIGITS, SAME_WITHIN_S, WAITING_MAX, Digits, GatheredDigits, GatherEnd
+from tests.planting import Plant, noticed, property_search
 from tests.virtual_time import in_virtual_time, time_passes
 from tests.voice.call import RUN_ID, voice_call
 
@@ -308,9 +309,6 @@ def test_every_digit_is_given_once_in_order_whoever_asks_and_gives_up(steps: lis
     in_virtual_time(perform)(steps)
 
 
-Plant = Callable[[pytest.MonkeyPatch], None]
-
-
 def counts_both_reports(patch: pytest.MonkeyPatch) -> None:
     def is_second(*_: object) -> bool:
         return False
@@ -370,13 +368,9 @@ def given_though_not_recorded(patch: pytest.MonkeyPatch) -> None:
     ids=lambda plant: plant.__name__,
 )
 def test_a_planted_bug_turns_the_rules_red(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
-    plant(monkeypatch)
-
-    @settings(SEARCH, max_examples=1_000)
-    @given(steps=STEPS, presses=PRESSES, first=st.sampled_from(list(DigitSource)), twice=TWICE)
     def search(steps: list[str], presses: list[Press], first: DigitSource, twice: list[bool]) -> None:
         in_virtual_time(perform)(steps)
         check_counted_once(presses, first, twice)
 
-    with pytest.raises(AssertionError):
-        search()
+    with noticed(plant, monkeypatch, AssertionError):
+        property_search(search, STEPS, PRESSES, st.sampled_from(list(DigitSource)), TWICE)()

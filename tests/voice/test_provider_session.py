@@ -4,7 +4,6 @@
 # pyright: reportPrivateUsage=false, reportUnknownLambdaType=false, reportUnknownArgumentType=false
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -37,11 +36,9 @@ from agentfield_rt.voice.meter import Meter, total
 from agentfield_rt.voice.reconnecting import Reconnecting
 from agentfield_rt.voice.rollover import RollOver
 from agentfield_rt.voice.speaking import Speaking
+from tests.planting import Plant, Proof, noticed, prove
 from tests.virtual_time import in_virtual_time, time_passes
 from tests.voice.call import VoiceCall, speaks, voice_call
-
-Plant = Callable[[pytest.MonkeyPatch], None]
-Proof = Callable[[], None]
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
 EXPIRING = ConnectionExpiring(300.0)
@@ -379,7 +376,5 @@ PLANTED: dict[str, tuple[Plant, Proof]] = {
 @pytest.mark.parametrize("wrong", PLANTED)
 def test_a_planted_bug_is_found(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plant, proof = PLANTED[wrong]
-    proof()
-    plant(monkeypatch)
-    with pytest.raises((AssertionError, ValueError)):
-        proof()
+    with noticed(plant, monkeypatch, AssertionError, ValueError):
+        prove(proof)

@@ -4,6 +4,7 @@
 
 import random
 from collections.abc import Callable, Container
+from functools import partial
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from agentfield_rt.testing import run
 from agentfield_rt.voice.heard import HeardText
 from agentfield_rt.voice.tools import ToolCalls
 from agentfield_rt.voice.utterance import Utterance
+from tests.planting import Bug, Bugs
 from tests.voice import rebuilding
 from tests.voice.call import Desk, voice_call
 from tests.voice.rebuilding import Ear, Script, answers, repeats
@@ -59,18 +61,8 @@ def test_of_a_thousand_random_conversations_nothing_is_lost_and_nothing_repeated
     assert play_all(CONVERSATIONS) > 2 * CONVERSATIONS
 
 
-Plant = Callable[[pytest.MonkeyPatch], None]
-PLANTED: dict[str, Plant] = {}
-
-
-def planted(wrong: str) -> Callable[[Plant], Plant]:
-    """Registers a bug under what it does wrong."""
-
-    def register(plant: Plant) -> Plant:
-        PLANTED[wrong] = plant
-        return plant
-
-    return register
+PLANTED = Bugs(seen_by=partial(play_all, CONVERSATIONS_TO_FIND_A_BUG))
+planted = PLANTED.planted
 
 
 @planted("what was received is told, and not what was heard")
@@ -150,8 +142,6 @@ def newest_left_out(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(history, "history_of", history_of)
 
 
-@pytest.mark.parametrize("wrong", PLANTED)
-def test_a_planted_bug_is_found(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    PLANTED[wrong](monkeypatch)
-    with pytest.raises(AssertionError):
-        play_all(CONVERSATIONS_TO_FIND_A_BUG)
+@pytest.mark.parametrize("bug", PLANTED, ids=str)
+def test_a_planted_bug_is_found(bug: Bug, monkeypatch: pytest.MonkeyPatch) -> None:
+    bug.must_be_noticed(monkeypatch, AssertionError)

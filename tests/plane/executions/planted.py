@@ -1,6 +1,6 @@
 """Bugs that the machine has to find, each one line of the engine gone wrong."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -15,8 +15,7 @@ from agentfield_rt.plane.executions.lanes import Lane
 from agentfield_rt.plane.executions.ledger import Ledger
 from agentfield_rt.recovery import end_run
 from tests.plane.executions import stage
-
-Plant = Callable[[pytest.MonkeyPatch], None]
+from tests.planting import Plant
 
 
 def a_start_forgets_what_was_queued(patch: pytest.MonkeyPatch) -> None:
