@@ -10,6 +10,7 @@ import msgspec
 
 from agentfield_journal import Draft, RunWriter, StoreJournal
 from agentfield_journal.stores.memory import MemoryStore
+from agentfield_journal.stores.port import Store
 from agentfield_rt.core import records
 from agentfield_rt.core.records import Record, ReportedStatus
 from agentfield_rt.errors import CloseReason, Reason
@@ -29,10 +30,10 @@ class Differs(AssertionError):
 class World:
     """One journal, and the catalogue of whichever process follows it at the moment."""
 
-    def __init__(self, seed: int, path: Path) -> None:
+    def __init__(self, seed: int, path: Path, store: Store | None = None) -> None:
         self.choose = random.Random(seed)
         self.path = path
-        self.journal = StoreJournal(MemoryStore())
+        self.journal = StoreJournal(store or MemoryStore())
         self.writers: dict[str, RunWriter] = {}
         self.number = 0
         self.catalogue: Catalogue | None = None
@@ -133,9 +134,11 @@ class World:
             await self.write()
         elif what < 0.82:
             await self.check()
-        elif what < 0.90:
+        elif what < 0.86:
             await asyncio.sleep(0)
             self.write_down()
+        elif what < 0.90:
+            await self.mark()
         elif what < 0.97:
             await self.kill()
             if self.choose.random() < 0.3:
@@ -152,6 +155,11 @@ class World:
         hidden: Any = self.catalogue
         hidden._fold()
 
+    async def mark(self) -> None:
+        """It is noted how far the catalogue is, as it is now and then."""
+        hidden: Any = self.catalogue
+        await hidden._set_mark()
+
     def damage(self) -> None:
         """The file is lost, or another one."""
         log = self.path.with_name(self.path.name + "-wal")
@@ -162,13 +170,13 @@ class World:
             self.path.write_bytes(b"no database" * 400)
 
 
-async def run_world(seed: int, path: Path) -> None:
-    """Let a world go its way.
+async def run_world(seed: int, path: Path, store: Store | None = None) -> None:
+    """Let a world go its way, over a journal in memory if there is no other store.
 
     Raises:
         Differs: the catalogue was found to be wrong.
     """
-    world = World(seed, path)
+    world = World(seed, path, store)
     await world.live()
     try:
         for _ in range(STEPS):
@@ -188,6 +196,7 @@ async def abandon(catalogue: Catalogue | None) -> None:
         return
     hidden: Any = catalogue
     hidden._closed = True
+    hidden._marking.cancel()
     hidden._waiting.clear()
     if hidden._timer is not None:
         hidden._timer.cancel()

@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +16,7 @@ import apsw
 
 from agentfield_journal import JournalCorrupt, JournalError, StoreJournal
 from agentfield_journal.engine import is_own_run
+from agentfield_journal.positions import position_of, runs_since
 from agentfield_journal.stores.port import Batch
 from agentfield_rt.plane.catalogue.listing import ALL, Filters, Listing
 from agentfield_rt.plane.catalogue.projection import Projection
@@ -34,6 +35,9 @@ GATHER_S = 0.25
 
 READ_WAIT_MAX_S = 10.0
 RETRY_S = 5.0
+MARK_EVERY_S = 10.0
+"""How much of its work a catalogue looks over again whose process was killed."""
+
 _PAGE_RECORDS = 2_000
 _PAGE_RUNS = 500
 NODES_MAX = 10_000
@@ -60,6 +64,8 @@ class Catalogue:
         self._behind = False
         self._catching_up: asyncio.Task[None] | None = None
         self._closed = False
+        self._has_folded = False
+        self._marking = asyncio.create_task(self._mark_now_and_then(), name="catalogue-mark")
 
     @property
     def is_behind(self) -> bool:
@@ -87,6 +93,7 @@ class Catalogue:
             self._timer.cancel()
             self._timer = None
         if self._waiting:
+            self._has_folded = True
             waiting, self._waiting = self._waiting, []
             records_total = sum(len(batch.rows) for batch in waiting)
             folded = self._thread.submit(self._projection.apply, waiting)
@@ -123,13 +130,18 @@ class Catalogue:
             self._catching_up = None
 
     async def read_journal(self) -> None:
-        """Compare every run with the journal and read what is missing.
+        """Read what is missing: of the runs that have grown since the last mark, without one of all.
 
         Raises:
             JournalUnavailable: the journal is closed or failed.
         """
-        run_ids = await self._journal.run_ids()
-        await self._in_thread(partial(self._projection.keep_only, run_ids))
+        position = await position_of(self._journal)  # what comes after it is handed over, or read again
+        mark = await self._in_thread(self._projection.mark)
+        run_ids = None if mark is None else await runs_since(self._journal, mark)
+        if run_ids is None:
+            run_ids = await self._journal.run_ids()
+            await self._in_thread(partial(self._projection.keep_only, run_ids))
+        is_whole = True
         for start in range(0, len(run_ids), _PAGE_RUNS):
             heads = await self._journal.heads_of(run_ids[start : start + _PAGE_RUNS])
             stale = await self._in_thread(partial(self._projection.stale, heads))
@@ -137,11 +149,34 @@ class Catalogue:
                 try:
                     await self._read_run(run_id, after)
                 except JournalCorrupt as error:
+                    is_whole = False
                     log.error("the catalogue knows run %s up to its damage: %s", run_id, error)
+        if is_whole and position is not None:
+            await self._in_thread(partial(self._projection.set_mark, position))
 
     async def _read_run(self, run_id: str, after: int) -> None:
         while rows := await self._journal.read_rows(run_id, after=after, limit=_PAGE_RECORDS):
             after = await self._in_thread(partial(self._projection.extend, run_id, rows))
+
+    async def _set_mark(self) -> None:
+        """Note up to where all is folded, so that the next start reads what comes after that, and no more.
+
+        Raises:
+            JournalError: the journal does not say how far it is; the mark stays where it was.
+        """
+        position = await position_of(self._journal)
+        self._fold()
+        await self._in_thread(bool)  # what the thread was given before is folded, and we know how that went
+        if position is not None and not self._behind and self._catching_up is None:
+            await self._in_thread(partial(self._projection.set_mark, position))
+
+    async def _mark_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(MARK_EVERY_S)
+            if self._has_folded:
+                self._has_folded = False
+                with suppress(JournalError, apsw.Error):
+                    await self._set_mark()
 
     async def _in_thread(self, job: Callable[[], ResultT]) -> ResultT:
         return await self._loop.run_in_executor(self._thread, job)
@@ -165,6 +200,10 @@ class Catalogue:
         """Fold what was handed over, and give the file up. Idempotent."""
         if self._closed:
             return
+        self._marking.cancel()
+        await asyncio.wait([self._marking])
+        with suppress(JournalError, apsw.Error):
+            await self._set_mark()
         self._closed = True
         if self._catching_up is not None:
             self._catching_up.cancel()

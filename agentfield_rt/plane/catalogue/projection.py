@@ -11,7 +11,7 @@ import msgspec
 from agentfield_journal.codec import kind_of
 from agentfield_journal.envelope import Envelope
 from agentfield_journal.ports import RunHead
-from agentfield_journal.stores.port import Batch, StoredRow
+from agentfield_journal.stores.port import Batch, Position, StoredRow
 from agentfield_journal.stores.sqlite_connection import Bindings, Database, connect
 from agentfield_rt.core.records import RECORD_TYPES
 from agentfield_rt.plane.catalogue.fold import CHANGES, Rows, RunFold
@@ -136,6 +136,18 @@ class Projection:
             for run_id in known:
                 if run_id not in kept:
                     self._forget(run_id)
+
+    def mark(self) -> Position | None:
+        """Up to where all of the journal is in here, as far as anybody noted it."""
+        found = self._db.execute("SELECT record, hash, gone FROM mark").fetchone()
+        return None if found is None else Position(*cast(tuple[int, bytes, int], found))
+
+    def set_mark(self, position: Position) -> None:
+        """All of the journal up to there is in here."""
+        with self._transaction():
+            self._db.execute("DELETE FROM mark")
+            place = (position.record, position.hash, position.gone)
+            self._db.execute("INSERT INTO mark (record, hash, gone) VALUES (?, ?, ?)", place)
 
     def _cursor(self, run_id: str) -> tuple[int, bytes]:
         found = cast(tuple[int, bytes] | None, self._db.execute(_CURSOR, (run_id,)).fetchone())

@@ -3,7 +3,7 @@
 A changed schema is a new version, and a file of another version is made anew; there are no migrations.
 """
 
-VERSION = 2
+VERSION = 3
 
 APPLICATION_ID = 0x41465831  # "AFX1"; a file with another is made anew
 
@@ -63,6 +63,9 @@ CREATE TABLE notes (
     PRIMARY KEY (run_id, seq)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX notes_by_execution ON notes (execution_id);
+
+-- Up to where all of the journal is in here; no row: nobody knows.
+CREATE TABLE mark (record INTEGER NOT NULL, hash BLOB NOT NULL, gone INTEGER NOT NULL) STRICT;
 """
 
 TABLES_OF_A_RUN = ("runs", "executions", "sessions", "turns", "notes")

@@ -56,6 +56,17 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     begins: bool = False
 
 
+class Position(msgspec.Struct, frozen=True, gc=False):
+    """Where a store stood: its last record with that one's hash, and how many runs had left it for good.
+
+    The hash tells a journal from a copy of it that was restored: the number is another record's, or none's.
+    """
+
+    record: int
+    hash: bytes
+    gone: int
+
+
 class Page(msgspec.Struct, frozen=True, gc=False):
     """Consecutive rows and the hash of the row before the first."""
 
@@ -178,6 +189,19 @@ class BeginsRuns(Store, Protocol):
 
     def new_run(self) -> int:
         """A number for a run that is about to begin; from any thread. One that is not used is no loss."""
+        ...
+
+
+@runtime_checkable
+class KeepsOrder(Store, Protocol):
+    """A store that keeps the order in which all its records were committed."""
+
+    def position(self) -> Position:
+        """Where it stands; from the thread that commits."""
+        ...
+
+    def runs_since(self, position: Position, /) -> list[str] | None:
+        """The runs that have records after `position`; None: that is no position of this store as it is."""
         ...
 
 

@@ -12,7 +12,7 @@ import msgspec
 from agentfield_journal.codec import genesis
 from agentfield_journal.envelope import FORMAT_VERSION
 from agentfield_journal.errors import JournalConflict, JournalFull
-from agentfield_journal.stores.port import BATCH_BYTES_MAX, Batch, Claim, Page, Row, StoredRow
+from agentfield_journal.stores.port import BATCH_BYTES_MAX, Batch, Claim, Page, Position, Row, StoredRow
 from agentfield_journal.stores.reserve import RESERVE_BYTES, Reserve
 from agentfield_journal.stores.sqlite_archive import Archives, ArchiveStore
 from agentfield_journal.stores.sqlite_connection import Database
@@ -46,6 +46,8 @@ _PAGE = (
     " (SELECT block FROM spans AS s WHERE s.run = runs.run AND first_seq <= ?2"
     " ORDER BY block DESC LIMIT 1), 0) ORDER BY block, seq LIMIT ?3"
 )
+_GONE = "SELECT count(*) FROM archives WHERE file IS NULL"
+_RUNS_SINCE = "SELECT DISTINCT run_id FROM records CROSS JOIN runs USING (run) WHERE id > ?"
 _CROSS_CHECKS = {
     "records cannot be found by their run": (
         "SELECT count(*) FROM records LEFT JOIN spans USING (run, block) LEFT JOIN runs USING (run)"
@@ -267,6 +269,22 @@ class SqliteStore:
                 " OR EXISTS (SELECT 1 FROM archives WHERE archives.run = runs.run AND file IS NOT NULL)"
                 " ORDER BY run DESC"
             ).fetchall()
+        return [str(run_id) for (run_id,) in found]
+
+    def position(self) -> Position:
+        with self.file.reading() as db:
+            last = db.execute("SELECT id, hash FROM records ORDER BY id DESC LIMIT 1").fetchone()
+            record, digest = cast(tuple[int, bytes], last or (0, b""))
+            return Position(record, digest, whole_number(db.execute(_GONE).get))
+
+    def runs_since(self, position: Position, /) -> list[str] | None:
+        with self.file.reading() as db:
+            there = db.execute("SELECT hash FROM records WHERE id = ?", (position.record,)).fetchone()
+            if position.record and there != (position.hash,):
+                return None
+            if db.execute(_GONE).get != position.gone:
+                return None
+            found = db.execute(_RUNS_SINCE, (position.record,)).fetchall()
         return [str(run_id) for (run_id,) in found]
 
     def epochs(self) -> dict[str, int]:
