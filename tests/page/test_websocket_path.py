@@ -62,6 +62,7 @@ async def test_when_webrtc_is_refused_one_button_takes_the_websocket_path(
     page = await pages.open()
     await press_call(page)
     await plane.session()
+    await expect(page.get_by_role("alert")).to_contain_text("The provider did not take the call.")
     await expect(page.get_by_role("alert")).to_contain_text("the provider refused the call")
     await page.get_by_role("button", name="Use the websocket path").click()
     session = await plane.session()

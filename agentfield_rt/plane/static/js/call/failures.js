@@ -89,6 +89,11 @@ export const FAILURES = {
     offers: [],
     isFinal: true,
   },
+  provider_failed: {
+    title: "The provider did not take the call.",
+    advice: "It may be down, or refuse the server’s key. If it takes no WebRTC, the websocket path may do.",
+    offers: [WEBSOCKET],
+  },
   refused: {
     title: "The server refused.",
     advice: "Call again; if it stays like this, the server’s log says more.",

@@ -100,7 +100,7 @@ export class WebRtcPath {
       if (error.code === "server_gone" || error.code === "busy") throw error;
       if (error.code === "server_slow") throw new CallFailure("webrtc_timeout");
       if (error.code === "refused") this.hasCalled = false;
-      throw new CallFailure("webrtc_failed", error.message);
+      throw new CallFailure(error.status === 502 ? "provider_failed" : "webrtc_failed", error.message);
     }
   }
 
