@@ -11,6 +11,8 @@ from agentfield_rt.core import commands, records
 from agentfield_rt.core import decide as decide_module
 from agentfield_rt.core.lifecycle import REPAIRABLE
 from agentfield_rt.core.outcomes import next_op_id
+from agentfield_rt.testing import run
+from tests.controller import test_referring
 from tests.controller.machine_referring import ReferringMachine
 from tests.controller.planting import DECIDERS
 from tests.planting import Bugs
@@ -24,7 +26,11 @@ def doubt_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(decide_module, "REPAIRABLE", REPAIRABLE | {commands.Refer})
 
 
-@planted("a call is handed on twice at a time", seed=3)
+def _a_second_at_the_same_time() -> None:
+    run(test_referring.test_a_cancelled_one_is_in_doubt_and_a_second_at_the_same_time_is_refused())
+
+
+@planted("a call is handed on twice at a time", seen_by=_a_second_at_the_same_time)
 def overlapping(patch: pytest.MonkeyPatch) -> None:
     def refer(state: Any, command: commands.Refer) -> Any:
         return (records.ReferRequested(op_id=next_op_id(state), target_ref=command.target_ref),)

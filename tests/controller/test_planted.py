@@ -1,4 +1,4 @@
-"""The machine bites: every planted bug turns it red."""
+"""The machine bites: every planted bug turns it red, or a story where the machine would search for long."""
 
 import gc
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agentfield_rt.errors import ReplayMismatch
+from agentfield_rt.errors import ProviderError, ReplayMismatch
 from tests.controller import planted, planted_flow, planted_referring
 from tests.controller.rig import RuleBroken
 from tests.planting import Bug, always
@@ -24,4 +24,4 @@ def nothing_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.parametrize("bug", PLANTED, ids=str)
 def test_a_planted_bug_is_found(bug: Bug, monkeypatch: pytest.MonkeyPatch) -> None:
-    bug.must_be_noticed(monkeypatch, RuleBroken, ReplayMismatch)
+    bug.must_be_noticed(monkeypatch, RuleBroken, ReplayMismatch, ProviderError)

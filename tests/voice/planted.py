@@ -262,7 +262,12 @@ def owed_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Recorder, "record", record)
 
 
-@planted("the microphone stays open when the journal is gone", seen_by=BrokenJournalVoiceMachine, seed=9)
+def _the_journal_fails_in_mid_call() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        test_connection.test_a_journal_that_fails_in_mid_call_does_not_leave_the_microphone_open(patch)
+
+
+@planted("the microphone stays open when the journal is gone", seen_by=_the_journal_fails_in_mid_call)
 def microphone_open(patch: pytest.MonkeyPatch) -> None:
     async def end(self: Ending, reason: Any) -> None:
         await self.tasks.stop()

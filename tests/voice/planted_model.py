@@ -31,7 +31,7 @@ def wake_up_lost(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SpokenSoFar, "follow", follow)
 
 
-@planted("an answer that nobody can hear is never over", seen_by=ModelMachine)
+@planted("an answer that nobody can hear is never over", seen_by=ModelMachine, seed=3)
 def mute_answer_stays(patch: pytest.MonkeyPatch) -> None:
     original = Conversation._own_answer_ended
 

@@ -1,4 +1,4 @@
-"""The machine bites: every planted bug turns it red."""
+"""The machine bites: every planted bug turns it red, or a story where the machine would search for long."""
 
 import pytest
 
