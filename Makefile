@@ -13,7 +13,7 @@ BUILT_DOCS := $(VENV)/.installed-docs
 INSTALL     = $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check coverage bench judges schemathesis torture docs clean chromium coturn agentfield
+.PHONY: help setup demo test check check-pyright check-mypy check-ruff check-imports coverage bench judges schemathesis torture docs clean chromium coturn agentfield
 
 help:  ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -24,14 +24,27 @@ demo: $(BUILT)  ## Take a voice call from your browser: no key, no account, no n
 	@$(BIN)/af demo $(DEMO)
 
 # Two cores are busy with three workers: a third of what tests do is to wait for browsers and servers.
-test: check chromium coturn agentfield  ## Run the checks and every test
+test:  ## Run the checks and every test
+	@$(MAKE) --no-print-directory --jobs 2 $(CHECKS) chromium coturn agentfield
 	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal $(TESTS)
 
-check: $(BUILT_DEV)  ## Format, lint, types and import contracts
+check:  ## Format, lint, types and import contracts
+	@$(MAKE) --no-print-directory --jobs 2 $(CHECKS)
+
+# Each keeps one core busy; the longest are first.
+CHECKS = check-pyright check-mypy check-ruff check-imports
+
+check-pyright: $(BUILT_DEV)
+	$(BIN)/basedpyright
+
+check-mypy: $(BUILT_DEV)
+	$(BIN)/mypy
+
+check-ruff: $(BUILT_DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/basedpyright
+
+check-imports: $(BUILT_DEV)
 	$(BIN)/lint-imports
 
 # What the tests of the session core and of the controller reach by design, not by chance: none that searches.
@@ -127,8 +140,8 @@ chromium:
 	    "elsewhere put chromium or google-chrome on the PATH" >&2; exit 2; \
 	fi
 
-# The test of calls through a TURN server is skipped without one, and says so.
-coturn:
+# The test of calls through a TURN server is skipped without one, and says so. One program is installed at a time.
+coturn: | chromium
 	@command -v turnserver >/dev/null && exit 0; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "Installing coturn for the test of calls through a TURN server"; \
