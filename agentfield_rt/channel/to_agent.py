@@ -121,7 +121,7 @@ class UtteranceChanged(Message, frozen=True, gc=False, kw_only=True, omit_defaul
 
 
 class MeterRead(Message, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """What the session has cost so far; comes before a turn or an utterance's state, where it changed."""
+    """What the session has cost so far; comes when the handler begins, and whenever it changed."""
 
     handler_id: str
     usage: Usage

@@ -113,6 +113,10 @@ class LinkedMeter(Protocol):
     @property
     def rate_limits(self) -> tuple[RateLimit, ...]: ...
 
+    def watch(self, watcher: Callable[[], None] | None) -> None:
+        """Call `watcher` after each report; None: nobody any more. It must not raise."""
+        ...
+
 
 class LinkedPhone(Protocol):
     """The call, where it is one by telephone (`voice.phone.PhoneCall`)."""

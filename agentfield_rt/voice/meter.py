@@ -26,6 +26,11 @@ class Meter:
         self._record = record
         self.usage = total(record for record in history if isinstance(record, records.UsageRecorded))
         self.rate_limits: tuple[RateLimit, ...] = ()
+        self._watcher: Callable[[], None] | None = None
+
+    def watch(self, watcher: Callable[[], None] | None) -> None:
+        """Call `watcher` after each report; None: nobody any more. It must not raise."""
+        self._watcher = watcher
 
     def handle(self, event: ProviderEvent) -> None:
         """Take in a provider event.
@@ -40,7 +45,9 @@ class Meter:
             case RateLimitsReported(limits):
                 self.rate_limits = limits
             case _:
-                pass
+                return
+        if self._watcher is not None:
+            self._watcher()
 
 
 def total(costs: Iterable[Usage | records.UsageRecorded]) -> Usage:

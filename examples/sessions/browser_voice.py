@@ -1,7 +1,7 @@
 """AgentField's guide to realtime voice sessions, as it is written there, and it runs.
 
-Changed: the import, the provider (the one on this machine, so no key is needed) and the handler's loop, which
-the guide leaves out: its function answers one turn, and is run anew for the next.
+Changed: the import and the provider (the one on this machine, so no key is needed). As there, the function
+answers one turn; it is run anew for the next.
 """
 
 # The documentation leaves most types out, so these files do.

@@ -120,7 +120,6 @@ class Elsewhere:
     """A plane's fleet, and the processes of one node."""
 
     lease_s: float = LEASE_S
-    nodes: Nodes = field(default_factory=Nodes)
     engine: NoExecutions = field(default_factory=NoExecutions)
     processes: list[Process] = field(default_factory=list[Process])
 
@@ -129,6 +128,7 @@ class Elsewhere:
 
     def restart(self) -> None:
         """Another plane, which knows nothing of before."""
+        self.nodes = Nodes()
         leases = Leases(lease_s=self.lease_s, keep_alive_s=self.lease_s / 3)
         self.fleet = Fleet(self.nodes, self.engine, register=register, leases=leases)
 

@@ -6,6 +6,7 @@ Hypothesis looks for a turn that is lost, or answered twice.
 import asyncio
 from collections import Counter
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 from hypothesis import strategies as st
@@ -41,7 +42,7 @@ class ChannelMachine(RuleBasedStateMachine):
         self.runner = asyncio.Runner(loop_factory=lambda: self.loop)
         self.loop = self.runner.get_loop()  # type: ignore[assignment]
         self.patch = pytest.MonkeyPatch()
-        self.stack = AsyncExitStack()
+        self.stack, self.calling = AsyncExitStack(), AsyncExitStack()
         self.alive: list[Process] = []
         self.gates: list[asyncio.Event] = []
         self.always_somebody = True
@@ -79,8 +80,14 @@ class ChannelMachine(RuleBasedStateMachine):
 
         self.patch.setattr(stage, "handler_of", handler_of)
         await self._start()
+        await self._call()
+
+    async def _call(self) -> None:
+        """Somebody calls a plane that knows an agent."""
+        self.turns, self.always_somebody = 0, True
         self.there.nodes.listen(lambda _: self._look())
-        self.call = await self.stack.enter_async_context(voice_call(None, beside_others=True))
+        self._look()
+        self.call = await self.calling.enter_async_context(voice_call(None, beside_others=True))
 
     async def _start(self) -> None:
         gate = asyncio.Event()
@@ -102,6 +109,34 @@ class ChannelMachine(RuleBasedStateMachine):
         if not self.call.session.is_over and self.turns < WAITING_MAX - 2:
             self.turns += 1
             self.runner.run(self.call.user_says("hello"))
+
+    # Planes.
+
+    @rule(during_an_answer=st.booleans())
+    def plane_is_killed_and_another_starts(self, during_an_answer: bool) -> None:
+        if during_an_answer:
+            self.handlers_go_on()
+            self.user_speaks()
+        self.runner.run(self._restart())
+
+    async def _restart(self) -> None:
+        """Calls end with their plane, of which no agent hears a word; then agents come to the next one."""
+        assert self.call is not None
+        for process in self.alive:
+            process.dialer.fleet = None
+            process.dialer.wires[-1].cut()
+        await self.call.session.close()
+        await self.call.session.ended()
+        await self._check(self.call, was_over=True, with_its_plane=True)
+        await self.calling.aclose()
+        self.there.restart()
+        self.processes_reach_the_plane_again()
+        self.wires_are_fast_again()
+        if not self.alive:
+            await self._start()
+        while self.there.nodes.find("node") is None:
+            await time_passes(0.1)
+        await self._call()
 
     # Processes.
 
@@ -219,16 +254,20 @@ class ChannelMachine(RuleBasedStateMachine):
         await time_passes(10 * LEASE_S)
         try:
             await self._check(call, was_over=was_over)
+            handlers = sum(map(handlers_of, self.alive))
+            if handlers > (not call.session.is_over):
+                raise Broken(f"{handlers} handlers run, of which some are nobody's")
         finally:
+            await self.calling.aclose()
             await self.stack.aclose()
 
-    async def _check(self, call: VoiceCall, *, was_over: bool) -> None:
+    async def _check(self, call: VoiceCall, *, was_over: bool, with_its_plane: bool = False) -> None:
         started = [record.op_id for record in await call.of_kind(records.TurnStarted)]
         failed = {record.op_id: record.reason for record in await call.of_kind(records.TurnFailed)}
         said = Counter(
             [await call.text_of(record.text_ref) for record in await call.of_kind(records.UtteranceRequested)]
         )
-        if self.always_somebody and failed:
+        if self.always_somebody and failed and not with_its_plane:
             raise Broken(f"turns failed, and there was always somebody to answer them: {failed}")
         for turn_id in started:
             if said[turn_id] > 1:
@@ -242,3 +281,9 @@ class ChannelMachine(RuleBasedStateMachine):
         answers = [turn_id for turn_id in said if turn_id in started]
         if answers != [turn_id for turn_id in started if turn_id in answers]:
             raise Broken("turns are answered in another order")
+
+
+def handlers_of(process: Process) -> int:
+    """How many handlers run in a process."""
+    connection: Any = process.connection
+    return len(connection._handling._tasks)

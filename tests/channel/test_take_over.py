@@ -9,6 +9,7 @@ from agentfield_rt import RealtimeSession, SessionClosed
 from agentfield_rt.core import records
 from agentfield_rt.core.records import Record
 from agentfield_rt.errors import Reason
+from agentfield_rt.frames import Usage, UsageReported
 from agentfield_rt.plane.channel.fleet import ChannelNode
 from agentfield_rt.voice.link import Handler, SessionLink
 from tests.channel.elsewhere import Elsewhere, Process, elsewhere
@@ -200,6 +201,29 @@ async def test_nobody_hears_an_instance_whose_lease_ran_out_when_it_comes_back(h
 
 
 @in_virtual_time
+async def test_the_handlers_of_a_plane_that_was_killed_end_when_there_is_another(handled_by: Any) -> None:
+    ended: list[str] = []
+
+    async def waits(session: RealtimeSession) -> None:
+        try:
+            await session.input()
+        except asyncio.CancelledError:
+            ended.append(session.id)
+            raise
+
+    async with elsewhere() as there:
+        handled_by(there)
+        agent = await there.start(waits)
+        async with voice_call(repeats(""), beside_others=True) as call:
+            await call.settle()
+            agent.dialer.wires[-1].cut()
+            there.restart()
+            agent.dialer.fleet = there.fleet
+            await time_passes(1)
+            assert ended == [call.session.session_id]
+
+
+@in_virtual_time
 async def test_what_a_handler_kept_and_what_was_said_is_there_for_the_next_instance(handled_by: Any) -> None:
     def counts(name: str) -> Any:
         async def count(session: RealtimeSession) -> None:
@@ -275,6 +299,27 @@ async def test_a_turn_that_nobody_waited_for_comes_again(handled_by: Any) -> Non
             assert got == ["a"]
             assert "you said a" in await heard(call)
             assert not await turns(call, records.TurnFailed)
+
+
+@in_virtual_time
+async def test_what_a_session_costs_is_known_when_its_provider_tells(handled_by: Any) -> None:
+    told = asyncio.Event()
+
+    async def counts(session: RealtimeSession) -> None:
+        turn = await session.input()
+        await told.wait()
+        session.say(f"{turn.text}: {session.usage.input_text_tokens}")
+
+    async with elsewhere() as there:
+        handled_by(there)
+        await there.start(counts)
+        async with voice_call(repeats(""), beside_others=True) as call:
+            await call.user_says("a")
+            call.adapter.give(UsageReported(Usage(input_text_tokens=7), "resp_1"))
+            await call.settle()
+            told.set()
+            await time_passes(1)
+            assert await heard(call) == ["a: 7"]
 
 
 @in_virtual_time

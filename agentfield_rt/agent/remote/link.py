@@ -61,8 +61,19 @@ class RemoteUtterance:
 class RemoteMeter:
     """What the session costs, as it was told last."""
 
-    usage = Usage()
-    rate_limits: tuple[RateLimit, ...] = ()
+    def __init__(self) -> None:
+        self.usage = Usage()
+        self.rate_limits: tuple[RateLimit, ...] = ()
+        self._watcher: Callable[[], None] | None = None
+
+    def watch(self, watcher: Callable[[], None] | None) -> None:
+        self._watcher = watcher
+
+    def read(self, usage: Usage, rate_limits: tuple[RateLimit, ...]) -> None:
+        """The plane told."""
+        self.usage, self.rate_limits = usage, rate_limits
+        if self._watcher is not None:
+            self._watcher()
 
 
 class RemoteDigits:
@@ -223,7 +234,7 @@ class RemoteLink:
 
     def meter_read(self, message: MeterRead) -> None:
         """It has cost more."""
-        self.meter.usage, self.meter.rate_limits = message.usage, message.rate_limits
+        self.meter.read(message.usage, message.rate_limits)
 
     def end(self) -> None:
         """This run is over, for the plane at least: nothing more is heard of what it did."""

@@ -72,6 +72,7 @@ class HandlerRun:
                     state=link.recall.state,
                 )
             )
+            self._serving.open()
             failure = await self._until_ended()
         except asyncio.CancelledError:
             self._post(CancelHandler(handler_id=self.handler_id))
@@ -97,7 +98,10 @@ class HandlerRun:
 
     def take(self, message: HandlerMessage) -> None:
         """Something the handler did; log lines of what follows from it are the session's."""
-        self._context.run(self._take, message)
+        if not self._ended.done():
+            self._context.run(self._take, message)
+        elif isinstance(message, ParcelCarried):  # not the handler's word, but that of its sink
+            self._parcels.carried(message)
 
     def _take(self, message: HandlerMessage) -> None:
         match message:

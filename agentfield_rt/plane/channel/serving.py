@@ -55,9 +55,15 @@ class Serving:
         self._meter: tuple[Usage, tuple[RateLimit, ...]] = (Usage(), ())
         self._is_over = False
 
+    def open(self) -> None:
+        """The handler has begun: it is told what the session costs, now and whenever that changes."""
+        self._link.meter.watch(self._tell_meter)
+        self._tell_meter()
+
     async def close(self) -> None:
         """Whoever ran it is gone, or its session: nothing more is asked or told."""
         self._is_over = True
+        self._link.meter.watch(None)
         tasks = tuple(self._requests.values())
         for task in tasks:
             task.cancel()
@@ -86,7 +92,6 @@ class Serving:
     ) -> None:
         if self._is_over:
             return
-        self._tell_meter()
         self._post(
             UtteranceChanged(
                 handler_id=self._handler_id,
@@ -148,7 +153,6 @@ class Serving:
 
     async def _input(self, message: Input) -> None:
         turn = await self._link.next_turn()
-        self._tell_meter()
         given = None
         if turn is not None:
             given = GivenTurn(id=turn.id, text=turn.text, understood=turn.understood, source=turn.source)
