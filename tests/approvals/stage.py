@@ -11,13 +11,10 @@ from agentfield_journal.ports import RunWriter
 from agentfield_journal.stores.memory import MemoryStore
 from agentfield_rt.core.records import Record
 from agentfield_rt.run import Run, decode
+from tests.forwarding_writer import ForwardingWriter
 
 RUN_ID = "run_stage_0001"
 SESSION_ID = "sess_stage_0001"
-
-
-class RuleBroken(AssertionError):
-    """What the runtime promises did not hold."""
 
 
 @dataclass
@@ -37,24 +34,12 @@ class Faults:
     appended: list[tuple[float, str, str]] = field(default_factory=list[tuple[float, str, str]])
 
 
-class StageWriter:
+class StageWriter(ForwardingWriter):
     """A run's writer, until something is planned to go wrong. Satisfies `RunWriter`."""
 
     def __init__(self, inner: RunWriter, faults: Faults) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._faults = faults
-
-    @property
-    def run_id(self) -> str:
-        return self._inner.run_id
-
-    @property
-    def epoch(self) -> int:
-        return self._inner.epoch
-
-    @property
-    def head(self) -> Cursor:
-        return self._inner.head
 
     def append(self, drafts: Sequence[Draft]) -> Cursor:
         faults = self._faults
@@ -75,9 +60,6 @@ class StageWriter:
         await asyncio.sleep(0)
         await self._inner.durable(cursor)
         self._faults.durable_seq = max(self._faults.durable_seq, cursor.seq)
-
-    async def release(self) -> None:
-        await self._inner.release()
 
 
 class Stage:

@@ -16,8 +16,8 @@ from agentfield_rt.approvals import Approvals, ApprovalSubject, Decider
 from agentfield_rt.core import approvals as core
 from agentfield_rt.core import records
 from agentfield_rt.errors import ReplayMismatch
+from agentfield_rt.testing import RuleBroken
 from agentfield_rt.voice.tools import ToolGate
-from tests.approvals.stage import RuleBroken
 from tests.approvals.world import STEPS, play
 from tests.planting import Bug, Bugs, nothing, property_search
 

@@ -21,9 +21,10 @@ from agentfield_rt.core import records
 from agentfield_rt.core.records import Record
 from agentfield_rt.frames import ToolCalled, ToolResultFrame
 from agentfield_rt.run import Context, Run
+from agentfield_rt.testing import RuleBroken
 from agentfield_rt.testing.virtual_time import VirtualTimeLoop
 from agentfield_rt.voice.tools import ToolCalls, ToolGate
-from tests.approvals.stage import SESSION_ID, RuleBroken, Stage, settle
+from tests.approvals.stage import SESSION_ID, Stage, settle
 from tests.virtual_time import time_passes
 
 RULES = {

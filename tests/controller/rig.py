@@ -33,15 +33,12 @@ from agentfield_rt.frames import (
     TextFrame,
 )
 from agentfield_rt.run import Run
+from agentfield_rt.testing import RuleBroken
 from tests.controller.watch import WatchedAdapter, WatchedWriter
 from tests.virtual_time import VirtualTimeLoop, time_passes
 
 REFUSALS = (IllegalCommand, RepairNeeded, GateOverflow)
 SESSION_ID = "sess_stage_1"
-
-
-class RuleBroken(AssertionError):
-    """The controller broke one of its promises."""
 
 
 @dataclass(eq=False)

@@ -18,7 +18,8 @@ from agentfield_rt.core.state import State
 from agentfield_rt.errors import IllegalCommand, ProviderError, Reason
 from agentfield_rt.frames import InputFrame, Media
 from agentfield_rt.run import realtime_records
-from tests.controller.rig import REFUSALS, SESSION_ID, Request, Rig, RuleBroken
+from agentfield_rt.testing import RuleBroken
+from tests.controller.rig import REFUSALS, SESSION_ID, Request, Rig
 
 DEADLINE_MAX_S = 20.0
 SMALL = Windows(frames_max=4, events_max=4, period_s=1.0)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from agentfield_rt.errors import ProviderError, ReplayMismatch
+from agentfield_rt.testing import RuleBroken
 from tests.controller import planted, planted_flow, planted_referring
-from tests.controller.rig import RuleBroken
 from tests.planting import Bug, always
 
 PLANTED = [*planted.BUGS, *planted_flow.BUGS, *planted_referring.BUGS]

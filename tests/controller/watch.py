@@ -19,11 +19,12 @@ from agentfield_rt.core.state import OpenOperation, State
 from agentfield_rt.errors import CloseReason, ProviderError
 from agentfield_rt.frames import AudioFrame, InputFrame, Media, OutputAudio, OutputTranscript, ProviderEvent
 from agentfield_rt.ports import Connection, ConnectRequest
+from tests.forwarding_writer import ForwardingWriter
 
 T = TypeVar("T")
 
 
-class WatchedWriter:
+class WatchedWriter(ForwardingWriter):
     """A `RunWriter` that knows what is durable, and that a test can slow down or break.
 
     Attributes:
@@ -34,7 +35,7 @@ class WatchedWriter:
     """
 
     def __init__(self, inner: RunWriter, session_id: str) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._disk_free = asyncio.Event()
         self._disk_free.set()
         self._folded = 0
@@ -47,18 +48,6 @@ class WatchedWriter:
         self.broke = False
         self.append_faults: deque[JournalError] = deque()
         self.durable_faults: deque[JournalError] = deque()
-
-    @property
-    def run_id(self) -> str:
-        return self._inner.run_id
-
-    @property
-    def epoch(self) -> int:
-        return self._inner.epoch
-
-    @property
-    def head(self) -> Cursor:
-        return self._inner.head
 
     def append(self, drafts: Sequence[Draft]) -> Cursor:
         if self.append_faults:
@@ -97,9 +86,6 @@ class WatchedWriter:
                 self.durable_events += count
             case _:
                 pass
-
-    async def release(self) -> None:
-        await self._inner.release()
 
     @property
     def disk_is_stuck(self) -> bool:

@@ -18,7 +18,7 @@ from agentfield_rt.core import records
 from agentfield_rt.core.deliveries import DeliveryLedger, DeliveryState
 from agentfield_rt.deliveries import Decision, Deliveries
 from agentfield_rt.errors import Reason, ReplayMismatch
-from tests.approvals.stage import RuleBroken
+from agentfield_rt.testing import RuleBroken
 from tests.deliveries.world import STEPS, play
 from tests.planting import Bug, Bugs, Proof, property_search, prove
 

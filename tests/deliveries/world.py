@@ -27,8 +27,9 @@ from agentfield_rt.deliveries import (
 )
 from agentfield_rt.errors import IllegalCommand, Reason, RepairNeeded
 from agentfield_rt.run import Run
+from agentfield_rt.testing import RuleBroken
 from agentfield_rt.testing.virtual_time import VirtualTimeLoop
-from tests.approvals.stage import RUN_ID, SESSION_ID, RuleBroken, Stage, settle
+from tests.approvals.stage import RUN_ID, SESSION_ID, Stage, settle
 from tests.virtual_time import time_passes
 
 SECRET = b"the caller's bank account"

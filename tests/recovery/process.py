@@ -2,11 +2,11 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from agentfield_journal import Cursor, Draft, QueuedContentStore
+from agentfield_journal import Cursor, QueuedContentStore
 from agentfield_journal.content.store import MemoryContent
 from agentfield_journal.ports import RunWriter
 from agentfield_journal.stores.memory import MemoryStore
@@ -18,6 +18,7 @@ from agentfield_rt.run import Context
 from agentfield_rt.testing import Crashed, Effects, FaultJournal, HeldAdapter, MemoryProvider
 from agentfield_rt.testing.fault_journal import FaultWriter, JournalFaults
 from agentfield_rt.testing.memory_provider import Answer, echo
+from tests.forwarding_writer import ForwardingWriter
 
 T = TypeVar("T")
 
@@ -153,34 +154,16 @@ class MortalAdapter:
         raise Crashed("the process died in an adapter call")
 
 
-class Witness:
+class Witness(ForwardingWriter):
     """A `RunWriter` that remembers up to where somebody was told that the journal is durable."""
 
     def __init__(self, inner: RunWriter, world: World) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._world = world
-
-    @property
-    def run_id(self) -> str:
-        return self._inner.run_id
-
-    @property
-    def epoch(self) -> int:
-        return self._inner.epoch
-
-    @property
-    def head(self) -> Cursor:
-        return self._inner.head
-
-    def append(self, drafts: Sequence[Draft]) -> Cursor:
-        return self._inner.append(drafts)
 
     async def durable(self, cursor: Cursor) -> None:
         await self._inner.durable(cursor)
         self._world.told_seq = max(self._world.told_seq, cursor.seq)
-
-    async def release(self) -> None:
-        await self._inner.release()
 
 
 class Disk(FaultJournal):
