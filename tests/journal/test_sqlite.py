@@ -16,11 +16,13 @@ from agentfield_journal import (
     JournalFull,
     JournalUnavailable,
     Limits,
+    StoreJournal,
     UnknownVersion,
     open_content,
     open_journal,
     verify,
 )
+from agentfield_journal.stores import sqlite
 from agentfield_journal.stores.lock import FileLock
 from agentfield_journal.stores.sqlite import SqliteStore
 from agentfield_journal.stores.sqlite_connection import connect
@@ -31,6 +33,39 @@ def edit(path: Path, statement: str) -> None:
     db = connect(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, None)
     db.execute(statement)
     db.close()
+
+
+@pytest.mark.parametrize("remembered_max", [0, 1, 3])
+@pytest.mark.asyncio
+async def test_runs_that_are_not_remembered_go_on_where_the_file_says(
+    remembered_max: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "OPEN_RUNS_MAX", remembered_max)
+    store = SqliteStore(tmp_path / "journal.db", reserve_bytes=0)
+    journal = StoreJournal(store)
+    begun = [await journal.begin_run(f"begun-{number}") for number in range(4)]
+    opened = [await journal.open_run(f"opened-{number}") for number in range(4)]
+    for place in range(6):
+        for writer in (*begun, *opened):
+            cursor = writer.append([make_draft(2 * place), make_draft(2 * place + 1)])
+            if place % 2:  # some in a group of their own, some with others
+                await writer.durable(cursor)
+    stale = await journal.begin_run("stale")
+    await stale.durable(stale.append([make_draft(1)]))
+    newer = await journal.open_run("stale")
+    with pytest.raises(JournalConflict):
+        await stale.durable(stale.append([make_draft(2)]))
+    await newer.durable(newer.append([make_draft(2)]))
+    await newer.release()
+    taken = await journal.begin_run("stale")
+    with pytest.raises(JournalConflict):
+        await taken.durable(taken.append([make_draft(1)]))
+    for writer in (*begun, *opened):
+        await writer.durable(writer.head)
+        assert [record.seq for record in await journal.read(writer.run_id)] == list(range(1, 13))
+    assert await journal.integrity_problems() == []
+    assert len(store._open_runs) <= remembered_max  # pyright: ignore[reportPrivateUsage]
+    await journal.close()
 
 
 @pytest.mark.asyncio

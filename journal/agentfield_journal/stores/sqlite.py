@@ -34,8 +34,12 @@ CREATE TABLE spans (
 CREATE TABLE archives (run INTEGER PRIMARY KEY, file TEXT, seq INTEGER NOT NULL, hash BLOB NOT NULL) STRICT;
 """
 _BLOCK_RECORDS = 1_024
+OPEN_RUNS_MAX = 16_384
+"""Runs of which it is remembered where they stand; the file says it of others, when they go on."""
+
 _INSERT_RUN = "INSERT INTO runs (run, run_id, epoch) VALUES (?, ?, 1) ON CONFLICT (run_id) DO NOTHING"
-_INSERT_SPAN = "INSERT INTO spans (run, block, first_seq) VALUES (?, ?, ?)"
+# Of a run that was forgotten and goes on in the same block, the span is there already, with its first record.
+_INSERT_SPAN = "INSERT INTO spans (run, block, first_seq) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _LAST = (
     "SELECT seq, body, hash FROM runs CROSS JOIN records USING (run) WHERE run_id = ?"
     " AND block = (SELECT max(block) FROM spans WHERE spans.run = runs.run) ORDER BY seq DESC LIMIT 1"
@@ -141,7 +145,24 @@ class SqliteStore:
             known = self._open_runs.get(run_id)
             block = known.last_block if known else 0
             self._open_runs[run_id] = _OpenRun(epoch=claim.epoch, next_seq=claim.seq + 1, last_block=block)
+        self._forget_oldest()
         return claims
+
+    def _forget_oldest(self) -> None:
+        for run_id in list(itertools.islice(self._open_runs, max(len(self._open_runs) - OPEN_RUNS_MAX, 0))):
+            del self._open_runs[run_id]
+
+    def _remember(self, run_id: str) -> _OpenRun | None:
+        """A run that goes on and was forgotten, as the file has it."""
+        with self.file.reading() as db:
+            epoch = db.execute("SELECT epoch FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+            last = cast(StoredRow | None, db.execute(_LAST, (run_id,)).fetchone())
+        if epoch is None:
+            return None
+        last_seq = 0 if last is None else last[0]
+        found = _OpenRun(epoch=whole_number(epoch[0]), next_seq=last_seq + 1, last_block=0)
+        self._open_runs[run_id] = found
+        return found
 
     def _claim(self, db: Database, run_id: str) -> Claim:
         self._archives.require_here(db, run_id)
@@ -172,6 +193,8 @@ class SqliteStore:
                 group.begins.append((batch.rows[0][0], batch.run_id))
             elif batch.begins:
                 open_run = None
+            elif open_run is None:
+                open_run = self._remember(batch.run_id)
             if open_run is None or batch.epoch != open_run.epoch:
                 refused.append(batch)
                 continue
@@ -193,6 +216,7 @@ class SqliteStore:
         self._block_records += len(rows)
         if self._block_records >= _BLOCK_RECORDS:
             self._block, self._block_records = self._block + 1, 0
+        self._forget_oldest()
         return refused
 
     def _store_with_room(self, group: "_Group") -> None:
