@@ -40,7 +40,9 @@ def test_times_are_in_utc_and_say_so(at_s: float, written: str) -> None:
 
 
 def test_ids_of_work_are_in_the_order_of_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agentfield_rt.plane.notation.time.time", itertools.count(1_763_769_599.5, 0.001).__next__)
+    monkeypatch.setattr(
+        "agentfield_rt.plane.notation.time.time", itertools.count(1_763_769_599.5, 0.001).__next__
+    )
     for draw in (notation.new_execution_id, notation.new_run_id):
         drawn = [draw() for _ in range(1_000)]  # into the next second
         assert drawn == sorted(drawn)
