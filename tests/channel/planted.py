@@ -5,6 +5,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
 
 from agentfield_rt.channel.delivery import Inbox
 from agentfield_rt.channel.end import ChannelEnd
@@ -15,9 +17,14 @@ from agentfield_rt.plane.channel.running import HandlerRun
 from agentfield_rt.plane.channel.serving import Serving
 from agentfield_rt.voice.turns import Turns
 from tests.channel.machine import ChannelMachine
-from tests.planting import Bugs, nothing
+from tests.planting import SEARCH, Bugs, nothing
 
-PLANTED = Bugs(seen_by=ChannelMachine)
+
+def _machine() -> None:
+    run_state_machine_as_test(ChannelMachine, settings=settings(SEARCH, stateful_step_count=30))
+
+
+PLANTED = Bugs(seen_by=_machine)
 planted = PLANTED.planted
 
 
@@ -27,7 +34,7 @@ def take_any(self: Inbox, seq: int) -> bool:
     return True
 
 
-@planted("what was on its way when the wire broke is not sent again", seed=6)
+@planted("what was on its way when the wire broke is not sent again")
 def not_sent_again(patch: pytest.MonkeyPatch) -> None:
     original: Any = vars(ChannelEnd)["run"]
 
@@ -75,7 +82,7 @@ def handler_waits(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(HandlerRun, "lose", nothing)
 
 
-@planted("an end believes that one message more was received than was", seed=6)
+@planted("an end believes that one message more was received than was")
 def one_too_many(patch: pytest.MonkeyPatch) -> None:
     original: Any = vars(ChannelEnd)["run"]
 
