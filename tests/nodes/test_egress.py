@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from agentfield_rt.plane.egress import (
     EgressPolicy,
     EgressRefused,
     HttpClient,
+    MalformedAddress,
     NoAnswer,
     Unreachable,
     parse_address,
@@ -48,9 +50,10 @@ async def ask(client: HttpClient, url: str, *, time_max_s: float = 5.0, **more: 
     ],
 )  # fmt: skip
 def test_what_is_no_plain_http_address_is_refused_and_not_repeated(url: str) -> None:
-    with pytest.raises(EgressRefused) as caught:
+    with pytest.raises(MalformedAddress) as caught:
         parse_address(url)
     assert "secret" not in str(caught.value)
+    assert caught.value.status == HTTPStatus.BAD_REQUEST
 
 
 def test_an_address_is_taken_apart_once() -> None:

@@ -37,8 +37,8 @@ async def test_an_agent_registers_and_is_shown_as_it_said(
 
 WRONG: list[tuple[dict[str, Any], int, str]] = [
     ({"base_url": "http://169.254.169.254/latest"}, 403, "base_url: this server calls only"),
-    ({"base_url": "http://a:b@127.0.0.1:1/"}, 403, "base_url: the address must carry no user name"),
-    ({"base_url": "agent:8001"}, 403, "base_url: "),
+    ({"base_url": "http://a:b@127.0.0.1:1/"}, 400, "base_url: the address must carry no user name"),
+    ({"base_url": "agent:8001"}, 400, "base_url: "),
     ({"base_url": "http://127.0.0.1:1/?a=b"}, 400, "base_url: must have no query"),
     ({"id": "a.b"}, 400, "body.id: "),
     ({"id": "own"}, 409, "node 'own' is known here"),

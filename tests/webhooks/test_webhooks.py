@@ -156,8 +156,8 @@ def test_what_died_with_its_process_is_told_too(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("webhook", "status", "why"),
     [
-        ({"url": "ftp://127.0.0.1/"}, 403, "http"),
-        ({"url": "http://user:password@127.0.0.1/"}, 403, "user name"),
+        ({"url": "ftp://127.0.0.1/"}, 400, "http"),
+        ({"url": "http://user:password@127.0.0.1/"}, 400, "user name"),
         ({"url": "http://192.0.2.1/hook"}, 403, "AGENTFIELD_RT_AGENT_HOSTS"),
         ({"url": "http://127.0.0.1/", "headers": {"Host": "elsewhere"}}, 400, "this server's to set"),
         ({"url": "http://127.0.0.1/", "headers": {"X-AgentField-Signature": "x"}}, 400, "to set"),

@@ -4,7 +4,14 @@ Nothing is reached but this machine and what the operator lists; nothing is foll
 """
 
 from agentfield_rt.plane.egress.client import Answer, Bounds, HttpClient
-from agentfield_rt.plane.egress.failures import BadAnswer, EgressError, EgressRefused, NoAnswer, Unreachable
+from agentfield_rt.plane.egress.failures import (
+    BadAnswer,
+    EgressError,
+    EgressRefused,
+    MalformedAddress,
+    NoAnswer,
+    Unreachable,
+)
 from agentfield_rt.plane.egress.policy import Address, EgressPolicy, parse_address
 
 __all__ = [
@@ -16,6 +23,7 @@ __all__ = [
     "EgressPolicy",
     "EgressRefused",
     "HttpClient",
+    "MalformedAddress",
     "NoAnswer",
     "Unreachable",
     "parse_address",

@@ -8,6 +8,12 @@ class EgressRefused(NotAllowed):
     """The address is not one this server may call; whoever gave it is at fault."""
 
 
+class MalformedAddress(EgressRefused):
+    """It is no address of a server at all, whatever may be called."""
+
+    status = 400
+
+
 class EgressError(RealtimeError):
     """A request to an allowed address that brought no answer. The text names the server, no content."""
 

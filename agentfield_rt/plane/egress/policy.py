@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from agentfield_rt.plane.egress.failures import EgressRefused, Unreachable
+from agentfield_rt.plane.egress.failures import EgressRefused, MalformedAddress, Unreachable
 
 URL_CHARS_MAX = 2_048
 LOOKUP_MAX_S = 5.0
@@ -62,28 +62,28 @@ def parse_address(url: str) -> Address:
     """The parts of a URL that can be called at all.
 
     Raises:
-        EgressRefused: it is no URL, not http, or carries credentials or a fragment.
+        MalformedAddress: it is no URL, not http, or carries credentials or a fragment.
     """
     if len(url) > URL_CHARS_MAX or not _VISIBLE.fullmatch(url):
-        raise EgressRefused(
+        raise MalformedAddress(
             f"the address has to be a URL of at most {URL_CHARS_MAX} visible ASCII characters"
         )
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise EgressRefused("the address is no URL") from None
+        raise MalformedAddress("the address is no URL") from None
     if parts.scheme not in _PORTS or not parts.hostname:
-        raise EgressRefused("the address has to begin with http:// or https:// and name a host")
+        raise MalformedAddress("the address has to begin with http:// or https:// and name a host")
     if parts.username is not None or parts.password is not None:
-        raise EgressRefused("the address must carry no user name or password")
+        raise MalformedAddress("the address must carry no user name or password")
     if parts.fragment:
-        raise EgressRefused("the address must have no fragment")
+        raise MalformedAddress("the address must have no fragment")
     if port == 0:
-        raise EgressRefused("the address must not have port 0")
+        raise MalformedAddress("the address must not have port 0")
     host = parts.hostname.lower()
     if _as_ip(host) is None and not _NAME.fullmatch(host):
-        raise EgressRefused("the host in the address is neither a name nor an IP address")
+        raise MalformedAddress("the host in the address is neither a name nor an IP address")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Address(parts.scheme, host.removesuffix("."), port or _PORTS[parts.scheme], target)
 

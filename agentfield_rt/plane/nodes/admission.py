@@ -26,7 +26,8 @@ class Admission:
         """Refuse a node that could not be called.
 
         Raises:
-            BadRequest: its address has parts that it must not have.
+            BadRequest: its address has a query.
+            MalformedAddress: it is no address.
             EgressRefused: this server may not call it.
         """
         try:
@@ -35,7 +36,7 @@ class Admission:
                 raise BadRequest("base_url: must have no query")
             await self.policy.resolve(address)
         except EgressRefused as error:
-            raise EgressRefused(f"base_url: {error}") from None
+            raise type(error)(f"base_url: {error}") from None
         except Unreachable:
             return  # a name may come to lead somewhere; work waits until then
 

@@ -60,7 +60,7 @@ def checks_of(
 
     async def takes_records() -> None:
         if await journal.on_writer(lambda: journal.store.full):
-            raise NotReady("the disk is full")
+            raise NotReady("the disk is full: make room, then start this server again")
 
     async def keeps_content() -> None:
         try:

@@ -78,7 +78,7 @@ async def check_registration(webhook: Mapping[str, Any], policy: EgressPolicy) -
 
     Raises:
         BadRequest: it is none, or a header or the secret cannot be sent.
-        EgressRefused: this server may not call that address.
+        EgressRefused: this server may not call that address, or it is none (`MalformedAddress`).
     """
     try:
         registration = msgspec.convert(webhook, Registration)
