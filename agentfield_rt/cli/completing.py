@@ -48,6 +48,13 @@ def complete_approval(context: typer.Context, incomplete: str) -> list[Offer]:
     return _beginning(incomplete, [(each["approval_id"], each["target"] or "") for each in found])
 
 
+def complete_node(context: typer.Context, incomplete: str) -> list[str]:
+    """Nodes that are known, and those that were denied."""
+    found = _get(context, "/api/v1/nodes")
+    names = [*(node["id"] for node in found.get("nodes", ())), *found.get("denied", ())]
+    return [name for name in names if name.startswith(incomplete)]
+
+
 def complete_run(context: typer.Context, incomplete: str) -> list[Offer]:
     """The latest workflows."""
     query = {"resource": "workflows", "limit": 50}
