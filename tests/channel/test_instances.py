@@ -7,7 +7,12 @@ import pytest
 
 from agentfield_rt import RealtimeSession
 from agentfield_rt.agent import ExecutionContext
-from agentfield_rt.channel.delivery import UNRECEIVED_MAX
+from agentfield_rt.agent.remote.requests import Requests
+from agentfield_rt.channel.delivery import UNRECEIVED_BYTES_MAX, UNRECEIVED_MAX, ChannelFull
+from agentfield_rt.channel.message import Message
+from agentfield_rt.channel.to_agent import Welcome
+from agentfield_rt.channel.to_plane import Call
+from agentfield_rt.channel.wire import Wire
 from agentfield_rt.plane.channel.fleet import ChannelNode
 from agentfield_rt.plane.executions.dispatch import (
     CapabilityKind,
@@ -242,6 +247,74 @@ async def test_an_outcome_that_does_not_fit_is_told_on_a_channel_of_its_own() ->
         await time_passes(1)
         assert [execution_id for execution_id, _ in there.engine.outcomes] == ["exec_1"]
         assert len(process.dialer.wires) == 2
+
+
+@in_virtual_time
+async def test_more_outcomes_than_a_channel_keeps_are_all_told_to_the_next_plane() -> None:
+    go_on = asyncio.Event()
+
+    async def handle(_: RealtimeSession) -> None: ...
+
+    async def write_much() -> str:
+        await go_on.wait()
+        return "x" * (UNRECEIVED_BYTES_MAX // 18)
+
+    async with elsewhere(lease_s=100) as there:
+        process = await there.start(handle, work=write_much)
+        for number in range(20):
+            await sent(there, f"exec_{number}")
+        process.dialer.wires[-1].is_held = True
+        go_on.set()
+        await time_passes(0)
+        await there.fleet.close()
+        there.restart()
+        process.dialer.fleet = there.fleet
+        await time_passes(10)
+        assert len({execution_id for execution_id, _ in there.engine.outcomes}) == 20
+
+
+@in_virtual_time
+async def test_an_outcome_that_does_not_fit_while_a_welcome_is_waited_for_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    go_on = asyncio.Event()
+
+    async def handle(_: RealtimeSession) -> None: ...
+
+    async with elsewhere(lease_s=100) as there:
+        process = await there.start(handle, work=go_on.wait)
+        await sent(there, "exec_1")
+        process.dialer.wires[-1].cut()
+        for _ in range(UNRECEIVED_MAX):
+            process.connection.note("hello", (), ExecutionContext("run_1", "exec_1"))
+        welcome = process.connection._welcome
+
+        async def late_welcome(wire: Wire) -> Welcome:
+            came = await welcome(wire)
+            go_on.set()
+            await time_passes(0)
+            return came
+
+        monkeypatch.setattr(process.connection, "_welcome", late_welcome)
+        await time_passes(10)
+        assert [execution_id for execution_id, _ in there.engine.outcomes] == ["exec_1"]
+
+
+@in_virtual_time
+async def test_calls_that_do_not_fit_on_a_new_channel_are_refused() -> None:
+    is_full = False
+
+    def post(_: Message) -> None:
+        if is_full:
+            raise ChannelFull("too much")
+
+    requests = Requests(post, insist=post)
+    asked = asyncio.create_task(requests.ask(Call(request_id="req_1", target="node.work", arguments={})))
+    await time_passes(0)
+    is_full = True
+    requests.ask_again()
+    with pytest.raises(ChannelFull):
+        await asked
 
 
 @in_virtual_time

@@ -133,6 +133,8 @@ class Connection:
         )
         await wire.send(encode_frame(encode_message(hello)))
         welcome = await self._welcome(wire)
+        if welcome.resumed and self._channel_id is None:
+            raise WireLost("what the plane has to know did not fit meanwhile")
         self._channel_id = welcome.channel_id
         if not welcome.resumed:
             self._begin_anew()
@@ -165,8 +167,8 @@ class Connection:
         """The plane knows nothing of before: it is another one, or gave us up."""
         self._end = ChannelEnd[ToAgent](frames_to_agent, self._take)
         self._handling.cancel_all()
-        self._requests.ask_again()
         self._executing.tell_again()
+        self._requests.ask_again()
 
     def _take(self, message: ToAgent) -> None:
         match message:

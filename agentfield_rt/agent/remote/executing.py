@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,9 @@ log = logging.getLogger(__name__)
 UNRECORDED_MAX = 10_000
 """Outcomes that no plane has recorded. Of more, the oldest is forgotten; its execution runs out of time."""
 
+TOLD_AGAIN_MAX = 8
+"""Outcomes that another plane is told at once; the largest fill half of what a channel keeps."""
+
 
 class Executing:
     """The executions of this process.
@@ -36,6 +40,8 @@ class Executing:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._cancelled: set[str] = set()
         self._unrecorded: dict[str, Outcome] = {}
+        self._told_again: set[str] = set()
+        self._untold: deque[str] = deque()
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -62,11 +68,21 @@ class Executing:
     def recorded(self, execution_id: str) -> None:
         """Its outcome is durable, or nobody wants it."""
         self._unrecorded.pop(execution_id, None)
+        self._told_again.discard(execution_id)
+        self._tell_on()
 
     def tell_again(self) -> None:
-        """Another plane is there: it hears of all outcomes that may not be recorded."""
-        for outcome in self._unrecorded.values():
-            self._tell(outcome)
+        """Another plane is there: it hears of all outcomes that may not be recorded, a few at a time."""
+        self._told_again.clear()
+        self._untold = deque(self._unrecorded)
+        self._tell_on()
+
+    def _tell_on(self) -> None:
+        while self._untold and len(self._told_again) < TOLD_AGAIN_MAX:
+            execution_id = self._untold.popleft()
+            if (outcome := self._unrecorded.get(execution_id)) is not None:
+                self._told_again.add(execution_id)
+                self._tell(outcome)
 
     async def finish(self) -> None:
         """Return when all have ended."""

@@ -95,8 +95,11 @@ class Requests:
 
     def ask_again(self) -> None:
         """This plane knows nothing of what was asked before: calls outside of sessions are asked anew."""
-        for request_id, waiting in self._waiting.items():
+        for request_id, waiting in tuple(self._waiting.items()):
+            asked = waiting.asked
             if waiting.execution_id is not None:
-                self._insist(Follow(request_id=request_id, execution_id=waiting.execution_id))
-            else:
-                self._insist(waiting.asked)
+                asked = Follow(request_id=request_id, execution_id=waiting.execution_id)
+            try:
+                self._post(asked)
+            except ChannelFull as full:  # on one wire after another they fitted, on a new one they do not
+                self.refuse(request_id, full)
