@@ -1,7 +1,9 @@
 """Executions of agents elsewhere that wait for somebody outside: asked, answered, their agent told."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import gc
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,15 +11,16 @@ from typing import Any
 import msgspec
 import pytest
 
+from agentfield_journal import JournalFull
 from agentfield_rt.core.records import ExecutionPaused, ExecutionResumed, PauseAnswer
 from agentfield_rt.plane.errors import NotFound
 from agentfield_rt.plane.executions.asking import Answer, Asking
 from agentfield_rt.plane.executions.dispatch import CapabilityKind
 from agentfield_rt.plane.executions.execution import Execution
-from agentfield_rt.plane.executions.pause import Pauses
+from agentfield_rt.plane.executions.pause import Pauses, Question
 from tests.nodes.agents import Plane, plane, registration
 from tests.nodes.peer import Heard, Peer, answer, peer
-from tests.plane.executions.stage import Elsewhere, Stage, work
+from tests.plane.executions.stage import DONE, Elsewhere, Stage, work
 
 pytestmark = pytest.mark.asyncio
 
@@ -156,8 +159,45 @@ class Listening(Elsewhere):
         self.answers.put_nowait(msgspec.json.decode(body))
 
 
-async def test_no_answer_in_time_is_one_too() -> None:
-    """Without HTTP: over that, the shortest time to answer is an hour."""
+class SlowDisk:
+    """Nothing of a run becomes durable before `go_on`; `waited` counts who waits for it."""
+
+    def __init__(self) -> None:
+        self.go_on = asyncio.Event()
+        self._waits = asyncio.Semaphore(0)
+
+    async def durable(self, cursor: Any = None) -> None:
+        self._waits.release()
+        await self.go_on.wait()
+
+    async def waited(self, times: int) -> None:
+        async with asyncio.timeout(5):
+            for _ in range(times):
+                await self._waits.acquire()
+
+
+@dataclass
+class Scene:
+    """An execution that runs at a node elsewhere; without HTTP: over that, an answer has an hour at least."""
+
+    stage: Stage
+    far: Listening
+    asking: Asking
+    execution: Execution
+
+    async def ask(self, request_id: str, *, expires_after_s: int = 60) -> Question:
+        execution_id = self.execution.execution_id
+        return await self.asking.ask(
+            "far", execution_id, request_id=request_id, url="", expires_after_s=expires_after_s
+        )
+
+    async def told(self) -> str:
+        """What its agent is told next."""
+        return str((await asyncio.wait_for(self.far.answers.get(), 5))["decision"])
+
+
+@asynccontextmanager
+async def scene() -> AsyncGenerator[Scene]:
     sent, stage = asyncio.Event(), Stage()
     far = Listening(seen=lambda work: sent.set())
     await stage.open()
@@ -166,15 +206,86 @@ async def test_no_answer_in_time_is_one_too() -> None:
     execution = await stage.executions.submit(work())
     await asyncio.wait_for(sent.wait(), 5)
     stage.executions.began(execution.execution_id)
-    asked = await asking.ask("far", execution.execution_id, request_id="r", url="", expires_after_s=0)
-    heard = await asyncio.wait_for(far.answers.get(), 5)
-    assert (asked.answer, heard["decision"]) == (PauseAnswer.EXPIRED, "expired")
-    assert (execution.standing, stage.kinds(execution.run_id)[-1]) == ("running", "execution_resumed")
-    asked = await asking.ask("far", execution.execution_id, request_id="s", url="", expires_after_s=60)
-    with pytest.raises(NotFound):
-        await asking.answer(Answer(request_id="r", answer=PauseAnswer.APPROVED))
+    yield Scene(stage, far, asking, execution)
     await asking.close()
     await stage.close()
+
+
+async def test_no_answer_in_time_is_one_too() -> None:
+    async with scene() as it:
+        asked = await it.ask("r", expires_after_s=0)
+        assert (await it.told(), asked.answer) == ("expired", PauseAnswer.EXPIRED)
+        kinds = it.stage.kinds(it.execution.run_id)
+        assert (it.execution.standing, kinds[-1]) == ("running", "execution_resumed")
+        await it.ask("s")
+        with pytest.raises(NotFound):
+            await it.asking.answer(Answer(request_id="r", answer=PauseAnswer.APPROVED))
+
+
+async def test_an_answer_is_told_when_it_is_durable_also_if_whoever_gave_it_has_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with scene() as it:
+        disk = SlowDisk()
+        monkeypatch.setattr(it.execution.run, "durable", disk.durable)
+        questions = [asyncio.create_task(it.ask("r")) for _ in range(2)]
+        await disk.waited(2)
+        assert not any(each.done() for each in questions)
+        given = (PauseAnswer.APPROVED, PauseAnswer.REJECTED)
+        answers = [it.asking.answer(Answer(request_id="r", answer=each)) for each in given]
+        first, second = map(asyncio.create_task, answers)
+        await disk.waited(3)
+        assert not second.done() and it.far.answers.empty()
+        first.cancel()
+        disk.go_on.set()
+        _, asked, is_first = await second
+        assert (asked.answer, is_first, await it.told()) == (PauseAnswer.APPROVED, False, "approved")
+        await asyncio.gather(*questions)
+
+
+async def test_an_agent_that_asks_anew_before_it_is_told_is_not_told_of_the_old_answer() -> None:
+    unhandled: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: unhandled.append(context))
+    async with scene() as it:
+        await it.ask("r")
+        answering = it.asking.answer(Answer(request_id="r", answer=PauseAnswer.APPROVED))
+        await asyncio.gather(answering, it.ask("s"))
+        await it.asking.answer(Answer(request_id="s", answer=PauseAnswer.REJECTED))
+        assert await it.told() == "rejected"
+    gc.collect()
+    assert not unhandled
+
+
+async def test_a_question_whose_execution_ends_as_it_expires_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    unhandled: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: unhandled.append(context))
+    async with scene() as it:
+        disk = SlowDisk()
+        monkeypatch.setattr(it.execution.run, "durable", disk.durable)
+        asking = asyncio.create_task(it.ask("r", expires_after_s=0))
+        report = asyncio.create_task(it.stage.executions.report(it.execution.execution_id, DONE))
+        await disk.waited(3)  # with what tells of the end
+        await asyncio.sleep(0)
+        disk.go_on.set()
+        await asyncio.gather(asking, report)
+    gc.collect()
+    assert not unhandled
+
+
+async def test_a_question_that_could_not_expire_expires_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agentfield_rt.plane.executions.asking.TELL_AGAIN_S", (0.0,))
+    async with scene() as it:
+        run: Any = it.execution.run
+        append = run.append
+
+        def full(*given: Any) -> Any:
+            monkeypatch.setattr(run, "append", append)
+            raise JournalFull("no room")
+
+        asked = it.ask("r", expires_after_s=0)
+        await asked
+        monkeypatch.setattr(run, "append", full)
+        assert await it.told() == "expired"
 
 
 async def test_time_in_which_somebody_is_waited_for_is_not_the_execution_s() -> None:

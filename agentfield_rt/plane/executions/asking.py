@@ -5,35 +5,30 @@ Their agents wait within their own process, so whoever answers has to be passed 
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from agentfield_journal import (
-    ContentGone,
-    Cursor,
-    JournalError,
-    JournalUnavailable,
-    QueuedContentStore,
-    Retention,
-)
+from agentfield_journal import ContentGone, JournalError, JournalUnavailable, QueuedContentStore
 from agentfield_rt.core import records
 from agentfield_rt.core.records import PauseAnswer
 from agentfield_rt.plane.errors import BadRequest, Conflict, NotFound
 from agentfield_rt.plane.executions.dispatch import NodeUnreachable, TakesAnswers
 from agentfield_rt.plane.executions.execution import Execution
 from agentfield_rt.plane.executions.executions import Executions
+from agentfield_rt.plane.executions.ledger import Ledger
 from agentfield_rt.plane.executions.pause import Question
 from agentfield_rt.plane.executions.status import ExecutionStatus
 from agentfield_rt.plane.nodes import Nodes
-from agentfield_rt.run import Run
 
 log = logging.getLogger(__name__)
 
 TELL_AGAIN_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Pauses before an agent that did not take an answer is told again; the last one is repeated."""
+
+_GOING_DOWN = "this server is going down; another one goes on with the execution"
 
 Words = dict[str, Any]
 
@@ -61,10 +56,11 @@ class Asking:
         self._now = now
         self._nodes = nodes
         self._content = content
+        self._ledger = Ledger(content)
         self._asked: dict[str, Execution] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._telling = set[asyncio.Task[None]]()
-        executions.on_finished(self._forget)
+        executions.on_finished(self._finished)
 
     async def ask(
         self, node_id: str, execution_id: str, *, request_id: str, url: str, expires_after_s: int
@@ -83,27 +79,27 @@ class Asking:
         if asked is None or asked.answer is not None:
             if self._asked.get(request_id, execution) is not execution:
                 raise Conflict(f"another execution waits for approval request {request_id}")
-            self._forget(execution)  # what it asked before
             ref = self._keep(execution, {"approval_request_url": url}) if url else None
-            asked = await self._pause(execution, request_id, ref, expires_after_s)
+            paused = records.ExecutionPaused(
+                execution_id=execution_id,
+                request_id=request_id,
+                asked_ref=ref,
+                expires_after_s=expires_after_s,
+            )
+            asked = self._pause(execution, paused)
         elif asked.request_id != request_id:
             raise Conflict(f"execution {execution_id} waits for approval request {asked.request_id} already")
+        await self._durable(execution, asked.asked_ref)
         return asked
 
-    async def _pause(
-        self, execution: Execution, request_id: str, ref: str | None, expires_after_s: int
-    ) -> Question:
-        paused = records.ExecutionPaused(
-            execution_id=execution.execution_id,
-            request_id=request_id,
-            asked_ref=ref,
-            expires_after_s=expires_after_s,
-        )
-        durable = self._note(execution, paused, ref)
+    def _pause(self, execution: Execution, paused: records.ExecutionPaused) -> Question:
+        before = self._question(execution)
+        self._note(execution, paused)
+        if before is not None:
+            self._forget(execution, before)
         asked = self._question(execution)
         assert asked is not None
         self._watch(execution, asked)
-        await durable
         return asked
 
     async def answer(self, given: Answer) -> tuple[Execution, Question, bool]:
@@ -120,17 +116,17 @@ class Asking:
         asked = None if execution is None else self._question(execution)
         if execution is None or asked is None or execution.is_final:
             raise NotFound(f"no execution found for approval request {given.request_id}")
-        if asked.answer is not None:
-            return execution, asked, False
-        ref = self._keep(execution, given.words) if given.words else None
-        resumed = records.ExecutionResumed(
-            execution_id=execution.execution_id, answer=given.answer, answer_ref=ref
-        )
-        durable = self._note(execution, resumed, ref)
-        self._stop_timer(given.request_id)
-        await durable
-        self._tell_soon(execution)
-        return execution, asked, True
+        is_first = asked.answer is None
+        if is_first:
+            ref = self._keep(execution, given.words) if given.words else None
+            resumed = records.ExecutionResumed(
+                execution_id=execution.execution_id, answer=given.answer, answer_ref=ref
+            )
+            self._note(execution, resumed)
+            self._stop_timer(given.request_id)
+            self._tell_soon(execution, asked)  # also if whoever answers does not wait any longer
+        await self._durable(execution, asked.answer_ref)
+        return execution, asked, is_first
 
     async def awaits(self, node_id: str, execution_id: str, *, waits: bool) -> None:
         """An agent says that an execution waits for one that it called and that waits, or does so no more.
@@ -140,10 +136,11 @@ class Asking:
             JournalError: it could not be made durable.
         """
         execution = self._running(node_id, execution_id)
-        if waits == execution.is_waiting or (execution.pauses is not None and execution.pauses.is_asking):
-            return
-        record = (records.ExecutionPaused if waits else records.ExecutionResumed)(execution_id=execution_id)
-        await self._note(execution, record)
+        is_asking = execution.pauses is not None and execution.pauses.is_asking
+        if waits != execution.is_waiting and not is_asking:
+            record = records.ExecutionPaused if waits else records.ExecutionResumed
+            self._note(execution, record(execution_id=execution_id))
+        await self._durable(execution)
 
     async def words(self, question: Question) -> Words:
         """What was asked and what was answered, in one; what was erased is left out.
@@ -168,7 +165,7 @@ class Asking:
                 continue
             self._watch(execution, asked)
             if asked.answer is not None:
-                self._tell_soon(execution)
+                self._tell_soon(execution, asked)
 
     async def close(self) -> None:
         """Nobody is told any more; the next process goes on."""
@@ -179,28 +176,26 @@ class Asking:
         if self._telling:
             await asyncio.wait(self._telling)
 
-    def _note(
-        self,
-        execution: Execution,
-        record: records.ExecutionPaused | records.ExecutionResumed,
-        ref: str | None = None,
-    ) -> Awaitable[None]:
-        """Record that it waits, or goes on; what is returned waits until that is durable.
+    def _note(self, execution: Execution, record: records.ExecutionPaused | records.ExecutionResumed) -> None:
+        """Record that it waits, or goes on.
 
         Raises:
             JournalError: it cannot be recorded; nothing changed.
         """
+        if self._ledger.note(execution, record) is None:
+            raise JournalUnavailable(_GOING_DOWN)
+        execution.pause(record, at=self._now())
+
+    async def _durable(self, execution: Execution, ref: str | None = None) -> None:
+        """Return once all that was recorded of it is durable, whoever had it recorded, and the content `ref`.
+
+        Raises:
+            JournalError: it is not, or nobody knows.
+        """
         run = execution.run
         if run is None:
-            raise JournalUnavailable("this server is going down; another one goes on with the execution")
-        cursor = run.append([record], execution.context)
-        execution.pause(record, at=self._now())
-        return self._durable(run, cursor, ref)
-
-    async def _durable(self, run: Run, cursor: Cursor, ref: str | None) -> None:
-        await run.durable(cursor)
-        if ref is not None:
-            await self._content.durable(ref)
+            raise JournalUnavailable(_GOING_DOWN)
+        await self._ledger.durable(run, run.head, ref)
 
     def _running(self, node_id: str, execution_id: str) -> Execution:
         execution = self._executions.in_memory(execution_id)
@@ -220,51 +215,56 @@ class Asking:
         return None if execution.pauses is None else execution.pauses.question
 
     def _keep(self, execution: Execution, words: Words) -> str:
-        subject = execution.session_id or execution.target
-        return self._content.put(msgspec.json.encode(words), subject=subject, retention=Retention.SESSION)
+        return self._ledger.keep(execution, msgspec.json.encode(words))
 
     def _watch(self, execution: Execution, asked: Question) -> None:
         self._asked[asked.request_id] = execution
         if asked.answer is None:
-            left_s = max(asked.expires_at - self._now(), 0.0)
-            expire = asyncio.get_running_loop().call_later(left_s, self._expire, asked.request_id)
-            self._timers[asked.request_id] = expire
+            self._expire_in(max(asked.expires_at - self._now(), 0.0), asked.request_id)
 
-    def _expire(self, request_id: str) -> None:
-        expired = Answer(request_id=request_id, answer=PauseAnswer.EXPIRED)
-        self._run(self._expired(expired), f"expire {request_id}")
+    def _expire_in(self, after_s: float, request_id: str) -> None:
+        timer = asyncio.get_running_loop().call_later(after_s, self._expire_soon, request_id)
+        self._timers[request_id] = timer
 
-    async def _expired(self, expired: Answer) -> None:
+    def _expire_soon(self, request_id: str) -> None:
+        self._run(self._expire(request_id), f"expire {request_id}")
+
+    async def _expire(self, request_id: str) -> None:
         try:
-            await self.answer(expired)
+            await self.answer(Answer(request_id=request_id, answer=PauseAnswer.EXPIRED))
+        except NotFound:
+            pass  # it has ended meanwhile
         except JournalError as error:
             log.error("an approval that expired is not recorded: %s", type(error).__name__)
+            self._expire_in(TELL_AGAIN_S[-1], request_id)  # else its execution would wait for ever
 
     def _stop_timer(self, request_id: str) -> None:
         if (timer := self._timers.pop(request_id, None)) is not None:
             timer.cancel()
 
-    def _forget(self, execution: Execution) -> None:
-        asked = self._question(execution)
-        if asked is not None and self._asked.get(asked.request_id) is execution:
+    def _finished(self, execution: Execution) -> None:
+        if (asked := self._question(execution)) is not None:
+            self._forget(execution, asked)
+
+    def _forget(self, execution: Execution, asked: Question) -> None:
+        if self._asked.get(asked.request_id) is execution:
             del self._asked[asked.request_id]
             self._stop_timer(asked.request_id)
 
-    def _tell_soon(self, execution: Execution) -> None:
-        self._run(self._tell(execution), f"answer {execution.execution_id}")
+    def _tell_soon(self, execution: Execution, asked: Question) -> None:
+        self._run(self._tell(execution, asked), f"answer {execution.execution_id}")
 
     def _run(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 
-    async def _tell(self, execution: Execution) -> None:
-        """Until the agent took it: it waits for nothing else."""
-        asked = self._question(execution)
-        assert asked is not None and asked.answer is not None
+    async def _tell(self, execution: Execution, asked: Question) -> None:
+        """Until the agent took it, or goes on without it."""
         tries = 0
         while not execution.is_final and self._question(execution) is asked:
             try:
+                await self._durable(execution, asked.answer_ref)
                 await self._teller(execution).answer(await self._body(execution, asked))
             except (NodeUnreachable, BadRequest, JournalError) as error:
                 log.info("%s is not told of an answer: %s", execution.execution_id, type(error).__name__)
