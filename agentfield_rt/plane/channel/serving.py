@@ -110,9 +110,9 @@ class Serving:
 
     def cancel(self, message: CancelRequest) -> None:
         """Nobody waits for a request any more. A turn that is on its way there comes back."""
-        if (task := self._requests.get(message.request_id)) is not None:
-            task.cancel()
-        elif message.request_id == self._given:
+        task = self._requests.get(message.request_id)
+        is_answered = task is None or not task.cancel()
+        if is_answered and message.request_id == self._given:
             self._given = None
             self._link.give_back_turn()
 
