@@ -10,6 +10,7 @@ import pytest
 from agentfield_journal import Draft, StoreJournal, open_journal
 from agentfield_journal.ports import RunHead
 from agentfield_journal.positions import position_of
+from agentfield_journal.retirement import archive_runs
 from agentfield_journal.stores.sqlite import SqliteStore
 from agentfield_rt.plane.catalogue import catalogue as module
 from agentfield_rt.plane.catalogue.catalogue import Catalogue, open_catalogue
@@ -99,3 +100,13 @@ async def test_a_run_that_left_for_good_while_nobody_followed_leaves_the_catalog
     await journal.on_writer(lambda: store.leave("b", None))
     assert await _known(tmp_path / "catalogue.db", journal) == ["a", "c"]
     await journal.close()
+
+
+@pytest.mark.asyncio
+async def test_a_run_that_was_archived_while_nobody_followed_is_known_to_its_end(tmp_path: Path) -> None:
+    async with open_journal(f"sqlite:///{tmp_path}/journal.db") as journal:
+        await _write(journal, "a", "1")
+        assert await _known(tmp_path / "catalogue.db", journal) == ["a"]
+        await _write(journal, "b", "1")
+        assert await archive_runs(journal, ["b"]) is not None
+        assert await _known(tmp_path / "catalogue.db", journal) == ["a", "b"]

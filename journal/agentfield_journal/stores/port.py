@@ -57,7 +57,8 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
 
 
 class Position(msgspec.Struct, frozen=True, gc=False):
-    """Where a store stood: its last record with that one's hash, and how many runs had left it for good.
+    """Where a store stood: its last record with that one's hash, and how often runs had left its order of
+    records, for an archive or for good.
 
     The hash tells a journal from a copy of it that was restored: the number is another record's, or none's.
     """

@@ -50,7 +50,7 @@ _PAGE = (
     " (SELECT block FROM spans AS s WHERE s.run = runs.run AND first_seq <= ?2"
     " ORDER BY block DESC LIMIT 1), 0) ORDER BY block, seq LIMIT ?3"
 )
-_GONE = "SELECT count(*) FROM archives WHERE file IS NULL"
+_GONE = "SELECT count(*) + count(*) FILTER (WHERE file IS NULL) FROM archives"
 _RUNS_SINCE = "SELECT DISTINCT run_id FROM records CROSS JOIN runs USING (run) WHERE id > ?"
 _CROSS_CHECKS = {
     "records cannot be found by their run": (
