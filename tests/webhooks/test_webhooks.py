@@ -1,5 +1,6 @@
 """Whoever submitted an execution is told of its outcome: signed, at least once, also by the next process."""
 
+import asyncio
 import hmac
 import json
 import socket
@@ -12,7 +13,7 @@ import pytest
 from agentfield_rt import Agent
 from agentfield_rt.plane.egress import Bounds
 from agentfield_rt.plane.webhooks import sink, telling
-from agentfield_rt.plane.webhooks.webhooks import AT_ONCE_MAX
+from agentfield_rt.plane.webhooks.webhooks import AT_ONCE_MAX, AT_ONCE_OF_ONE_MAX, Webhooks
 from tests.plane.serving import Served, served
 from tests.webhooks.receiving import Receiver, Request, receiving
 
@@ -141,6 +142,40 @@ def test_a_server_that_takes_everything_and_answers_nothing_delays_nobody_else(
             submit(server, "desk.double", {"url": f"http://127.0.0.1:{mute.getsockname()[1]}/"}, number=1)
         told = submit(server, "desk.double", {"url": receiver.url}, number=2)
         assert json.loads(receiver.take().body)["execution_id"] == told
+
+
+class Forgetful:
+    """In the place of a `Teller`: tells when it may, and finds no receiver any more once all are erased."""
+
+    def __init__(self) -> None:
+        self.looked_up, self.told = asyncio.Queue[str](), asyncio.Queue[str]()
+        self.may_tell = asyncio.Event()
+
+    async def receiver(self, execution_id: str) -> str:
+        self.looked_up.put_nowait(execution_id)
+        return "" if self.may_tell.is_set() else "receiver:80"
+
+    async def tell(self, execution_id: str) -> None:
+        await self.may_tell.wait()
+        self.told.put_nowait(execution_id)
+
+
+@pytest.mark.asyncio
+async def test_what_waits_for_a_receiver_is_told_also_when_all_before_it_were_erased() -> None:
+    ids = [str(number) for number in range(3 * AT_ONCE_OF_ONE_MAX)]
+
+    async def owed(*, limit: int) -> list[str]:
+        return ids
+
+    teller: Any = Forgetful()
+    runs: Any = None
+    webhooks = Webhooks(runs, teller, owed)
+    await webhooks.start()
+    async with asyncio.timeout(5):
+        assert [await teller.looked_up.get() for _ in ids] == ids
+        teller.may_tell.set()
+        assert {await teller.told.get() for _ in ids} == set(ids)
+    await webhooks.close()
 
 
 def test_what_died_with_its_process_is_told_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

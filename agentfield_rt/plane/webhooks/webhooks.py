@@ -54,7 +54,9 @@ class Webhooks:
         self._teller = teller
         self._look_up = owed
         self._owed: dict[str, asyncio.TimerHandle] = {}
-        self._due: asyncio.Queue[str] = asyncio.Queue()
+        self._due: asyncio.Queue[tuple[str, str | None]] = (
+            asyncio.Queue()
+        )  # with its receiver, once looked up
         self._lines: dict[str, _Line] = {}
         self._workers: list[asyncio.Task[None]] = []
         self._left_out = False
@@ -101,12 +103,13 @@ class Webhooks:
             self._left_out = True
             return
         loop = asyncio.get_running_loop()
-        self._owed[execution_id] = loop.call_later(pause_s, self._due.put_nowait, execution_id)
+        self._owed[execution_id] = loop.call_later(pause_s, self._due.put_nowait, (execution_id, None))
 
     async def _work(self) -> None:
         while True:
-            execution_id = await self._due.get()
-            receiver = await self._receiver(execution_id)
+            execution_id, receiver = await self._due.get()
+            if receiver is None:
+                receiver = await self._receiver(execution_id)
             line = self._lines.setdefault(receiver, _Line())
             if line.at_once >= AT_ONCE_OF_ONE_MAX:
                 line.waiting.append(execution_id)
@@ -115,7 +118,7 @@ class Webhooks:
             pause_s = await self._tell(execution_id)
             line.at_once -= 1
             if line.waiting:
-                self._due.put_nowait(line.waiting.popleft())
+                self._due.put_nowait((line.waiting.popleft(), receiver))
             elif not line.at_once:
                 del self._lines[receiver]
             self._owed.pop(execution_id, None)
@@ -127,15 +130,13 @@ class Webhooks:
     async def _receiver(self, execution_id: str) -> str:
         try:
             return await self._teller.receiver(execution_id)
-        except (RealtimeError, JournalError):  # it is told so when it is tried
+        except Exception:  # the same is said when it is tried
             return ""
 
     async def _tell(self, execution_id: str) -> float | None:
         try:
             return await self._teller.tell(execution_id)
-        except (
-            Exception
-        ) as error:  # also where this is our bug: a worker that ends takes all others' webhooks along
+        except Exception as error:  # also a bug of ours: a worker that ends takes all others' webhooks along
             log.error("the webhook of %s was not tried: %s", execution_id, type(error).__name__)
             return PAUSES_S[-1]
 
