@@ -183,13 +183,7 @@ class Carriers:
             return False
         except (DispatchInDoubt, TimeoutError, OSError) as error:
             log.warning("%s may have reached its node: %s", execution.execution_id, type(error).__name__)
-            execution.doubts += 1
-            if execution.doubts < IN_DOUBT_TIMES_MAX:
-                self._wait_in_doubt(execution)
-            else:
-                said = f"its node was given it {execution.doubts} times, and the connection broke each time"
-                lost = Outcome(status=ExecutionStatus.FAILED, reason=Reason.CONNECTION_LOST, error=said)
-                self._finish(execution, lost)
+            self._doubt(execution)
             return True
         if execution.is_final:
             if outcome is None and execution.status in _GIVEN_UP:  # it began after it was asked to stop
@@ -199,6 +193,16 @@ class Carriers:
         else:
             self.begun(execution)
         return True
+
+    def _doubt(self, execution: Execution) -> None:
+        """The connection broke over an attempt: it is waited for, as if the node had it, but not for ever."""
+        execution.doubts += 1
+        if execution.accepted or execution.doubts < IN_DOUBT_TIMES_MAX:
+            self._wait_in_doubt(execution)
+            return
+        said = f"its node was given it {execution.doubts} times, and the connection broke each time"
+        lost = Outcome(status=ExecutionStatus.FAILED, reason=Reason.CONNECTION_LOST, error=said)
+        self._finish(execution, lost)
 
     def begun(self, execution: Execution) -> None:
         """The node has it and will report; said twice, it is noted once."""

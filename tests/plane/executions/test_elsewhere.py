@@ -10,7 +10,7 @@ from agentfield_rt.errors import Reason
 from agentfield_rt.plane.errors import Busy, Conflict, NotFound
 from agentfield_rt.plane.executions import admission
 from agentfield_rt.plane.executions.carrying import IN_DOUBT_S, IN_DOUBT_TIMES_MAX
-from agentfield_rt.plane.executions.dispatch import Outcome
+from agentfield_rt.plane.executions.dispatch import Dispatch, Outcome
 from agentfield_rt.plane.executions.status import ExecutionStatus
 from agentfield_rt.plane.executions.submission import Extras
 from agentfield_rt.plane.nodes import Lifecycle
@@ -110,6 +110,23 @@ async def test_work_that_its_node_does_not_live_through_is_given_up() -> None:
         await time_passes(3600)
         assert (execution.status, execution.reason) == (FAILED, Reason.CONNECTION_LOST)
         assert len(plane.elsewhere.attempts) == IN_DOUBT_TIMES_MAX
+
+
+@in_virtual_time
+async def test_work_that_its_node_says_it_has_is_not_given_up_when_the_connection_breaks_once_more() -> None:
+    async with stage() as plane:
+
+        def last_time(work: Dispatch) -> None:
+            if len(plane.elsewhere.attempts) == IN_DOUBT_TIMES_MAX:
+                plane.executions.began(work.execution_id)
+
+        plane.elsewhere.seen = last_time
+        plane.elsewhere.acts.extend(["begun"] * IN_DOUBT_TIMES_MAX)
+        execution = await plane.executions.submit(work())
+        await time_passes(3600)
+        assert not execution.is_final
+        await plane.executions.report(execution.execution_id, DONE)
+        assert execution.status is SUCCEEDED
 
 
 @in_virtual_time
