@@ -93,6 +93,64 @@ async def test_what_cannot_be_called_is_refused_and_leaves_nothing_live(settings
         await runtime.execute("desk.double", number=4)
 
 
+def _held_provider(monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio.Event]:
+    """A provider that takes its time before it is there: whether it is asked for, and whether it may come."""
+    asked, come = asyncio.Event(), asyncio.Event()
+
+    async def start(_: providers.Providers) -> str:
+        asked.set()
+        await come.wait()
+        return NOBODY
+
+    monkeypatch.setattr(providers.Providers, "start_local", start)
+    return asked, come
+
+
+@pytest.mark.asyncio
+async def test_a_call_that_was_being_started_when_the_end_began_is_waited_for(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with RealtimeRuntime([desk()], settings=settings) as runtime:
+        asked, come = _held_provider(monkeypatch)
+
+        async def caller() -> CloseReason | None:
+            async with runtime.call("desk.phone") as call:
+                await call.type("hello")
+                await anext(call.sound())
+                assert not drained.done()
+            return await call.ended()
+
+        calling = asyncio.create_task(caller())
+        await asked.wait()
+        drained = asyncio.create_task(runtime.drain(20))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not drained.done()
+        come.set()
+        assert await calling is CloseReason.NORMAL
+        assert await drained
+
+
+@pytest.mark.asyncio
+async def test_a_call_that_is_still_being_started_when_its_time_is_over_is_refused(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with RealtimeRuntime([desk()], settings=settings) as runtime:
+        asked, come = _held_provider(monkeypatch)
+
+        async def caller() -> None:
+            async with runtime.call("desk.phone"):
+                pass
+
+        calling = asyncio.create_task(caller())
+        await asked.wait()
+        assert not await runtime.drain(0.01)
+    come.set()
+    with pytest.raises(Busy, match="about to stop") as refused:
+        await calling
+    assert refused.value.retry_after_s
+
+
 def test_it_needs_no_web_framework(tmp_path: Path) -> None:
     probe = """
 import asyncio, sys

@@ -67,15 +67,16 @@ class Sessions:
         self._sessions: dict[str, VoiceSession] = {}
         self._endings: set[asyncio.Task[None]] = set()
         self._connecting: dict[str, asyncio.Task[Connection]] = {}
-        self._starting = 0
+        self._starting: set[asyncio.Event] = set()
         self._takes_new = True
+        self._is_closed = False
         self._tools = CallerTools(runs, executions, content)
         self.tokens = SessionTokens()
         self._lifetimes = Lifetimes(self._end, age_max_s=providers.settings.session_age_max_s)
 
     def __len__(self) -> int:
-        """Live sessions."""
-        return sum(not session.is_over for session in self._sessions.values())
+        """Live sessions, and those that are being started."""
+        return len(self._starting) + sum(not session.is_over for session in self._sessions.values())
 
     def __iter__(self) -> Iterator[VoiceSession]:
         """Live sessions, and those that ended lately."""
@@ -84,7 +85,7 @@ class Sessions:
     @property
     def has_room(self) -> bool:
         """Whether another may be started."""
-        return self._takes_new and len(self) + self._starting < self._providers.settings.sessions_max
+        return self._takes_new and len(self) < self._providers.settings.sessions_max
 
     def get(self, session_id: str, caller: Caller) -> VoiceSession:
         """A session that was started here, for somebody who may use it.
@@ -105,7 +106,7 @@ class Sessions:
                 two of its tools have one name.
             UnsupportedTransport: nothing here can drive the pair.
             RecordingUnavailable: its calls are to be recorded, and nothing here can.
-            Busy: as many sessions are live as may be.
+            Busy: as many sessions are live as may be, or the server stops.
         """
         node, definition = self._nodes.session(target)
         provider, transport = checked_pair(
@@ -118,6 +119,7 @@ class Sessions:
             if spec.recorded:
                 await asyncio.to_thread(encoder_factory)  # its codec is loaded once
             adapter = await self._providers.adapter(provider, transport)
+            self._require_open()
             run = await self._runs.hold(run_id_of(spec.session_id))
             session = self._begin(spec, run, adapter=adapter, handler=handler)
         try:
@@ -128,8 +130,13 @@ class Sessions:
         return session
 
     async def drain(self) -> None:
-        """Start nothing new, and return when every session has ended. It may be cancelled."""
+        """Start nothing new, and return when every session has ended, those too that are being started.
+
+        It may be cancelled.
+        """
         self._takes_new = False
+        for started in tuple(self._starting):
+            await started.wait()
         for session in self:
             await session.ended()
 
@@ -137,21 +144,33 @@ class Sessions:
     def _place(self) -> Generator[None]:
         """Keep one of the places for a session that is being started; then it counts itself."""
         if not self._takes_new:
-            raise Busy("this server is about to stop; start the session again in a moment", retry_after_s=5)
-        taken = len(self) + self._starting
+            raise _about_to_stop()
+        taken = len(self)
         if taken >= self._providers.settings.sessions_max:
             raise Busy(f"{taken} sessions are live, which is the limit; try again later")
-        self._starting += 1
+        started = asyncio.Event()
+        self._starting.add(started)
         try:
             yield
         finally:
-            self._starting -= 1
+            self._starting.discard(started)
+            started.set()
+
+    def _require_open(self) -> None:
+        """Nobody waits any more for a session that is being started: it would be in nobody's care.
+
+        Raises:
+            Busy: it is so.
+        """
+        if self._is_closed:
+            raise _about_to_stop()
 
     def _begin(
         self, spec: SessionSpec, run: Run, *, adapter: ProviderAdapter, handler: Handler | None
     ) -> VoiceSession:
         """Start a session in a run that is held for it; without one, the run is let go."""
         try:
+            self._require_open()
             session = VoiceSession(
                 spec,
                 run,
@@ -197,7 +216,8 @@ class Sessions:
             yield
 
     async def close(self) -> None:
-        """End every live session."""
+        """End every live session; none that is being started becomes one."""
+        self._takes_new, self._is_closed = False, True
         live = [session for session in self._sessions.values() if not session.is_over]
         ends = (session.close(CloseReason.SHUTDOWN) for session in live)
         await asyncio.gather(*ends, return_exceptions=True)  # each session says itself what went wrong
@@ -236,6 +256,10 @@ class Sessions:
         over = [session_id for session_id, session in self._sessions.items() if session.is_over]
         for session_id in over[: max(len(over) - ENDED_REMEMBERED_MAX, 0)]:
             del self._sessions[session_id]
+
+
+def _about_to_stop() -> Busy:
+    return Busy("this server is about to stop; start the session again in a moment", retry_after_s=5)
 
 
 def _handler(node: Node, definition: SessionDefinition) -> Handler | None:
