@@ -1,7 +1,9 @@
 """A start reads what the journal has since the catalogue was left, wherever that was."""
 
 import asyncio
+import sqlite3
 from collections.abc import Collection
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -110,3 +112,25 @@ async def test_a_run_that_was_archived_while_nobody_followed_is_known_to_its_end
         await _write(journal, "b", "1")
         assert await archive_runs(journal, ["b"]) is not None
         assert await _known(tmp_path / "catalogue.db", journal) == ["a", "b"]
+
+
+def _rewrite(path: Path, body: bytes, *, seq: int) -> bytes:
+    """Put `body` in the place of a record's bytes, which are returned."""
+    with closing(sqlite3.connect(path)) as db, db:
+        (before,) = db.execute("SELECT body FROM records WHERE seq = ?", (seq,)).fetchone()
+        db.execute("UPDATE records SET body = ? WHERE seq = ?", (body, seq))
+    return bytes(before)
+
+
+@pytest.mark.asyncio
+async def test_a_run_that_was_damaged_is_known_once_it_is_repaired(tmp_path: Path) -> None:
+    file, catalogue = tmp_path / "journal.db", tmp_path / "catalogue.db"
+    async with open_journal(f"sqlite:///{file}") as journal:
+        for record_id in ("1", "2", "3"):
+            await _write(journal, "a", record_id)
+    sound = _rewrite(file, b"?", seq=2)
+    async with open_journal(f"sqlite:///{file}") as journal:
+        assert await _known(catalogue, journal) == []
+    _rewrite(file, sound, seq=2)
+    async with open_journal(f"sqlite:///{file}") as journal:
+        assert await _known(catalogue, journal) == ["a"]

@@ -65,6 +65,7 @@ class Catalogue:
         self._catching_up: asyncio.Task[None] | None = None
         self._closed = False
         self._has_folded = False
+        self._is_whole = True
         self._marking = asyncio.create_task(self._mark_now_and_then(), name="catalogue-mark")
 
     @property
@@ -141,7 +142,7 @@ class Catalogue:
         if run_ids is None:
             run_ids = await self._journal.run_ids()
             await self._in_thread(partial(self._projection.keep_only, run_ids))
-        is_whole = True
+        self._is_whole = True
         for start in range(0, len(run_ids), _PAGE_RUNS):
             heads = await self._journal.heads_of(run_ids[start : start + _PAGE_RUNS])
             stale = await self._in_thread(partial(self._projection.stale, heads))
@@ -149,9 +150,9 @@ class Catalogue:
                 try:
                     await self._read_run(run_id, after)
                 except JournalCorrupt as error:
-                    is_whole = False
+                    self._is_whole = False  # no mark passes it: it may be repaired
                     log.error("the catalogue knows run %s up to its damage: %s", run_id, error)
-        if is_whole and position is not None:
+        if self._is_whole and position is not None:
             await self._in_thread(partial(self._projection.set_mark, position))
 
     async def _read_run(self, run_id: str, after: int) -> None:
@@ -167,7 +168,8 @@ class Catalogue:
         position = await position_of(self._journal)
         self._fold()
         await self._in_thread(bool)  # what the thread was given before is folded, and we know how that went
-        if position is not None and not self._behind and self._catching_up is None:
+        is_up_to_date = self._is_whole and not self._behind and self._catching_up is None
+        if is_up_to_date and position is not None:
             await self._in_thread(partial(self._projection.set_mark, position))
 
     async def _mark_now_and_then(self) -> None:
