@@ -134,12 +134,12 @@ def test_a_call_that_was_refused_may_be_tried_again_under_its_key(server: Served
     assert [server.post(path, {}, headers=key).status_code for _ in range(2)] == [403, 403]
 
 
-@pytest.mark.parametrize(("body", "says"), [(b"{", "invalid JSON body"), (b"[]", "invalid JSON body")])
-def test_a_tool_call_that_is_no_json_is_refused_in_agentfields_words(
-    server: Served, body: bytes, says: str
-) -> None:
+@pytest.mark.parametrize(
+    "body", [b"{", b"[]", b'{"input": {"number": NaN}}', b'{"input": {"number": -Infinity}}', b"\xff"]
+)
+def test_a_tool_call_that_is_no_json_is_refused_in_agentfields_words(server: Served, body: bytes) -> None:
     answer = server.client.post(f"/api/v1/sessions/{server.start()}/tools/double", content=body)
-    assert (answer.status_code, answer.json()["error"]) == (400, says)
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid JSON body")
 
 
 def test_sessions_are_listed_the_newest_first(tmp_path: Path) -> None:

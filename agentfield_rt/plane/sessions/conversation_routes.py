@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, Self
 
+import msgspec
 from fastapi import APIRouter, Header, Query, Request, WebSocket
 from fastapi.exceptions import RequestValidationError
 from pydantic import (
@@ -137,10 +138,13 @@ async def call_tool(
 
 async def _tool_call(tool: str, request: Request, key: str | None) -> ToolCall:
     try:
-        body = ToolBody.model_validate_json(await request.body() or b"{}")
+        # As executions are read: pydantic takes NaN and Infinity for JSON, whose tool would be given null.
+        body = ToolBody.model_validate(msgspec.json.decode(await request.body() or b"{}"))
     except ValidationError as error:
         if error.errors()[0]["loc"]:
             raise RequestValidationError(error.errors()) from error
+        raise BadRequest("invalid JSON body") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise BadRequest("invalid JSON body") from None
     return ToolCall(tool=tool, target=body.target or None, arguments=body.input or {}, key=key)
 
