@@ -287,7 +287,7 @@ async def test_an_outcome_that_does_not_fit_while_a_welcome_is_waited_for_is_tol
         process.dialer.wires[-1].cut()
         for _ in range(UNRECEIVED_MAX):
             process.connection.note("hello", (), ExecutionContext("run_1", "exec_1"))
-        welcome = process.connection._welcome
+        welcome = process.connection._welcome  # pyright: ignore[reportPrivateUsage]
 
         async def late_welcome(wire: Wire) -> Welcome:
             came = await welcome(wire)
