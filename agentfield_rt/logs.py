@@ -20,6 +20,9 @@ from agentfield_rt.config import Settings
 
 OURS = ("agentfield_rt", "agentfield_journal", "agentfield_adapters")
 
+QUOTE_CALLERS = ("opentelemetry.baggage.propagation", "opentelemetry.trace.span")
+"""Warn of headers that callers sent, and quote them whole: anybody could write anything into the log."""
+
 FIELDS = (
     "request_id",
     "method",
@@ -149,6 +152,8 @@ def configure_logs(settings: Settings) -> None:
     root.setLevel(logging.WARNING)
     for name in OURS:
         logging.getLogger(name).setLevel(settings.log_level.upper())
+    for name in QUOTE_CALLERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _secrets(values: Mapping[str, object]) -> list[str]:

@@ -46,6 +46,8 @@ def read_input(given: str | None) -> dict[str, Any]:
         return decode(text if text.strip() else b"{}", type=dict[str, Any])
     except msgspec.MsgspecError as error:
         raise Failure(f"the input must be a JSON object ({error})") from None
+    except RecursionError:
+        raise Failure("the input is nested too deeply") from None
 
 
 def _read_file(path: Path, kind: str) -> bytes:

@@ -79,6 +79,8 @@ def test_a_tool_s_input_comes_from_a_file_or_from_stdin(session: Any, tmp_path: 
     refused = session("tool", session_id, "lookup_order", "--in", "[8]")
     assert refused.code == 2
     assert "must be a JSON object" in refused.complaint
+    bottomless = session("tool", session_id, "lookup_order", given='{"number": ' + "[" * 100_000)
+    assert (bottomless.code, "nested too deeply" in bottomless.complaint) == (2, True)
 
 
 def test_a_tool_that_is_not_on_the_list_is_refused(session: Any) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import pytest
+from opentelemetry import propagate
+from opentelemetry.context import Context
 from pydantic import SecretStr
 
 import agentfield_adapters
@@ -17,6 +19,7 @@ from agentfield_rt.config import Settings
 from agentfield_rt.logs import REQUEST_ID, JsonFormatter, TextFormatter, configure_logs
 
 SAID = "my order is eight"
+CALLER = f"00-{'a' * 32}-{'b' * 16}-01"
 KEYS = [
     "sk-proj-0123456789abcdef",
     "whsec_MDEyMzQ1Njc4OWFiY2RlZg==",
@@ -44,7 +47,7 @@ def failed(error: Exception) -> logging.LogRecord:
 def unconfigured() -> Generator[logging.Logger]:
     """The root logger as a program finds it; pytest has handlers of its own there."""
     root = logging.getLogger()
-    levels = {name: logging.getLogger(name).level for name in ("", *logs.OURS)}
+    levels = {name: logging.getLogger(name).level for name in ("", *logs.OURS, *logs.QUOTE_CALLERS)}
     of_pytest, root.handlers = root.handlers, []
     try:
         yield root
@@ -117,6 +120,16 @@ def test_a_server_logs_as_its_settings_say() -> None:
         assert "not to be shown" not in handler.format(record("it is not to be shown"))
         assert logging.getLogger("agentfield_rt.plane").isEnabledFor(logging.INFO)
         assert not logging.getLogger("websockets").isEnabledFor(logging.INFO)
+
+
+def test_headers_that_opentelemetry_cannot_read_are_not_quoted(capsys: pytest.CaptureFixture[str]) -> None:
+    with unconfigured():
+        configure_logs(Settings())
+        for header in (f"a={SAID}" + "%" * 9_000, f"{SAID};;", f"a b={SAID}"):
+            propagate.extract({"traceparent": CALLER, "tracestate": header, "baggage": header}, Context())
+        logging.getLogger("opentelemetry.trace").warning("what is no header")
+    complaint = capsys.readouterr().err
+    assert (SAID in complaint, "what is no header" in complaint) == (False, True)
 
 
 def test_a_host_s_own_configuration_stays() -> None:

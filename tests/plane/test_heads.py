@@ -1,5 +1,6 @@
 """What a caller sends before a request's body is small and comes in time, or its connection ends."""
 
+import logging
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -49,6 +50,17 @@ def test_a_head_that_stops_half_way_is_given_up_also_the_second_of_a_connection(
     assert (answers.count(b"HTTP/1.1 200"), answers.count(b"HTTP/1.1 400")) == (1, 1)
 
 
+def test_a_head_that_begins_in_the_packet_that_ends_another_has_to_come_in_time_too(
+    server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heads, "HEAD_MAX_S", 0.3)
+    with connected(server) as caller:
+        caller.sendall(f"{OWN}\r\n{OWN}".encode())
+        assert b" 200 " in caller.recv(65_536)
+        caller.sendall(f"\r\n{OWN}".encode())
+        assert b"HTTP/1.1 400" in everything(caller)
+
+
 @pytest.mark.parametrize(
     "more",
     [
@@ -83,3 +95,19 @@ def test_a_head_of_an_ordinary_size_may_come_in_pieces(server: Served) -> None:
         for at in range(0, len(head), 10_000):
             caller.sendall(head[at : at + 10_000].encode())
         assert caller.recv(65_536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_whoever_leaves_within_their_own_body_is_no_error_of_the_server_s(
+    server: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="agentfield_rt.requests")
+    submit = "/api/v1/execute/async/desk.double"
+    with connected(server) as caller:
+        head = f"POST {submit} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 15\r\n"
+        caller.sendall(f"{head}Expect: 100-continue\r\n\r\n".encode())
+        assert b" 100 " in caller.recv(65_536)  # its route reads
+    ended: list[logging.LogRecord] = []
+    while not ended:  # the request after it is served after it
+        server.get("/health")
+        ended = [line for line in caplog.records if getattr(line, "route", "").startswith("/api/v1/execute")]
+    assert [(line.levelname, getattr(line, "status", 0)) for line in ended] == [("INFO", 499)]

@@ -5,6 +5,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -97,7 +98,12 @@ class Request:
         return RAW_REQUEST_ID, self.request_id.encode()
 
     async def admit(self, error: Exception, receive: Receive, send: Send) -> bool:
-        """Answer a request that met an error nobody foresaw; False if it has had an answer, or wants none."""
+        """Answer a request that met an error nobody foresaw; False if it has had an answer, or wants none.
+
+        Whoever left within their own request has met no error of ours, and hears no answer.
+        """
+        if isinstance(error, ClientDisconnect):
+            return True
         log.error("a request failed: %s", type(error).__name__, exc_info=error, extra=self._told())
         if self.status is not None or self._scope["type"] != "http":
             return False
