@@ -1,11 +1,13 @@
 """What agents elsewhere report of their work, over HTTP."""
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.nodes.agents import plane, registration
-from tests.nodes.peer import answer, peer
+from tests.nodes.peer import Heard, answer, peer
 
 
 @pytest.mark.asyncio
@@ -22,6 +24,33 @@ async def test_a_failure_is_shown_as_its_agent_told_it_for_people_and_for_progra
             found = await it.finished(execution_id)
             assert (found["error"], found.get("error_details")) == ("sold out", details)
         assert b"sold out" not in (tmp_path / "journal.db").read_bytes()
+
+
+@pytest.mark.asyncio
+async def test_whoever_waits_for_a_failure_is_answered_with_the_status_that_its_agent_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: asyncio.Queue[str] = asyncio.Queue()
+
+    def dispatched(heard: Heard) -> None:
+        if (execution_id := heard.headers.get("x-execution-id")) is not None:
+            given.put_nowait(execution_id)
+
+    async with plane(tmp_path, monkeypatch) as it, peer() as agent:
+        agent.default = answer(202, {"status": "processing"})
+        agent.when_heard = dispatched
+        await it.post("/nodes/register", registration(agent.url))
+        for said, answered in (
+            (404, 404),
+            (503, 503),
+            *((odd, 502) for odd in (200, 600, True, "404", None)),
+        ):
+            waiting = asyncio.create_task(it.post("/execute/worker.think", {"input": {}}))
+            report: dict[str, Any] = {"status": "failed", "error": "no such order", "error_status_code": said}
+            told = await it.post(f"/executions/{await given.get()}/status", report)
+            assert told.status_code == 200
+            failed = await waiting
+            assert (failed.status_code, failed.json()["error_message"]) == (answered, "no such order")
 
 
 @pytest.mark.asyncio

@@ -48,6 +48,7 @@ class Outcome:
         result: Any JSON, of one that succeeded.
         error: What the agent said of a failure: content, never journaled or logged.
         error_details: What it said for programs, any JSON; None: nothing.
+        error_status: The HTTP status that it wants for whoever waits for this, 400 to 599.
         reason: The code that is journaled.
         usage: What it cost, as its agent counts it; any JSON.
     """
@@ -56,6 +57,7 @@ class Outcome:
     result: Any = None
     error: str | None = None
     error_details: Any = None
+    error_status: int | None = None
     reason: Reason | None = None
     usage: Any = None
 

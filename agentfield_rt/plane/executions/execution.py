@@ -33,6 +33,8 @@ class Execution:
         result_json: What came of it; None while it is in the content store only, under `result_ref`.
         error: What was said of its failure: content, as the result.
         error_details_json: What was said of it for programs, under `error_details_ref`.
+        error_status: The HTTP status that its agent wants for whoever waits for its failure; it is no part of
+            the outcome, so only the process that was told has it.
         durable: Makes its outcome durable; None where the outcome could not be recorded.
         run: What its records are written to, while it is open.
         pauses: What it waits, or has waited for; None: it never did.
@@ -67,6 +69,7 @@ class Execution:
     error_ref: str | None = None
     error_details_json: bytes | None = None
     error_details_ref: str | None = None
+    error_status: int | None = None
     durable: Callable[[], Awaitable[None]] | None = None
     run: Run | None = None
     pauses: Pauses | None = None

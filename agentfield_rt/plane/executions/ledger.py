@@ -125,6 +125,7 @@ class Ledger:
             )
         cursor = run.append(batch, execution.context)
         words.give(execution)
+        execution.error_status = outcome.error_status
         execution.end(outcome.status, outcome.reason or _reason_of(record), at=at)
         execution.durable = partial(self.durable, run, cursor, ref)
 

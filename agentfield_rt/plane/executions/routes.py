@@ -75,6 +75,7 @@ class ReportBody(msgspec.Struct, kw_only=True):
     result: Raw = msgspec.field(default_factory=null)
     error: Any = None
     error_details: Raw = msgspec.field(default_factory=null)
+    error_status_code: Any = None
     status_reason: str | None = None
     usage: Any = None
 
@@ -147,7 +148,12 @@ async def execute(asked: Asked) -> Answer:
         )
         return Answer(view, 504, _ids(execution))
     await execution.told()
-    return Answer(sync_view(execution), _SYNC_STATUS.get(execution.status, 502), _ids(execution))
+    return Answer(sync_view(execution), _sync_status(execution), _ids(execution))
+
+
+def _sync_status(execution: Execution) -> int:
+    """A failure has the status that its agent gives it: the caller may be at fault."""
+    return execution.error_status or _SYNC_STATUS.get(execution.status, 502)
 
 
 _SYNC_STATUS = {
@@ -214,9 +220,15 @@ def _outcome(said: ExecutionStatus, body: ReportBody) -> Outcome:
         status=said,
         error=error,
         error_details=None if body.error_details == NULL else body.error_details,
+        error_status=_error_status(body.error_status_code) if said is ExecutionStatus.FAILED else None,
         reason=reason.get(said, Reason.HANDLER_ERROR),
         usage=body.usage,
     )
+
+
+def _error_status(said: Any) -> int | None:
+    """What is none is passed over: a report that is refused would leave its execution open."""
+    return said if type(said) is int and 400 <= said < 600 else None
 
 
 _REFUSALS: dict[int, Any] = {400: ErrorBody, 404: ErrorBody, 409: ErrorBody, 413: ErrorBody, 503: ErrorBody}
