@@ -22,8 +22,6 @@ from agentfield_rt.cli.session_commands import SessionId
 own = typer.Typer()
 
 Every = Annotated[bool, typer.Option("--all", help="Also provider events that came as always, and sound")]
-
-
 ApprovalId = Annotated[
     str, typer.Argument(metavar="APPROVAL_ID", show_default=False, autocompletion=complete_approval)
 ]

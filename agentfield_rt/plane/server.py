@@ -36,7 +36,6 @@ GRACE_S = 3
 UNREAD_MAX_S = 30
 """How long a peer may take nothing of what is sent to it. Linux only: elsewhere a deaf peer is waited for."""
 
-
 WAITING_MAX = 2_048
 """Connections that nobody has taken yet: of a burst of callers, none is to be reset."""
 

@@ -44,7 +44,7 @@ class BoundedHeads(OneWriteProtocol):
         if self._head_bytes > HEAD_BYTES_MAX:
             self._wait_no_more()
             self.send_400_response(_REFUSED)
-        elif not was_in_head:
+        elif not was_in_head or self._deadline is None:  # another one may have ended in front of it
             self._wait_no_more()
             self._deadline = self.loop.call_later(HEAD_MAX_S, self._give_up)
 
