@@ -15,7 +15,7 @@ from agentfield_journal import JournalFull
 from agentfield_rt.core.records import ExecutionPaused, ExecutionResumed, PauseAnswer
 from agentfield_rt.plane.errors import NotFound
 from agentfield_rt.plane.executions.asking import Answer, Asking
-from agentfield_rt.plane.executions.dispatch import CapabilityKind
+from agentfield_rt.plane.executions.dispatch import CapabilityKind, NodeUnreachable
 from agentfield_rt.plane.executions.execution import Execution
 from agentfield_rt.plane.executions.pause import Pauses, Question
 from tests.nodes.agents import Plane, plane, registration
@@ -151,12 +151,17 @@ async def test_what_nobody_can_be_asked_or_told_of_is_refused(
 
 @dataclass
 class Listening(Elsewhere):
-    """A node elsewhere that can be told of an answer."""
+    """A node elsewhere that can be told of an answer; the first `broken` times nobody learns that it was."""
 
     answers: asyncio.Queue[Any] = field(default_factory=asyncio.Queue[Any])
 
+    broken: int = 0
+
     async def answer(self, body: bytes) -> None:
         self.answers.put_nowait(msgspec.json.decode(body))
+        self.broken -= 1
+        if self.broken >= 0:
+            raise NodeUnreachable("it has heard, and its answer was lost")
 
 
 class SlowDisk:
@@ -241,6 +246,20 @@ async def test_an_answer_is_told_when_it_is_durable_also_if_whoever_gave_it_has_
         _, asked, is_first = await second
         assert (asked.answer, is_first, await it.told()) == (PauseAnswer.APPROVED, False, "approved")
         await asyncio.gather(*questions)
+
+
+async def test_an_answer_that_is_told_again_is_none_to_another_question(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """AgentField's SDK finds what waits by the question, and if that is not open, by the execution."""
+    monkeypatch.setattr("agentfield_rt.plane.executions.asking.TELL_AGAIN_S", (0.0,))
+    async with scene() as it:
+        it.far.broken = 1
+        await it.ask("r")
+        await it.asking.answer(Answer(request_id="r", answer=PauseAnswer.APPROVED))
+        first, again = [await asyncio.wait_for(it.far.answers.get(), 5) for _ in range(2)]
+        assert first["execution_id"] == it.execution.execution_id != again["execution_id"]
+        assert first["approval_request_id"] == again["approval_request_id"] == "r"
 
 
 async def test_an_agent_that_asks_anew_before_it_is_told_is_not_told_of_the_old_answer() -> None:

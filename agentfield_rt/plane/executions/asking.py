@@ -28,6 +28,11 @@ log = logging.getLogger(__name__)
 TELL_AGAIN_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Pauses before an agent that did not take an answer is told again; the last one is repeated."""
 
+AGAIN = "~again"
+"""After the execution's id where an answer is told again: an agent that took it may wait for another by now,
+and its SDK looks for what waits by the question, and where that is over by the execution, whatever it asks.
+"""
+
 _GOING_DOWN = "this server is going down; another one goes on with the execution"
 
 Words = dict[str, Any]
@@ -165,7 +170,7 @@ class Asking:
                 continue
             self._watch(execution, asked)
             if asked.answer is not None:
-                self._tell_soon(execution, asked)
+                self._tell_soon(execution, asked, tries=1)  # or more, nobody knows
 
     async def close(self) -> None:
         """Nobody is told any more; the next process goes on."""
@@ -251,21 +256,20 @@ class Asking:
             del self._asked[asked.request_id]
             self._stop_timer(asked.request_id)
 
-    def _tell_soon(self, execution: Execution, asked: Question) -> None:
-        self._run(self._tell(execution, asked), f"answer {execution.execution_id}")
+    def _tell_soon(self, execution: Execution, asked: Question, *, tries: int = 0) -> None:
+        self._run(self._tell(execution, asked, tries), f"answer {execution.execution_id}")
 
     def _run(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 
-    async def _tell(self, execution: Execution, asked: Question) -> None:
+    async def _tell(self, execution: Execution, asked: Question, tries: int) -> None:
         """Until the agent took it, or goes on without it."""
-        tries = 0
         while not execution.is_final and self._question(execution) is asked:
             try:
                 await self._durable(execution, asked.answer_ref)
-                await self._teller(execution).answer(await self._body(execution, asked))
+                await self._teller(execution).answer(await self._body(execution, asked, again=tries > 0))
             except (NodeUnreachable, BadRequest, JournalError) as error:
                 log.info("%s is not told of an answer: %s", execution.execution_id, type(error).__name__)
                 await asyncio.sleep(TELL_AGAIN_S[min(tries, len(TELL_AGAIN_S) - 1)])
@@ -273,11 +277,11 @@ class Asking:
             else:
                 return
 
-    async def _body(self, execution: Execution, asked: Question) -> bytes:
+    async def _body(self, execution: Execution, asked: Question, *, again: bool) -> bytes:
         words = await self.words(asked)
         words.pop("approval_request_url", None)
         told = {
-            "execution_id": execution.execution_id,
+            "execution_id": execution.execution_id + (AGAIN if again else ""),
             "approval_request_id": asked.request_id,
             "decision": asked.answer,
             "new_status": ExecutionStatus.RUNNING,

@@ -104,7 +104,7 @@ class TakesAnswers(Protocol):
     """A dispatcher whose executions may wait for somebody outside: their agent is told of the answer."""
 
     async def answer(self, body: bytes) -> None:
-        """Tell the agent; JSON in AgentField's shape. Told twice, it counts once.
+        """Tell the agent; JSON in AgentField's shape. Told twice, it counts once (`asking.AGAIN`).
 
         Raises:
             NodeUnreachable: it did not take it.
