@@ -99,7 +99,7 @@ function begin(socket, welcome) {
   if (welcome.resumed) {
     unreceived = unreceived.filter(([seq]) => seq > welcome.received);
   } else {
-    sent = received = 0; // this plane knows nothing of before
+    sent = received = told = 0; // this plane knows nothing of before
     handlers.clear();
     for (const [, reject] of waiting.values()) reject(new Error("another plane, or another instance, goes on"));
     waiting.clear();
