@@ -10,11 +10,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agentfield_rt.caller_media import CallerEvents, CallerMediaFactory, IceSettings
 from agentfield_rt.config import Settings
+from agentfield_rt.core.records import InputSendUnknown
 from agentfield_rt.errors import CloseReason, IllegalCommand, ProviderError, RealtimeError, Reason
 from agentfield_rt.frames import FRAME_BYTES, AudioFrame
 from agentfield_rt.plane.calls import webrtc as webrtc_calls
@@ -109,6 +110,7 @@ async def play(acts: list[tuple[str, int]]) -> None:
         await perform(stage, acts)
 
 
+@example([("speaks", 1), ("offers again", 1), ("speaks", 1), ("loses its provider", 1)])
 @settings(max_examples=60)
 @given(st.lists(st.tuples(st.sampled_from(ACTS), st.integers(1, 3)), max_size=12))
 def test_whatever_happens_both_end_and_what_was_said_arrives_in_order(acts: list[tuple[str, int]]) -> None:
@@ -144,7 +146,10 @@ async def perform(stage: Stage, acts: list[tuple[str, int]]) -> None:
     assert heard == sorted(set(heard)), "frames were repeated or changed places"
     await time_passes(60)
     if not is_gone and not session.is_over:
-        assert stage.heard() == list(range(1, stage.spoken + 1)), "frames were lost"
+        in_doubt = await stage.call.of_kind(InputSendUnknown)
+        missing = set(range(1, stage.spoken + 1)) - set(stage.heard())
+        # A frame that is on the wire when its connection breaks is not repeated: the caller has gone on.
+        assert len(missing) <= len(in_doubt), "frames were lost of which the journal knows nothing"
 
 
 @in_virtual_time

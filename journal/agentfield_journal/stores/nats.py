@@ -365,8 +365,12 @@ class NatsStore:
             async with asyncio.timeout(_ANSWER_S):
                 await client.close()
         finally:
+            # The library leaves its socket open where the server is gone before the last of it is flushed.
+            if (transport := client._transport) is not None:  # pyright: ignore[reportPrivateUsage]
+                transport.close()  # type: ignore[no-untyped-call]
             for task in asyncio.all_tasks() - {asyncio.current_task()}:
                 task.cancel()
+            await asyncio.sleep(0)  # what was closed and cancelled ends in the loop's next step
 
 
 async def _raised_elsewhere(error: Exception) -> None:
