@@ -5,6 +5,7 @@ Holds no rules of a real plane (no journal, no provider): what a session's event
 
 import asyncio
 import contextlib
+import json
 import socket
 from collections.abc import AsyncGenerator, Generator
 from importlib.resources import files
@@ -50,6 +51,7 @@ class FakePlane:
         self.connects = True
         self.ends_on_close = True
         self.chain_is_broken = False
+        self.seals = False
         self.records = False
         self.tone_hz = 440
         self.takes_media_offers = False
@@ -109,6 +111,7 @@ class FakePlane:
             Route(f"{instance}/close", self._close, methods=["POST"]),
             Route(f"{instance}/events", self._events),
             Route(f"{instance}/verify", self._verify),
+            Route(f"{instance}/replay", self._replay),
             Route(f"{instance}/timeline.svg", self._timeline),
             WebSocketRoute(f"{instance}/media", self._media),
             Mount("/", StaticFiles(directory=str(files("agentfield_rt.plane") / "static"), html=True)),
@@ -198,7 +201,21 @@ class FakePlane:
     async def _verify(self, request: Request) -> Response:
         if self.chain_is_broken:
             return JSONResponse({"ok": False, "records": 12, "head": "9f" * 32})
-        return JSONResponse({"ok": True, "records": 214, "head": "9f" * 32})
+        records = self._of(request).last_seq + 1 if self.seals else 214
+        return JSONResponse({"ok": True, "records": records, "head": "9f" * 32})
+
+    async def _replay(self, request: Request) -> Response:
+        """The run's last record, of which no event tells."""
+        seq = int(request.query_params["after"]) + 1
+        record: dict[str, Any] = {
+            "seq": seq,
+            "kind": "run_completed",
+            "at_ms": 1.0,
+            "data": {},
+            "content": {},
+        }
+        lines = json.dumps(record) + "\n" if self.seals else ""
+        return Response(lines, media_type="application/x-ndjson")
 
     async def _timeline(self, request: Request) -> Response:
         return Response(TIMELINE, media_type="image/svg+xml")

@@ -1,7 +1,6 @@
 """One session of the fake plane: the test says what happens in it. Knows no HTTP."""
 
 import asyncio
-import itertools
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -27,7 +26,7 @@ class FakeSession:
         self.heard = bytearray()
         self._heard_more = asyncio.Event()
         self.cursors: list[int] = []
-        self._seq = itertools.count(1)
+        self.last_seq = 0
         self._events: list[str] = []
         self._changed = asyncio.Condition()
         self._generation = 0
@@ -49,7 +48,7 @@ class FakeSession:
             field = name.removesuffix("_text") + "_ref"
             ref = f"ref_{len(self._events)}_{field}"
             content[ref], data[field] = data.pop(name), ref
-        seq = next(self._seq)
+        seq = self.last_seq = self.last_seq + 1
         view = {
             "seq": seq, "kind": kind, "at_ms": self.clock_ms, "session_id": self.session_id,
             "turn_id": turn_id, "op_id": op_id, "data": data, "content": content,

@@ -48,6 +48,19 @@ async def test_hanging_up_shows_the_check_of_the_journal_and_the_call_as_a_pictu
     assert await facts(page, "[state.call, state.ended_reason, state.verify.ok]") == ["ended", "normal", True]
 
 
+async def test_as_many_records_are_listed_as_were_checked(pages: Pages, plane: FakePlane) -> None:
+    """The run's last record is written when the events of its session have ended."""
+    plane.seals = True
+    page = await pages.open()
+    session = await begin_call(page, plane)
+    await page.get_by_role("button", name="Hang up").click()
+    await until(page, "state.verify")
+    checked = session.last_seq + 1
+    await expect(page.get_by_text(f"{checked} records, chain intact")).to_be_visible()
+    await expect(page.get_by_text(f"{checked} records", exact=True)).to_be_visible()
+    assert await facts(page, "[records.at(-1).seq, records.at(-1).kind]") == [checked, "run_completed"]
+
+
 async def test_a_broken_chain_is_said_as_plainly_as_an_intact_one(pages: Pages, plane: FakePlane) -> None:
     plane.chain_is_broken = True
     page = await pages.open()

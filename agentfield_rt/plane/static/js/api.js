@@ -106,6 +106,14 @@ export async function verifyJournal(sessionId) {
   return (await request(instance(sessionId, "verify"))).json();
 }
 
+/** @returns {Promise<object[]>} what the journal has of the session's run after a record */
+export async function recordsAfter(sessionId, seq) {
+  const url = instance(sessionId, "replay");
+  url.searchParams.set("after", String(seq));
+  const lines = (await (await request(url)).text()).split("\n");
+  return lines.filter(Boolean).map((line) => JSON.parse(line));
+}
+
 export function timelineUrl(sessionId) {
   return absolute(instance(sessionId, "timeline.svg")).href;
 }

@@ -198,12 +198,17 @@ export class Call {
 
   async #verify(sessionId) {
     let verify;
+    let rest = [];
     try {
       verify = await plane.verifyJournal(sessionId);
+      if (verify.records > this.model.lastSeq) rest = await plane.recordsAfter(sessionId, this.model.lastSeq);
     } catch (error) {
-      verify = { error: error.message || "The server did not answer." };
+      verify ??= { error: error.message || "The server did not answer." };
     }
-    if (this.model.state.session_id === sessionId) this.model.update({ verify });
+    if (this.model.state.session_id !== sessionId) return;
+    // Events end with the session; its run's last record comes after. What is checked is listed, and no more.
+    for (const record of rest) if (record.seq <= verify.records) this.model.addRecord(record);
+    this.model.update({ verify });
   }
 
   #fail(line, error) {
