@@ -154,14 +154,14 @@ class Admission:
             self._accepting -= 1
 
     async def _hold(self, execution: Execution, *, is_new_run: bool) -> Run:
-        """The run it is written to. A run takes nothing after its last record: then the workflow goes on in
-        another one, whose name follows from the execution, so that its key finds it again.
+        """The run it is written to. Where that takes nothing (any more), the workflow goes on in another one,
+        whose name follows from the execution, so that its key finds it again.
         """
         if is_new_run:
             return await self._runs.begin(execution.run_id)
         try:
             return await self._runs.hold(execution.run_id)
-        except (Conflict, JournalConflict):  # it has ended, was archived or has expired
+        except (Conflict, JournalConflict):  # it has ended, was archived, has expired or is another process's
             execution.run_id = further_run_id(execution.run_id, execution.execution_id)
             return await self._runs.hold(execution.run_id)
 

@@ -3,7 +3,6 @@
 from typing import Protocol
 
 from agentfield_journal.ports import Journal
-from agentfield_rt.core.completion import SEALS
 from agentfield_rt.errors import Reason
 from agentfield_rt.plane.catalogue.rows import ExecutionRow
 from agentfield_rt.plane.executions.dispatch import CapabilityKind
@@ -48,17 +47,13 @@ class Past:
         return fold_executions(await self._journal.read(run_id))
 
     async def in_workflow(self, run_id: str, execution_id: str) -> Execution | None:
-        """An execution that was accepted for a run: in that run, or in the one it made after its end.
+        """An execution that was accepted for a run: in that run, or in the one it made as that took nothing.
 
         Raises:
             JournalError, ReplayMismatch: it cannot be read.
         """
-        envelopes = await self._journal.read(run_id)
-        found = fold_executions(envelopes).get(execution_id)
-        is_open = bool(envelopes) and not any(envelope.kind in SEALS for envelope in envelopes)
-        if found is not None or is_open:
-            return found
-        return (await self.of_run(further_run_id(run_id, execution_id))).get(execution_id)
+        found = (await self.of_run(run_id)).get(execution_id)
+        return found or (await self.of_run(further_run_id(run_id, execution_id))).get(execution_id)
 
 
 def _from_row(row: ExecutionRow) -> Execution:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from agentfield_journal import JournalFull, JournalUnavailable
+from agentfield_journal.errors import RunLeased
 from agentfield_rt.errors import Reason
 from agentfield_rt.plane.errors import Busy, Conflict, NotFound
 from agentfield_rt.plane.executions import admission
@@ -270,6 +271,29 @@ async def test_a_key_means_the_same_execution_now_and_in_the_next_process() -> N
         with pytest.raises(Conflict):
             await plane.executions.submit(work(n=2), extras=key)
         assert len(plane.elsewhere.attempts) == 1
+
+
+@in_virtual_time
+async def test_a_key_finds_what_was_accepted_while_another_process_had_its_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with stage() as plane:
+        run_id = (await plane.executions.submit(work())).run_id
+        hold = plane.runs.hold
+
+        async def leased(wanted: str) -> Run:
+            if wanted == run_id:
+                raise RunLeased(run_id=wanted, holder="another", ends_at_ns=0, ends_in_s=0.0)
+            return await hold(wanted)
+
+        monkeypatch.setattr(plane.runs, "hold", leased)
+        key = Extras(idempotency_key="order 7")
+        first = await plane.executions.submit(work(run_id, n=1), extras=key)
+        await plane.executions.report(first.execution_id, DONE)
+        await plane.close()
+        await plane.open()
+        again = await plane.executions.submit(work(run_id, n=1), extras=key)
+        assert (again.run_id, again.result) == (first.run_id, {"done": True})
 
 
 @in_virtual_time
