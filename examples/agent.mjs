@@ -78,12 +78,19 @@ function connect() {
     clearTimeout(lease); // whoever is silent for so long is gone
     lease = setTimeout(() => socket.close(), welcome.lease_s * 1000);
   };
-  socket.onerror = ({ message }) => console.error(`not connected, and tries on: ${message}`);
-  socket.onclose = () => {
+  let isOver = false; // Node 20 says of a connection that fails only that there was an error, others also that it is closed
+  const tryAgain = () => {
+    if (isOver) return;
+    isOver = true;
     clearInterval(keepingAlive);
     clearTimeout(lease);
     wire = null;
     setTimeout(connect, 100 + Math.random() * 1000);
+  };
+  socket.onclose = tryAgain;
+  socket.onerror = ({ message }) => {
+    console.error(`not connected, and tries on: ${message}`);
+    tryAgain();
   };
 }
 
