@@ -18,6 +18,7 @@ from agentfield_rt.plane.executions.fold import fold_executions
 from agentfield_rt.plane.executions.status import FINAL_STATUSES, ExecutionStatus
 from agentfield_rt.plane.executions.submission import Extras
 from agentfield_rt.plane.nodes import Lifecycle
+from agentfield_rt.plane.notation import further_run_id
 from agentfield_rt.run import decode
 from agentfield_rt.testing.virtual_time import VirtualTimeLoop, time_passes
 from tests.plane.executions.stage import Stage, work
@@ -224,7 +225,8 @@ class ExecutionsMachine(RuleBasedStateMachine):
         number = self.stage.elsewhere.ids().count(execution_id)
         intents = [
             record.attempt
-            for envelope in self.stage.envelopes(attempt.run_id)
+            for run_id in (attempt.run_id, further_run_id(attempt.run_id, execution_id))
+            for envelope in self.stage.envelopes(run_id)
             if isinstance(record := decode(envelope), records.ExecutionDispatchRequested)
             and record.execution_id == execution_id
         ]
