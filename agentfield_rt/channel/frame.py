@@ -55,7 +55,7 @@ def encode_message(message: Message) -> bytes:
     if len(encoded) > MESSAGE_BYTES_MAX - _ROOM_BYTES:
         raise MessageTooLarge(
             f"{type(message).__name__} takes {len(encoded)} bytes; the channel carries "
-            f"{MESSAGE_BYTES_MAX - _ROOM_BYTES}"
+            f"{MESSAGE_BYTES_MAX - _ROOM_BYTES}: pass on where it is kept, or have the agent reached by HTTP"
         )
     return encoded
 

@@ -109,17 +109,9 @@ def verify(
 
 @journal.command()
 def audit(
-    place: Annotated[
-        str,
-        typer.Argument(
-            metavar="URL",
-            envvar="AGENTFIELD_RT_DATA",
-            help="A data folder, a journal file, or a journal's URL",
-            show_default=False,
-        ),
-    ] = DATA,
     run: Run = None,
     *,
+    data: Place = DATA,
     sentinel: Annotated[
         list[str] | None,
         typer.Option(help="Text that must not occur in any record", show_default=False),
@@ -134,11 +126,11 @@ def audit(
     Exit code 0: clean. 1: there are findings. 2: the journal could not be read. In JSON: ok, runs, records,
     open_operations, findings, left_out.
 
-    Example: [bold]af journal audit .agentfield run_20261121_0833[/bold]
+    Example: [bold]af journal audit run_20261121_0833 --sentinel 4111[/bold]
     """
     from agentfield_rt.cli.journal_audit import print_audit
 
-    raise typer.Exit(print_audit(place, run, sentinels=sentinel or [], as_json=as_json))
+    raise typer.Exit(print_audit(data, run, sentinels=sentinel or [], as_json=as_json))
 
 
 @journal.command()

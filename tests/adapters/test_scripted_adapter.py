@@ -35,6 +35,12 @@ def test_it_is_an_adapter() -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_connection_in_another_process_has_another_name() -> None:
+    first, second = [await ScriptedAdapter().connect(REQUEST) for _ in range(2)]
+    assert first.connection_id != second.connection_id
+
+
+@pytest.mark.asyncio
 async def test_text_is_echoed_and_speech_carries_its_utterance() -> None:
     adapter = await connected(ScriptedAdapter())
     await adapter.send(TextFrame("f1", "hello"))
@@ -87,7 +93,8 @@ async def test_a_failed_send_happened_only_if_its_error_leaves_that_open(not_don
 @pytest.mark.asyncio
 @pytest.mark.parametrize("acted", [True, False])
 async def test_a_lost_send_takes_the_connection_with_it(acted: bool) -> None:
-    adapter = await connected(ScriptedAdapter())
+    adapter = ScriptedAdapter()
+    first = await adapter.connect(REQUEST)
     adapter.hold("send").lose(acted=acted)
     with pytest.raises(ConnectionLost):
         await adapter.send(TextFrame("f1", "hello"))
@@ -98,7 +105,7 @@ async def test_a_lost_send_takes_the_connection_with_it(acted: bool) -> None:
         await adapter.receive(demand=10)
     with pytest.raises(ConnectionLost):
         await adapter.send(TextFrame("f2", "gone"))
-    assert (await adapter.restart(REQUEST)).connection_id == "conn_2"
+    assert (await adapter.restart(REQUEST)).connection_id != first.connection_id
     await adapter.send(TextFrame("f3", "back"))
 
 

@@ -232,7 +232,7 @@ def test_what_a_killed_agent_was_doing_fails_when_its_next_process_registers(fie
 def test_what_is_journaled_of_all_this_keeps_every_promise(field: Field) -> None:
     field.execute("planner.plan", topic="an audit")
     data = field.folder / "data"
-    for arguments in (["verify", "--data", str(data)], ["audit", f"sqlite:///{data / 'journal.db'}"]):
-        command = [str(AF), "journal", *arguments]
+    for question in ("verify", "audit"):
+        command = [str(AF), "journal", question, "--data", str(data)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -39,7 +39,7 @@ def url(tmp_path: Path) -> str:
 def test_a_clean_journal_ends_with_0(
     url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert af(monkeypatch, url) == 0
+    assert af(monkeypatch, "--data", url) == 0
     assert f"{len(CALL) + 1} records in 1 run, and every promise kept" in capsys.readouterr().out
 
 
@@ -47,7 +47,7 @@ def test_findings_end_with_1_and_are_json_for_a_script(
     url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asyncio.run(write(url, run_id="run_z", broken=True))
-    assert af(monkeypatch, url, "--json") == 1
+    assert af(monkeypatch, "--data", url, "--json") == 1
     answer = json.loads(capsys.readouterr().out)
     assert (answer["ok"], answer["runs"], answer["open_operations"]) == (False, 2, 1)
     (finding,) = answer["findings"]
@@ -58,7 +58,7 @@ def test_findings_end_with_1_and_are_json_for_a_script(
         "op_id": "d9",
         "problem": "What it delivers had been delivered before.",
     }
-    assert af(monkeypatch, url) == 1
+    assert af(monkeypatch, "--data", url) == 1
     out = capsys.readouterr().out
     assert f"45-delivered-twice run_z record {len(CALL) + 1} d9: What it delivers" in out
     assert "1 operations are open" in out
@@ -68,15 +68,15 @@ def test_one_run_can_be_audited_by_itself(
     url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asyncio.run(write(url, run_id="run_z", broken=True))
-    assert af(monkeypatch, url, RUN_ID) == 0
-    assert af(monkeypatch, url, "run_z") == 1
+    assert af(monkeypatch, RUN_ID, "--data", url) == 0
+    assert af(monkeypatch, "run_z", "--data", url) == 1
     capsys.readouterr()
 
 
 def test_a_text_that_must_not_be_there_is_looked_for(
     url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert af(monkeypatch, url, "--sentinel", "desk.phone", "--json") == 1
+    assert af(monkeypatch, "--data", url, "--sentinel", "desk.phone", "--json") == 1
     (finding,) = json.loads(capsys.readouterr().out)["findings"]
     assert (finding["code"], finding["seq"]) == ("38-sentinel-found", 1)
     assert "desk.phone" not in finding["problem"]
@@ -87,10 +87,10 @@ def test_what_cannot_be_read_ends_with_2(
     what: str, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = {
-        "nothing there": [str(tmp_path / "nowhere.db")],
-        "no journal": [str(tmp_path / "letter.txt")],
-        "no such run": [url, "run_nobody"],
-        "no server": ["postgresql://127.0.0.1:1/af?connect_timeout=1"],
+        "nothing there": ["--data", str(tmp_path / "nowhere.db")],
+        "no journal": ["--data", str(tmp_path / "letter.txt")],
+        "no such run": ["run_nobody", "--data", url],
+        "no server": ["--data", "postgresql://127.0.0.1:1/af?connect_timeout=1"],
     }
     (tmp_path / "letter.txt").write_text("Dear auditor")
     assert af(monkeypatch, *arguments[what]) == 2

@@ -129,7 +129,7 @@ def commands(url: str, data: Path) -> Generator[str]:
         ["session", "start", "canary.openai_webrtc", "--provider", "nobody"],
         ["session", "approvals", "--server", "http://127.0.0.1:9"],
         ["journal", "list", "--data", str(data), "--json"],
-        ["journal", "audit", str(data)],
+        ["journal", "audit", "--data", str(data)],
         ["journal", "stats", "--data", str(data)],
     ):
         ran = af_process(*arguments, **env)

@@ -147,12 +147,12 @@ def test_erased_is_erased_and_no_sound_is_ever_on_the_disk_in_the_clear(
     assert recording.startswith(b"OggS")
     for telltale in (b"OggS", b"OpusHead", recording[100:132], recording[-64:-32]):
         assert telltale not in kept
-    assert af("journal", "audit", str(data)).code == 0
+    assert af("journal", "audit", "--data", str(data)).code == 0
     assert af("journal", "erase", session_id, "--data", str(data), "--yes").code == 0
     with served(data, monkeypatch, agents=[recorded_desk()]) as server:
         answer = server.get(f"/api/v1/session-instances/{session_id}/recording")
         assert (answer.status_code, "erased" in answer.json()["error"]) == (410, True)
-    assert af("journal", "audit", str(data)).code == 0
+    assert af("journal", "audit", "--data", str(data)).code == 0
     assert af("journal", "verify", "--data", str(data)).code == 0
 
 
@@ -200,4 +200,4 @@ def test_a_server_killed_in_mid_call_leaves_a_recording_that_plays(tmp_path: Pat
         assert answer.headers["x-recording-status"] == "incomplete"
         assert answer.content[: len(so_far.content)] == so_far.content
         assert plays(answer.content)[2] > 0
-    assert af("journal", "audit", str(tmp_path)).code == 0
+    assert af("journal", "audit", "--data", str(tmp_path)).code == 0

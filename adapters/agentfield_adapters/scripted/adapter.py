@@ -1,6 +1,7 @@
-"""The scripted adapter itself: the port's reference, deterministic and in memory. Knows no wire format."""
+"""The scripted adapter itself: the reference for the port, deterministic, in memory. Knows no wire format."""
 
 import asyncio
+import secrets
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
@@ -72,6 +73,7 @@ class ScriptedAdapter:
 
     def __init__(self, script: Iterable[ProviderEvent] = (), *, answer: Answer = echo) -> None:
         self.calls: list[Call] = []
+        self._tag = secrets.token_hex(4)  # a session that outlives a process never sees the same name twice
         self._script = tuple(script)
         self._answer = answer
         self._buffer = EventBuffer(events_max=_EVENTS_MAX)
@@ -208,7 +210,7 @@ class ScriptedAdapter:
         self._buffer.reopen()
         self.give(*self._script)
         self._script = ()
-        connection_id = f"conn_{self._connections}"
+        connection_id = f"conn_{self._tag}_{self._connections}"
         history = request.history
         if history is None:
             return Connection(session_id=request.session_id, connection_id=connection_id)
