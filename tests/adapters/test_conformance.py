@@ -62,9 +62,13 @@ async def test_the_webrtc_adapter_conforms(local_provider_url: str) -> None:
 
 
 class KeepsItsId(ScriptedAdapter):
+    async def connect(self, request: ConnectRequest) -> Connection:
+        self.first = await super().connect(request)
+        return self.first
+
     async def restart(self, request: ConnectRequest) -> Connection:
         await super().restart(request)
-        return Connection(session_id=request.session_id, connection_id="conn_1")
+        return self.first
 
 
 class ForgetsTheUtterance(ScriptedAdapter):

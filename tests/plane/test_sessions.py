@@ -278,4 +278,4 @@ async def test_stopping_the_server_ends_every_session_and_run_and_the_journal_ve
     for run_id, envelopes in runs.items():
         kinds = [envelope.kind for envelope in envelopes]
         assert kinds[-1] == "run_completed"
-        assert ("execution_cancelled" in kinds) is (run_id == waiting)
+        assert run_id != waiting or "execution_cancelled" in kinds
